@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The query heads that share a KV head (GQA) to one number, after their queries were folded.
+#pragma once
+#include <kvsieve/core/scalar.hpp>
+#include <kvsieve/core/stages.hpp>
+
+namespace kvsieve::inline v0 {
+namespace aggregate {
+
+/// Mean over the group's query heads.
+struct group_mean : policy_base<stages::group> {
+  static constexpr bool additive = true;
+  KVSIEVE_HD static constexpr float combine(float a, float b) { return a + b; }
+  KVSIEVE_HD static constexpr float result(float joined, int heads) { return joined / static_cast<float>(heads); }
+};
+/// Sum over the group's query heads.
+struct group_sum : policy_base<stages::group> {
+  static constexpr bool additive = true;
+  KVSIEVE_HD static constexpr float combine(float a, float b) { return a + b; }
+  KVSIEVE_HD static constexpr float result(float joined, int) { return joined; }
+};
+/// The largest of the group's query heads.
+struct group_max : policy_base<stages::group> {
+  static constexpr bool additive = false;
+  KVSIEVE_HD static constexpr float combine(float a, float b) { return a < b ? b : a; }
+  KVSIEVE_HD static constexpr float result(float joined, int) { return joined; }
+};
+}  // namespace aggregate
+}  // namespace kvsieve::inline v0

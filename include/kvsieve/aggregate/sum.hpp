@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Sum over the queries: accumulated attention, H2O's (arXiv 2306.14048). Old tokens were seen by more queries.
+#pragma once
+#include <kvsieve/aggregate/accumulator.hpp>
+
+namespace kvsieve::inline v0 {
+namespace aggregate {
+struct sum : additive_base {
+  KVSIEVE_HD static constexpr float result(float state, observation) { return state; }
+};
+}  // namespace aggregate
+}  // namespace kvsieve::inline v0

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// A strategy: policies in any order, a default for every stage that is left out, the last of a stage wins.
+#pragma once
+#include <kvsieve/aggregate/accumulator.hpp>
+#include <kvsieve/aggregate/group.hpp>
+#include <kvsieve/aggregate/heads.hpp>
+#include <kvsieve/aggregate/mean.hpp>
+#include <kvsieve/budget/uniform.hpp>
+#include <kvsieve/core/stages.hpp>
+#include <kvsieve/evict/compact.hpp>
+#include <kvsieve/score/pattern.hpp>
+#include <kvsieve/select/top_k.hpp>
+#include <kvsieve/smooth/none.hpp>
+#include <kvsieve/store/dense.hpp>
+
+namespace kvsieve::inline v0 {
+
+namespace detail {
+struct missing : policy_base<void> {};
+
+template <class Stage, class Found, class... Ps>
+struct pick {
+  using type = Found;
+};
+template <class Stage, class Found, class P, class... Ps>
+struct pick<Stage, Found, P, Ps...>
+    : pick<Stage, cs::conditional_t<cs::is_same_v<typename P::stage, Stage>, P, Found>, Ps...> {};
+template <class Stage, class Default, class... Ps>
+using pick_t = typename pick<Stage, Default, Ps...>::type;
+
+template <class P>
+struct pattern_of {
+  using type = void;
+};
+template <class P>
+  requires requires { typename P::pattern; }
+struct pattern_of<P> {
+  using type = typename P::pattern;
+};
+}  // namespace detail
+
+/// A composed strategy. All of it is known at compile time but the numbers in `params`.
+template <policy... Ps>
+struct compressor {
+  using score_policy = detail::pick_t<stages::score, detail::missing, Ps...>;
+  using aggregate_policy = detail::pick_t<stages::aggregate, aggregate::mean, Ps...>;
+  using group_policy = detail::pick_t<stages::group, aggregate::group_mean, Ps...>;
+  using heads_policy = detail::pick_t<stages::heads, aggregate::heads_apart, Ps...>;
+  using smooth_policy = detail::pick_t<stages::smooth, smooth::none, Ps...>;
+  using budget_policy = detail::pick_t<stages::budget, budget::uniform, Ps...>;
+  using select_policy = detail::pick_t<stages::select, select::top_k, Ps...>;
+  using evict_policy = detail::pick_t<stages::evict, evict::compact, Ps...>;
+  using store_policy = detail::pick_t<stages::store, store::dense, Ps...>;
+  using pattern = typename detail::pattern_of<score_policy>::type;
+
+  static constexpr bool observes_queries = cs::is_same_v<pattern, patterns::per_query>;
+
+  static_assert(!cs::is_same_v<score_policy, detail::missing>,
+                "kvsieve::compressor needs a scoring policy: add one of kvsieve::score::*");
+  static_assert(observes_queries || cs::is_same_v<detail::pick_t<stages::aggregate, detail::missing, Ps...>, detail::missing>,
+                "kvsieve::compressor: an aggregate policy folds queries, and this score reads none: leave the aggregate "
+                "policy out or score by kvsieve::score::attention");
+  static_assert(observes_queries || cs::is_same_v<detail::pick_t<stages::group, detail::missing, Ps...>, detail::missing>,
+                "kvsieve::compressor: a group policy joins query heads, and this score reads no queries: leave it out or "
+                "score by kvsieve::score::attention");
+  static_assert(!select_policy::in_partitions || requires { &score_policy::partitions; },
+                "kvsieve::select::top_k_in_partitions needs a score that has partitions: use "
+                "kvsieve::score::lag_relative_streaming, or select with kvsieve::select::top_k");
+
+  /// What the strategy reads of a cache; queries are asked for only where this says so.
+  static constexpr needs reads = score_policy::reads | aggregate_policy::reads | group_policy::reads |
+                                 heads_policy::reads | smooth_policy::reads | budget_policy::reads |
+                                 select_policy::reads | evict_policy::reads | store_policy::reads;
+
+  /// How alike the kept lists of views of equal length are.
+  static constexpr uniformity uniformity_class = [] {
+    if constexpr (requires { requires score_policy::same_for_all_heads; })
+      return budget_policy::uniformity_class == uniformity::U1 ? uniformity::U0 : budget_policy::uniformity_class;
+    else
+      return budget_policy::uniformity_class;
+  }();
+  static_assert(uniformity_class <= store_policy::accepts,
+                "kvsieve::compressor: this budget gives heads counts of their own, and the storage holds one count per "
+                "layer: choose a budget of class U2 or below, or a ragged storage");
+
+  /// The numbers, by stage; trivially copyable, set with designated initialisers.
+  struct params {
+    typename score_policy::params score{};
+    typename aggregate_policy::params aggregate{};
+    typename group_policy::params group{};
+    typename heads_policy::params heads{};
+    typename smooth_policy::params smooth{};
+    typename budget_policy::params budget{};
+    typename select_policy::params select{};
+    typename evict_policy::params evict{};
+    typename store_policy::params store{};
+
+    /// Calls visit(stage, name, member, unit, meaning) for every number of every stage.
+    template <class Self, class Visit>
+    static constexpr void each(Self& self, Visit&& visit) {
+      auto const stage = [&visit](char const* name, auto& p) {
+        cs::remove_cvref_t<decltype(p)>::each(
+            p, [&](char const* field, auto& member, char const* unit, char const* meaning) {
+              visit(name, field, member, unit, meaning);
+            });
+      };
+      stage("score", self.score);
+      stage("aggregate", self.aggregate);
+      stage("group", self.group);
+      stage("heads", self.heads);
+      stage("smooth", self.smooth);
+      stage("budget", self.budget);
+      stage("select", self.select);
+      stage("evict", self.evict);
+      stage("store", self.store);
+    }
+  };
+};
+
+/// True for instances of compressor.
+template <class C>
+concept strategy = requires {
+  typename C::score_policy;
+  typename C::params;
+  { C::reads } -> cs::convertible_to<needs>;
+};
+
+/// Fails to compile when an engine that holds lists up to class `Limit` is given a strategy of a higher class.
+template <strategy C, uniformity Limit>
+constexpr void require_uniformity() {
+  static_assert(C::uniformity_class <= Limit,
+                "kvsieve: this strategy keeps counts that differ more than the engine can hold: choose a budget of a lower "
+                "uniformity class (see docs/design/uniformity.md)");
+}
+}  // namespace kvsieve::inline v0

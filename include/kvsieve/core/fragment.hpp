@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// A fragment is what one executing thread holds at once: a vector register on the host, 16 bytes on the device.
+// Policy bodies are written against its operations and know neither its width nor its machine.
+#pragma once
+#include <cmath>
+
+#include <kvsieve/core/config.hpp>
+#include <kvsieve/core/dtype.hpp>
+#include <kvsieve/core/views.hpp>
+
+#if KVSIEVE_HOST_VECTORS && defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+namespace kvsieve::inline v0 {
+
+namespace host::inline KVSIEVE_TARGET {
+
+/// `lanes` consecutive floats in one vector register (an array of them under nvcc, which takes no vector types).
+struct fragment {
+  static constexpr int lanes = KVSIEVE_HOST_LANES;
+#if KVSIEVE_HOST_VECTORS
+  typedef float vector __attribute__((vector_size(4 * KVSIEVE_HOST_LANES)));
+  typedef int mask __attribute__((vector_size(4 * KVSIEVE_HOST_LANES)));
+#else
+  struct vector {
+    float lane[lanes];
+    KVSIEVE_HD float operator[](int i) const { return lane[i]; }
+    KVSIEVE_HD float& operator[](int i) { return lane[i]; }
+  };
+  struct mask {
+    int lane[lanes];
+    KVSIEVE_HD int operator[](int i) const { return lane[i]; }
+    KVSIEVE_HD int& operator[](int i) { return lane[i]; }
+  };
+#endif
+  vector v;
+
+  fragment() = default;
+  KVSIEVE_INLINE KVSIEVE_HD fragment(vector x) : v(x) {}
+  KVSIEVE_INLINE KVSIEVE_HD fragment(float x);  // all lanes; implicit, so that bodies may write max(x, 1e-8f)
+
+  KVSIEVE_HD float operator[](int lane) const { return v[lane]; }
+  KVSIEVE_INLINE KVSIEVE_HD fragment& operator+=(fragment x) { return *this = *this + x; }
+
+#if KVSIEVE_HOST_VECTORS
+  friend KVSIEVE_INLINE KVSIEVE_HD fragment operator-(fragment a) { return {-a.v}; }
+  friend KVSIEVE_INLINE KVSIEVE_HD fragment operator+(fragment a, fragment b) { return {a.v + b.v}; }
+  friend KVSIEVE_INLINE KVSIEVE_HD fragment operator-(fragment a, fragment b) { return {a.v - b.v}; }
+  friend KVSIEVE_INLINE KVSIEVE_HD fragment operator*(fragment a, fragment b) { return {a.v * b.v}; }
+  friend KVSIEVE_INLINE KVSIEVE_HD fragment operator/(fragment a, fragment b) { return {a.v / b.v}; }
+  friend KVSIEVE_INLINE KVSIEVE_HD fragment fma(fragment a, fragment b, fragment c) { return {a.v * b.v + c.v}; }
+  friend KVSIEVE_INLINE KVSIEVE_HD mask operator<(fragment a, fragment b) { return (mask)(a.v < b.v); }
+  friend KVSIEVE_INLINE KVSIEVE_HD mask operator==(fragment a, fragment b) { return (mask)(a.v == b.v); }
+  friend KVSIEVE_INLINE KVSIEVE_HD fragment where(mask m, fragment a, fragment b) { return {m ? a.v : b.v}; }
+#else
+#define KVSIEVE_EACH(expression)                                \
+  fragment r;                                                   \
+  KVSIEVE_UNROLL for (int i = 0; i < lanes; ++i) r.v[i] = expression; \
+  return r
+#define KVSIEVE_EACH_MASK(expression)                           \
+  mask r;                                                       \
+  KVSIEVE_UNROLL for (int i = 0; i < lanes; ++i) r[i] = (expression) ? -1 : 0; \
+  return r
+  friend KVSIEVE_INLINE KVSIEVE_HD fragment operator-(fragment a) { KVSIEVE_EACH(-a.v[i]); }
+  friend KVSIEVE_INLINE KVSIEVE_HD fragment operator+(fragment a, fragment b) { KVSIEVE_EACH(a.v[i] + b.v[i]); }
+  friend KVSIEVE_INLINE KVSIEVE_HD fragment operator-(fragment a, fragment b) { KVSIEVE_EACH(a.v[i] - b.v[i]); }
+  friend KVSIEVE_INLINE KVSIEVE_HD fragment operator*(fragment a, fragment b) { KVSIEVE_EACH(a.v[i] * b.v[i]); }
+  friend KVSIEVE_INLINE KVSIEVE_HD fragment operator/(fragment a, fragment b) { KVSIEVE_EACH(a.v[i] / b.v[i]); }
+  friend KVSIEVE_INLINE KVSIEVE_HD fragment fma(fragment a, fragment b, fragment c) {
+    KVSIEVE_EACH(::fmaf(a.v[i], b.v[i], c.v[i]));
+  }
+  friend KVSIEVE_INLINE KVSIEVE_HD mask operator<(fragment a, fragment b) { KVSIEVE_EACH_MASK(a.v[i] < b.v[i]); }
+  friend KVSIEVE_INLINE KVSIEVE_HD mask operator==(fragment a, fragment b) { KVSIEVE_EACH_MASK(a.v[i] == b.v[i]); }
+  friend KVSIEVE_INLINE KVSIEVE_HD fragment where(mask m, fragment a, fragment b) {
+    KVSIEVE_EACH(m[i] != 0 ? a.v[i] : b.v[i]);
+  }
+#undef KVSIEVE_EACH
+#undef KVSIEVE_EACH_MASK
+#endif
+};
+
+// Written out, since adding x to a zero vector may not be folded (-0) and would cost an addition each time.
+KVSIEVE_INLINE KVSIEVE_HD fragment::fragment(float x) {
+#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
+  v = vector{x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x};
+#elif KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 8
+  v = vector{x, x, x, x, x, x, x, x};
+#elif KVSIEVE_HOST_VECTORS
+  v = vector{x, x, x, x};
+#else
+  KVSIEVE_UNROLL for (int i = 0; i < lanes; ++i) v[i] = x;
+#endif
+}
+
+/// a < b ? b : a, so a NaN in b gives a.
+KVSIEVE_INLINE KVSIEVE_HD fragment max(fragment a, fragment b) {
+#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
+  return (fragment::vector)_mm512_maskz_max_ps(0xffff, (__m512)b.v, (__m512)a.v);
+#elif KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 8
+  return (fragment::vector)_mm256_max_ps((__m256)b.v, (__m256)a.v);
+#else
+  return where(a < b, b, a);
+#endif
+}
+/// b < a ? b : a, so a NaN in b gives a.
+KVSIEVE_INLINE KVSIEVE_HD fragment min(fragment a, fragment b) {
+#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
+  return (fragment::vector)_mm512_maskz_min_ps(0xffff, (__m512)b.v, (__m512)a.v);
+#elif KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 8
+  return (fragment::vector)_mm256_min_ps((__m256)b.v, (__m256)a.v);
+#else
+  return where(b < a, b, a);
+#endif
+}
+KVSIEVE_INLINE KVSIEVE_HD fragment sqrt(fragment x) {
+#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
+  return (fragment::vector)_mm512_maskz_sqrt_ps(0xffff, (__m512)x.v);
+#elif KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 8
+  return (fragment::vector)_mm256_sqrt_ps((__m256)x.v);
+#else
+  fragment r = x;
+  for (int i = 0; i < fragment::lanes; ++i) r.v[i] = ::sqrtf(x.v[i]);
+  return r;
+#endif
+}
+
+/// Loads `lanes` consecutive elements, widened; any alignment.
+KVSIEVE_INLINE KVSIEVE_HD fragment load(float const* p) {
+  fragment r;
+  __builtin_memcpy(&r.v, p, sizeof r.v);
+  return r;
+}
+KVSIEVE_INLINE KVSIEVE_HD fragment load(bf16 const* p) {
+#if KVSIEVE_HOST_VECTORS
+  typedef unsigned short half_vector __attribute__((vector_size(2 * KVSIEVE_HOST_LANES)));
+  typedef unsigned word_vector __attribute__((vector_size(4 * KVSIEVE_HOST_LANES)));
+  half_vector h;
+  __builtin_memcpy(&h, p, sizeof h);
+  return {(fragment::vector)(__builtin_convertvector(h, word_vector) << 16)};
+#else
+  fragment r;
+  for (int i = 0; i < fragment::lanes; ++i) r.v[i] = to_float(p[i]);
+  return r;
+#endif
+}
+KVSIEVE_INLINE KVSIEVE_HD fragment load(f16 const* p) {
+#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
+  return (fragment::vector)_mm512_maskz_cvtph_ps(0xffff, _mm256_loadu_si256(reinterpret_cast<__m256i const*>(p)));
+#elif KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 8
+  return (fragment::vector)_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<__m128i const*>(p)));
+#else
+  fragment r(0.0f);
+  for (int i = 0; i < fragment::lanes; ++i) r.v[i] = to_float(p[i]);
+  return r;
+#endif
+}
+/// Loads channels [d, d + lanes) of a row: one vector load where the row is contiguous, else an element at a time.
+template <class Row>
+KVSIEVE_INLINE KVSIEVE_HD fragment load_row(Row const& row, int d) {
+  if constexpr (cs::is_pointer_v<Row>) {
+    return load(row + d);
+  } else {
+    fragment r(0.0f);
+    for (int i = 0; i < fragment::lanes; ++i) r.v[i] = to_float(row[d + i]);
+    return r;
+  }
+}
+KVSIEVE_INLINE KVSIEVE_HD void store(float* p, fragment x) { __builtin_memcpy(p, &x.v, sizeof x.v); }
+
+/// Sums L fragments across their lanes at once: lane i of the result is the sum over the lanes of a[i].
+/// The order of the additions does not depend on where a row stands, so a row's sum is the same in any position.
+KVSIEVE_INLINE KVSIEVE_HD fragment sum_rows(fragment const (&a)[fragment::lanes]) {
+#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
+#define KVSIEVE_FOLD(x, y, ...) (__builtin_shufflevector(x, y, __VA_ARGS__))
+  fragment::vector b[8], c[4], d[2];
+  KVSIEVE_UNROLL for (int i = 0; i < 8; ++i) b[i] =
+      KVSIEVE_FOLD(a[2 * i].v, a[2 * i + 1].v, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
+      KVSIEVE_FOLD(a[2 * i].v, a[2 * i + 1].v, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+  KVSIEVE_UNROLL for (int i = 0; i < 4; ++i) c[i] =
+      KVSIEVE_FOLD(b[2 * i], b[2 * i + 1], 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27) +
+      KVSIEVE_FOLD(b[2 * i], b[2 * i + 1], 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
+  KVSIEVE_UNROLL for (int i = 0; i < 2; ++i) d[i] =
+      KVSIEVE_FOLD(c[2 * i], c[2 * i + 1], 0, 1, 4, 5, 8, 9, 12, 13, 16, 17, 20, 21, 24, 25, 28, 29) +
+      KVSIEVE_FOLD(c[2 * i], c[2 * i + 1], 2, 3, 6, 7, 10, 11, 14, 15, 18, 19, 22, 23, 26, 27, 30, 31);
+  return {KVSIEVE_FOLD(d[0], d[1], 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30) +
+          KVSIEVE_FOLD(d[0], d[1], 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31)};
+#undef KVSIEVE_FOLD
+#else
+  fragment r(0.0f);
+  for (int i = 0; i < fragment::lanes; ++i) {
+    float part[fragment::lanes];
+    store(part, a[i]);
+    for (int half = fragment::lanes / 2; half > 0; half /= 2)
+      for (int j = 0; j < half; ++j) part[j] += part[j + half];
+    r.v[i] = part[0];
+  }
+  return r;
+#endif
+}
+/// Sum over the lanes, in the order of sum_rows.
+KVSIEVE_INLINE KVSIEVE_HD float sum(fragment x) {
+  float part[fragment::lanes];
+  store(part, x);
+  for (int half = fragment::lanes / 2; half > 0; half /= 2)
+    for (int j = 0; j < half; ++j) part[j] += part[j + half];
+  return part[0];
+}
+/// Largest lane; NaN lanes are passed over.
+KVSIEVE_INLINE KVSIEVE_HD float max_lane(fragment x) {
+  float m = -__builtin_inff();
+  for (int i = 0; i < fragment::lanes; ++i) m = m < x[i] ? x[i] : m;
+  return m;
+}
+
+/// 2^x for x <= 0, within 1.1 ulp; below -126 and for NaN it is 0.
+/// Split at the nearest integer, then a degree-6 minimax polynomial of 2^r on [-1/2, 1/2].
+KVSIEVE_INLINE KVSIEVE_HD fragment exp2(fragment x) {
+#if KVSIEVE_HOST_VECTORS
+  auto const in_range = fragment(-126.0f) < x;
+  x = max(fragment(-126.0f), x);
+  fragment const round(12582912.0f);  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
+  fragment const t = x + round, r = x - (t - round);
+  fragment p(1.5353362e-4f);
+  p = fma(p, r, fragment(1.3398874e-3f));
+  p = fma(p, r, fragment(9.6184370e-3f));
+  p = fma(p, r, fragment(5.5503325e-2f));
+  p = fma(p, r, fragment(2.4022649e-1f));
+  p = fma(p, r, fragment(6.9314720e-1f));
+  p = fma(p, r, fragment(1.0f));
+  return where(in_range, fragment{(fragment::vector)((fragment::mask)p.v + ((fragment::mask)t.v << 23))}, fragment(0.0f));
+#else
+  fragment r = x;
+  for (int i = 0; i < fragment::lanes; ++i) r.v[i] = x.v[i] > -126.0f ? ::exp2f(x.v[i]) : 0.0f;
+  return r;
+#endif
+}
+}  // namespace host::inline KVSIEVE_TARGET
+
+namespace device {
+/// Four floats in registers: one 16-byte load of float, or half of one of a 16-bit type.
+struct fragment {
+  static constexpr int lanes = 4;
+  float v[lanes];
+  KVSIEVE_HD float operator[](int lane) const { return v[lane]; }
+#define KVSIEVE_EACH(expression)                                      \
+  fragment r;                                                         \
+  KVSIEVE_UNROLL for (int i = 0; i < lanes; ++i) r.v[i] = expression; \
+  return r
+  friend KVSIEVE_HD inline fragment operator+(fragment a, fragment b) { KVSIEVE_EACH(a.v[i] + b.v[i]); }
+  friend KVSIEVE_HD inline fragment operator-(fragment a, fragment b) { KVSIEVE_EACH(a.v[i] - b.v[i]); }
+  friend KVSIEVE_HD inline fragment operator*(fragment a, fragment b) { KVSIEVE_EACH(a.v[i] * b.v[i]); }
+  friend KVSIEVE_HD inline fragment fma(fragment a, fragment b, fragment c) { KVSIEVE_EACH(a.v[i] * b.v[i] + c.v[i]); }
+#undef KVSIEVE_EACH
+};
+template <class T>
+struct alignas(4 * sizeof(T)) packed {
+  T element[4];
+};
+/// Loads channels [d, d + 4) of a row: one vector load where the row is contiguous, else an element at a time.
+template <class Row>
+KVSIEVE_HD inline fragment load_row(Row const& row, int d) {
+  fragment r;
+  if constexpr (cs::is_pointer_v<Row>) {
+    using T = cs::remove_cv_t<cs::remove_pointer_t<Row>>;
+    packed<T> const p = *reinterpret_cast<packed<T> const*>(row + d);
+    KVSIEVE_UNROLL for (int i = 0; i < 4; ++i) r.v[i] = to_float(p.element[i]);
+  } else {
+    KVSIEVE_UNROLL for (int i = 0; i < 4; ++i) r.v[i] = to_float(row[d + i]);
+  }
+  return r;
+}
+}  // namespace device
+}  // namespace kvsieve::inline v0

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Small numeric definitions that host, device and reference share.
+#pragma once
+#include <cuda/std/bit>
+#include <cuda/std/cstdint>
+
+#include <kvsieve/core/config.hpp>
+
+namespace kvsieve::inline v0 {
+
+/// A total order on scores as unsigned integers: NaN lowest (0), then -inf, ... , +inf (0xff800000); -0 equals +0.
+/// The values above 0xff800000 belong to no score: forced tokens use them.
+[[nodiscard]] KVSIEVE_HD constexpr unsigned ordered(float x) {
+  if (x != x) return 0u;
+  unsigned const u = ::cuda::std::bit_cast<unsigned>(x + 0.0f);
+  return (u & 0x80000000u) != 0 ? ~u : u | 0x80000000u;
+}
+/// The key of a token that has to stay, above every score.
+inline constexpr unsigned forced_key = 0xffffffffu;
+
+/// Mixes 64 bits into 64 bits, each output bit depending on each input bit (the finaliser of SplitMix64).
+[[nodiscard]] KVSIEVE_HD constexpr ::cuda::std::uint64_t mix(::cuda::std::uint64_t x) {
+  x += 0x9e3779b97f4a7c15ull;
+  x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;
+  x = (x ^ x >> 27) * 0x94d049bb133111ebull;
+  return x ^ x >> 31;
+}
+
+/// Rounds `n` up to a multiple of `step`.
+template <class T>
+[[nodiscard]] KVSIEVE_HD constexpr T round_up(T n, T step) {
+  return (n + step - 1) / step * step;
+}
+}  // namespace kvsieve::inline v0

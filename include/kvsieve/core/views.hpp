@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// How a cache is seen: rows of D channels, by head and token, as cuda::std::mdspan.
+#pragma once
+#include <cuda/std/mdspan>
+#include <cuda/std/span>
+
+#include <kvsieve/core/config.hpp>
+#include <kvsieve/core/dtype.hpp>
+
+namespace kvsieve::inline v0 {
+
+/// Offsets and extents of caches: 64 bits, a pool may hold more than 2^31 elements.
+using index = cs::int64_t;
+
+/// mdspan layout of [heads, tokens, channels] whose rows are contiguous while heads and tokens may lie at any stride:
+/// packed, NHD and HND buffers of engines, or a slice of a larger pool.
+struct layout_rows {
+  template <class Extents>
+  struct mapping {
+    using extents_type = Extents;
+    using index_type = typename Extents::index_type;
+    using size_type = typename Extents::size_type;
+    using rank_type = typename Extents::rank_type;
+    using layout_type = layout_rows;
+
+    Extents shape{};
+    index_type head_stride = 0, token_stride = 0;  ///< in elements
+
+    KVSIEVE_HD constexpr Extents const& extents() const noexcept { return shape; }
+    KVSIEVE_HD constexpr index_type operator()(index_type head, index_type token, index_type channel) const noexcept {
+      return head * head_stride + token * token_stride + channel;
+    }
+    KVSIEVE_HD constexpr index_type required_span_size() const noexcept {
+      if (shape.extent(0) == 0 || shape.extent(1) == 0) return 0;
+      return (*this)(shape.extent(0) - 1, shape.extent(1) - 1, shape.extent(2) - 1) + 1;
+    }
+    KVSIEVE_HD constexpr index_type stride(rank_type r) const noexcept {
+      return r == 0 ? head_stride : r == 1 ? token_stride : 1;
+    }
+    KVSIEVE_HD static constexpr bool is_always_unique() noexcept { return false; }
+    KVSIEVE_HD static constexpr bool is_always_exhaustive() noexcept { return false; }
+    KVSIEVE_HD static constexpr bool is_always_strided() noexcept { return true; }
+    KVSIEVE_HD constexpr bool is_unique() const noexcept { return true; }
+    KVSIEVE_HD constexpr bool is_exhaustive() const noexcept {
+      return required_span_size() == shape.extent(0) * shape.extent(1) * shape.extent(2);
+    }
+    KVSIEVE_HD static constexpr bool is_strided() noexcept { return true; }
+    KVSIEVE_HD friend constexpr bool operator==(mapping const& a, mapping const& b) noexcept {
+      return a.shape == b.shape && a.head_stride == b.head_stride && a.token_stride == b.token_stride;
+    }
+  };
+};
+
+template <int D>
+using row_extents = cs::extents<index, cs::dynamic_extent, cs::dynamic_extent, static_cast<cs::size_t>(D)>;
+
+/// Rows of D channels: [heads, tokens, D].
+template <class T, int D, class Layout = layout_rows>
+using rows = cs::mdspan<T, row_extents<D>, Layout>;
+
+/// Views memory as rows [heads, tokens, D]; strides in elements.
+template <int D, class T>
+[[nodiscard]] KVSIEVE_HD constexpr rows<T, D> make_rows(T* data, index heads, index tokens, index head_stride,
+                                                        index token_stride) noexcept {
+  return {data, layout_rows::mapping<row_extents<D>>{row_extents<D>(heads, tokens), head_stride, token_stride}};
+}
+/// Views packed memory as rows [heads, tokens, D].
+template <int D, class T>
+[[nodiscard]] KVSIEVE_HD constexpr rows<T, D> make_rows(T* data, index heads, index tokens) noexcept {
+  return make_rows<D>(data, heads, tokens, tokens * D, index{D});
+}
+
+/// Any mdspan of [heads, tokens, D] over an element type, whatever its layout.
+template <class V>
+concept row_view = requires(V const& v) {
+  typename V::extents_type;
+  typename V::layout_type;
+  requires V::rank() == 3;
+  requires element<cs::remove_cv_t<typename V::element_type>>;
+  requires V::static_extent(2) != cs::dynamic_extent;
+};
+
+/// Element type of a view without its const.
+template <row_view V>
+using element_of = cs::remove_cv_t<typename V::element_type>;
+/// Head dimension of a view.
+template <row_view V>
+inline constexpr int head_dim_of = static_cast<int>(V::static_extent(2));
+
+/// True when a row is plain contiguous memory by its type, so that it may be read a vector at a time.
+template <row_view V>
+inline constexpr bool contiguous_rows =
+    cs::is_same_v<typename V::layout_type, layout_rows> || cs::is_same_v<typename V::layout_type, cs::layout_right>;
+
+/// The row of one token of one head: contiguous memory, or an element at a time through the layout.
+template <row_view V>
+struct row {
+  V const* view;
+  index head, token;
+  KVSIEVE_HD auto operator[](int channel) const { return (*view)(head, token, channel); }
+};
+template <row_view V>
+[[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD auto row_of(V const& view, index head, index token) {
+  if constexpr (contiguous_rows<V>) {
+    return static_cast<typename V::element_type*>(view.data_handle() + view.mapping()(head, token, 0));
+  } else {
+    return row<V>{&view, head, token};
+  }
+}
+
+/// Keys and values of one layer of one sequence, [Hkv, N, D] each.
+template <row_view Keys, row_view Values = Keys>
+struct kv_layer {
+  using keys_type = Keys;
+  using values_type = Values;
+  static constexpr int head_dim = head_dim_of<Keys>;
+  static_assert(head_dim_of<Values> == head_dim, "kv_layer: keys and values have the same head dimension");
+
+  Keys keys;
+  Values values;
+
+  [[nodiscard]] KVSIEVE_HD constexpr int heads() const { return static_cast<int>(keys.extent(0)); }
+  [[nodiscard]] KVSIEVE_HD constexpr int tokens() const { return static_cast<int>(keys.extent(1)); }
+};
+template <row_view Keys, row_view Values>
+kv_layer(Keys, Values) -> kv_layer<Keys, Values>;
+
+/// A grouped view: many layers and sequences, each with its own number of tokens, compressed by one call.
+template <class Layer>
+using kv_group = cs::span<Layer const>;
+}  // namespace kvsieve::inline v0

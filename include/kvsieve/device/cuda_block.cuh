@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The block of a CUDA kernel: CUB's collectives over the block, shuffles inside a tile.
+#pragma once
+#include <cub/block/block_reduce.cuh>
+#include <cub/block/block_scan.cuh>
+
+#include <kvsieve/device/block.hpp>
+
+namespace kvsieve::inline v0 {
+namespace device {
+
+/// `Width` neighbouring lanes of a warp. Only they take part, so tiles of one warp may go different ways.
+template <int Width>
+struct cuda_tile {
+  static_assert(Width >= 1 && Width <= 32 && (Width & (Width - 1)) == 0, "a tile is a power of two up to a warp");
+  static constexpr int width = Width;
+
+  __device__ int rank() const { return static_cast<int>(threadIdx.x) & (Width - 1); }
+  __device__ int index() const { return static_cast<int>(threadIdx.x) / Width; }
+  __device__ float all_sum(float x) const {
+    unsigned const members = mask();
+    KVSIEVE_UNROLL for (int step = Width / 2; step > 0; step /= 2) x += __shfl_xor_sync(members, x, step, Width);
+    return x;
+  }
+  __device__ float all_max(float x) const {
+    unsigned const members = mask();
+    KVSIEVE_UNROLL for (int step = Width / 2; step > 0; step /= 2) {
+      x = fmaxf(x, __shfl_xor_sync(members, x, step, Width));
+    }
+    return x == x ? x : -__builtin_inff();
+  }
+
+ private:
+  __device__ static unsigned mask() {
+    constexpr unsigned all = 0xffffffffu >> (32 - Width);
+    return all << (threadIdx.x & 31u & ~static_cast<unsigned>(Width - 1));
+  }
+};
+
+/// One-dimensional block of `Threads` threads.
+template <int Threads>
+struct cuda_block {
+  static_assert(Threads % 32 == 0, "a block is whole warps");
+  static constexpr int threads = Threads;
+  using scan = cub::BlockScan<unsigned, Threads>;
+  using reduce = cub::BlockReduce<float, Threads>;
+  using scan_storage = typename scan::TempStorage;
+  struct reduce_storage {
+    typename reduce::TempStorage parts;
+    float result;
+  };
+
+  __device__ int rank() const { return static_cast<int>(threadIdx.x); }
+  __device__ void sync() { __syncthreads(); }
+  __device__ void atomic_add(unsigned& x, unsigned v) { atomicAdd(&x, v); }
+  __device__ unsigned exclusive_sum(unsigned x, unsigned& total, scan_storage& s) {
+    unsigned before;
+    scan(s).ExclusiveSum(x, before, total);
+    __syncthreads();
+    return before;
+  }
+  __device__ float all_sum(float x, reduce_storage& s) { return share(reduce(s.parts).Sum(x), s); }
+  __device__ float all_max(float x, reduce_storage& s) { return share(reduce(s.parts).Reduce(x, larger{}), s); }
+  template <int Width>
+  __device__ cuda_tile<Width> tile() const {
+    return {};
+  }
+
+ private:
+  struct larger {
+    __device__ float operator()(float a, float b) const {
+      float const m = fmaxf(a, b);
+      return m == m ? m : -__builtin_inff();
+    }
+  };
+  __device__ static float share(float x, reduce_storage& s) {
+    if (threadIdx.x == 0) s.result = x;
+    __syncthreads();
+    x = s.result;
+    __syncthreads();
+    return x;
+  }
+};
+}  // namespace device
+}  // namespace kvsieve::inline v0

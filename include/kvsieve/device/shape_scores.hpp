@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Kernel bodies between scoring and selection: one row for all heads of a layer, and pooling along the tokens.
+#pragma once
+#include <kvsieve/core/scalar.hpp>
+#include <kvsieve/device/score_position.hpp>
+
+namespace kvsieve::inline v0 {
+namespace device {
+
+struct join_heads_params {};
+
+/// Block (segment, 0, view): every head's row becomes the mean over the heads, added in ascending order. In place.
+struct join_heads_body {
+  template <block Block>
+  struct shared {};
+
+  template <block Block>
+  KVSIEVE_HD static void run(Block& b, scores_args<join_heads_params> const& a, work w, shared<Block>&) {
+    auto const& view = a.views.part[w.z];
+    for (index i = b.rank(), t = index{w.x} * segment_scores + i; i < segment_scores && t < view.tokens;
+         i += Block::threads, t += Block::threads) {
+      float sum = 0;
+      for (int h = 0; h < view.heads; ++h) sum += view.score[h * view.stride + t];
+      float const mean = sum / static_cast<float>(view.heads);
+      for (int h = 0; h < view.heads; ++h) view.result[h * view.stride + t] = mean;
+    }
+  }
+};
+
+/// Block (segment, head, view): the pooled scores; `score` and `result` are different memory.
+template <class Smooth>
+struct pool_body {
+  using args = scores_args<typename Smooth::params>;
+
+  template <block Block>
+  struct shared {};
+
+  template <block Block>
+  KVSIEVE_HD static void run(Block& b, args const& a, work w, shared<Block>&) {
+    auto const& view = a.views.part[w.z];
+    float const* const score = view.score + w.y * view.stride;
+    float* const result = view.result + w.y * view.stride;
+    for (index i = b.rank(), t = index{w.x} * segment_scores + i; i < segment_scores && t < view.tokens;
+         i += Block::threads, t += Block::threads) {
+      result[t] = Smooth::pooled(a.params, score, view.tokens, static_cast<int>(t));
+    }
+  }
+};
+}  // namespace device
+}  // namespace kvsieve::inline v0

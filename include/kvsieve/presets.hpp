@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Published methods, a line each. Every alias takes further policies that override its own.
+#pragma once
+#include <kvsieve/aggregate/last.hpp>
+#include <kvsieve/aggregate/max.hpp>
+#include <kvsieve/aggregate/mean_visible.hpp>
+#include <kvsieve/aggregate/sum.hpp>
+#include <kvsieve/compressor.hpp>
+#include <kvsieve/score/attention.hpp>
+#include <kvsieve/score/key_diff.hpp>
+#include <kvsieve/score/key_norm.hpp>
+#include <kvsieve/score/lag_relative.hpp>
+#include <kvsieve/score/position.hpp>
+#include <kvsieve/score/random.hpp>
+#include <kvsieve/smooth/average.hpp>
+#include <kvsieve/smooth/max.hpp>
+
+namespace kvsieve::inline v0 {
+
+/// Short keys stay (arXiv 2406.11430).
+template <policy... Override>
+using key_norm = compressor<score::key_norm, Override...>;
+
+/// Keys unlike the mean key stay (KeyDiff, arXiv 2504.15364).
+template <policy... Override>
+using key_diff = compressor<score::key_diff, Override...>;
+
+/// LagKV as kvpress ranks it, in one shot (arXiv 2504.04704).
+template <policy... Override>
+using lag_kv = compressor<score::lag_relative, Override...>;
+
+/// LagKV as its authors stream it: budget.keep is the fraction kept of every partition (arXiv 2504.04704).
+template <policy... Override>
+using lag_kv_streaming = compressor<score::lag_relative_streaming, select::top_k_in_partitions, Override...>;
+
+/// What the last window of queries attends to, average-pooled; the window stays (SnapKV, arXiv 2404.14469).
+template <policy... Override>
+using snap_kv = compressor<score::attention<observe::window>, aggregate::mean, smooth::average, Override...>;
+
+/// Mean attention over the queries that could see a token (kvpress's one-shot form of H2O).
+template <policy... Override>
+using observed_attention = compressor<score::attention<observe::all>, aggregate::mean_visible, Override...>;
+
+/// Accumulated attention of all queries; half of the budget goes to recent tokens (H2O, arXiv 2306.14048).
+template <policy... Override>
+using h2o = compressor<score::attention<observe::all>, aggregate::sum, select::heavy_hitters, Override...>;
+
+/// What the last query attends to, one choice for all heads of a layer (TOVA, arXiv 2401.06104).
+template <policy... Override>
+using tova = compressor<score::attention<observe::last>, aggregate::last, aggregate::heads_mean, Override...>;
+
+/// The first tokens and the newest (StreamingLLM, arXiv 2309.17453); keys keep their old rotation.
+template <policy... Override>
+using streaming_llm = compressor<score::position, Override...>;
+
+/// Tokens drawn at random, from a seed.
+template <policy... Override>
+using random = compressor<score::random, Override...>;
+}  // namespace kvsieve::inline v0

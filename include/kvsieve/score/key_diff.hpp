@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// KeyDiff: keys that point away from the mean direction stay. Park et al., "KeyDiff: Key Similarity-Based KV Cache
+// Eviction for Long-Context LLM Inference in Resource-Constrained Environments", arXiv 2504.15364.
+#pragma once
+#include <kvsieve/core/scalar.hpp>
+#include <kvsieve/core/stages.hpp>
+#include <kvsieve/score/pattern.hpp>
+
+namespace kvsieve::inline v0 {
+namespace score {
+
+/// score[t] = -cos(k_t, a), a = mean over all tokens of k / ||k||. Reads each key twice.
+/// A key that is not finite takes no part in the mean and scores NaN; a zero key scores 0.
+struct key_diff : policy_base<stages::score, needs::keys> {
+  using pattern = patterns::per_row;
+  static constexpr bool summarises = true;
+
+  /// First pass: what a fragment adds to its row's sum ...
+  template <class F>
+  KVSIEVE_HD static F weigh_term(F key) {
+    return key * key;
+  }
+  /// ... the number kept for the row, its norm ...
+  template <class S>
+  KVSIEVE_HD static S weigh(S squares) {
+    return sqrt(squares);
+  }
+  /// ... and the row's factor in the summary; 0 leaves the row out.
+  template <class S>
+  KVSIEVE_HD static S share(S norm) {
+    return where(norm - norm == S(0.0f), S(1.0f) / max(norm, S(1e-12f)), S(0.0f));
+  }
+  /// Second pass: what a fragment adds to its row's sum, `mean` being the summary's fragment.
+  template <class F>
+  KVSIEVE_HD static F term(F key, F mean) {
+    return key * mean;
+  }
+  /// The score from that sum, the row's norm and the norm of the summary.
+  template <class S>
+  KVSIEVE_HD static S score(S dot, S norm, float mean_norm) {
+    S const cosine = dot / (max(norm, S(1e-8f)) * S(max(mean_norm, 1e-8f)));
+    return where(norm - norm == S(0.0f), -cosine, S(__builtin_nanf("")));
+  }
+};
+}  // namespace score
+}  // namespace kvsieve::inline v0

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// No smoothing: every token by itself.
+#pragma once
+#include <kvsieve/core/stages.hpp>
+
+namespace kvsieve::inline v0 {
+namespace smooth {
+struct none : policy_base<stages::smooth> {
+  static constexpr bool pools = false;
+};
+}  // namespace smooth
+}  // namespace kvsieve::inline v0

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+# Included by each consumer after it has kvsieve: nothing that only kvsieve's own programs need may have come along.
+foreach(_package IN ITEMS Catch2 rapidcheck CLI11 nlohmann_json benchmark)
+  if(DEFINED CACHE{${_package}_DIR} OR DEFINED ${_package}_FOUND OR TARGET ${_package})
+    message(FATAL_ERROR "kvsieve brought ${_package} into the project that uses it")
+  endif()
+endforeach()
+get_property(_languages GLOBAL PROPERTY ENABLED_LANGUAGES)
+if("CUDA" IN_LIST _languages AND NOT PROJECT_NAME MATCHES "cuda")
+  message(FATAL_ERROR "kvsieve enabled the CUDA language in the project that uses it")
+endif()
+foreach(_property IN ITEMS INTERFACE_COMPILE_OPTIONS INTERFACE_COMPILE_DEFINITIONS INTERFACE_LINK_OPTIONS)
+  get_target_property(_value kvsieve::kvsieve ${_property})
+  if(_value)
+    message(FATAL_ERROR "kvsieve::kvsieve forces ${_property} on the project that uses it: ${_value}")
+  endif()
+endforeach()
+if(CMAKE_BUILD_TYPE OR CMAKE_CXX_COMPILER_LAUNCHER)
+  message(FATAL_ERROR "kvsieve changed the build type or the compiler launcher of the project that uses it")
+endif()
+
+# The headers must be clean under the warnings of a strict project.
+function(kvsieve_consumer_program source)
+  add_executable(consumer "${source}")
+  target_compile_options(consumer PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wpedantic;-Wconversion;-Wshadow;-Werror>")
+  set_target_properties(consumer PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}")
+endfunction()

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "command.hpp"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <thread>
+
+#include "fidelity.hpp"
+#include "text.hpp"
+
+namespace kvsieve::tool {
+namespace {
+
+constexpr int most_threads = 1024;
+
+std::string all_names() {
+  std::string out;
+  for (auto const& s : strategies()) out += (out.empty() ? "" : ", ") + s.name;
+  return out;
+}
+
+message split_assignment(std::string const& text, strategy const& of, std::pair<std::string, std::string>& out) {
+  auto const equals = text.find('=');
+  if (equals == std::string::npos || equals == 0 || equals + 1 == text.size())
+    return "--set is '" + text + "', stage.field=value is needed";
+  out = {text.substr(0, equals), text.substr(equals + 1)};
+  std::string known;
+  for (auto const& f : of.fields) {
+    if (f.key == out.first) return {};
+    known += (known.empty() ? "" : ", ") + f.key;
+  }
+  return "--set names '" + out.first + "', " + of.name + " has " + (known.empty() ? "nothing to set" : known);
+}
+
+}  // namespace
+
+int console::fail(exit_status status, std::string_view text) const {
+  progress({});
+  err << "kvsieve: " << text << '\n';
+  return status;
+}
+
+void console::progress(std::string_view text) const {
+  if (where.progress) err << "\r\x1b[K" << text << std::flush;
+}
+
+void add_dump_options(CLI::App& command, dump_options& into) {
+  command.add_option("DUMP", into.file, "a saved cache, kvsieve-dump-1 in a safetensors file")->required();
+  command.add_option("--layers", into.layers, "only these layers of the model, e.g. 0,9 (default: all in the dump)")
+      ->type_name("i,j,...");
+  command.add_option("--threads", into.threads, "threads to work with (default: one for each processor)")->type_name("n");
+}
+
+void add_strategy_options(CLI::App& command, strategy_options& into) {
+  command.add_option("--strategy", into.name, "a preset; `kvsieve list` shows them")->required()->type_name("NAME");
+  auto* const keep =
+      command.add_option("--keep", into.keep, "share of the tokens to keep, 0 to 1 (default: the preset's own)");
+  keep->type_name("F");
+  command.add_option("--tokens", into.tokens, "or how many tokens to keep per head")->type_name("N")->excludes(keep);
+  command.add_option("--set", into.set, "change one parameter of the preset; may be repeated")
+      ->type_name("stage.field=value")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+}
+
+message find(std::string const& name, strategy const*& found) {
+  found = find_strategy(name);
+  if (found == nullptr) return "no strategy '" + name + "'; there are " + all_names();
+  return {};
+}
+
+message parse_keep(std::string const& text, double& out) {
+  auto const value = parse_double(text);
+  if (!value) return "keep is '" + text + "', not a number";
+  if (!(*value >= 0 && *value <= 1)) return "keep is " + text + ", outside [0, 1]";
+  out = *value;
+  return {};
+}
+
+message check(dump_options const& given, std::vector<int>& layers, int& threads) {
+  for (auto const& item : split_list(given.layers)) {
+    auto const layer = parse_int(item);
+    if (!layer || *layer < 0) return "--layers holds '" + item + "', not a layer index";
+    if (std::find(layers.begin(), layers.end(), *layer) != layers.end()) return "--layers names layer " + item + " twice";
+    layers.push_back(*layer);
+  }
+  if (given.threads < 0 || given.threads > most_threads)
+    return "--threads is " + std::to_string(given.threads) + ", outside [0, " + std::to_string(most_threads) + "]";
+  auto const processors = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  threads = given.threads == 0 ? std::min(processors, most_threads) : given.threads;
+  return {};
+}
+
+message check(strategy_options const& given, strategy const*& found, run_options& out) {
+  if (auto wrong = find(given.name, found)) return "--strategy: " + *wrong;
+  // -1 is the default that marks "not given"; a person who types it means nothing valid either way.
+  if (given.keep != -1 && !(given.keep >= 0 && given.keep <= 1))
+    return "--keep is " + format_exact(given.keep) + ", outside [0, 1]";
+  if (given.tokens < -1) return "--tokens is " + std::to_string(given.tokens) + ", less than 0";
+  out.keep = given.keep;
+  out.tokens = given.tokens;
+  for (auto const& text : given.set) {
+    std::pair<std::string, std::string> assignment;
+    if (auto wrong = split_assignment(text, *found, assignment)) return wrong;
+    out.set.push_back(std::move(assignment));
+  }
+  return {};
+}
+
+int run_once(dump_options const& from, strategy_options const& with, console const& to, single_run& out) {
+  strategy const* found = nullptr;
+  run_options options;
+  std::vector<int> layers;
+  if (auto wrong = check(with, found, options)) return to.fail(usage_wrong, *wrong);
+  if (auto wrong = check(from, layers, options.threads)) return to.fail(usage_wrong, *wrong);
+  out.threads = options.threads;
+
+  to.progress("reading " + from.file);
+  if (auto failed = read_dump(from.file, layers, out.dump)) return to.fail(run_failed, *failed);
+  if (options.tokens > out.dump.tokens)
+    return to.fail(run_failed, "--tokens is " + std::to_string(options.tokens) + ", the dump holds " +
+                                   std::to_string(out.dump.tokens));
+  to.progress(found->name + ": running");
+  out.result.strategy = found->name;
+  if (auto failed = found->run(out.dump, options, out.result)) return to.fail(run_failed, found->name + ": " + *failed);
+  if (auto failed = check_outcome(out.dump, out.result)) return to.fail(run_failed, *failed);
+  return done;
+}
+
+}  // namespace kvsieve::tool

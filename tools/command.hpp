@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// What the commands of the program share.
+#pragma once
+#include <functional>
+#include <memory>
+#include <ostream>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "command_line.hpp"
+#include "dump.hpp"
+#include "strategy.hpp"
+
+namespace CLI {
+class App;
+}
+
+namespace kvsieve::tool {
+
+enum exit_status : int { done = 0, run_failed = 1, usage_wrong = 2 };
+
+/// Where a command writes.
+struct console {
+  std::ostream& out;
+  std::ostream& err;
+  terminal where;
+
+  /// One line to the error stream; returns `status`, so that a command can end with it.
+  [[nodiscard]] int fail(exit_status status, std::string_view text) const;
+  /// A line that the next one overwrites; nothing unless the error stream is a terminal. Empty text clears it.
+  void progress(std::string_view text) const;
+};
+
+/// The command that was chosen, to be run once the whole command line was understood.
+using action = std::function<int()>;
+
+void add_list(CLI::App& app, console const& to, action& chosen);
+void add_compress(CLI::App& app, console const& to, action& chosen);
+void add_score(CLI::App& app, console const& to, action& chosen);
+void add_compare(CLI::App& app, console const& to, action& chosen);
+void add_inspect(CLI::App& app, console const& to, action& chosen);
+
+/// Options that every command running strategies takes.
+struct dump_options {
+  std::string file;
+  std::string layers;  ///< "0,9"; empty: all
+  int threads = 0;     ///< 0: one for each processor
+};
+
+/// And those of a command that runs one strategy once.
+struct strategy_options {
+  std::string name;
+  double keep = -1;
+  long long tokens = -1;
+  std::vector<std::string> set;  ///< "stage.field=value"
+};
+
+void add_dump_options(CLI::App& command, dump_options& into);
+void add_strategy_options(CLI::App& command, strategy_options& into);
+
+/// Checks the options that do not need the dump. A message means the command line is wrong.
+[[nodiscard]] message check(dump_options const& given, std::vector<int>& layers, int& threads);
+[[nodiscard]] message check(strategy_options const& given, strategy const*& found, run_options& out);
+/// The strategy of that name, or a message that lists all names.
+[[nodiscard]] message find(std::string const& name, strategy const*& found);
+/// A keep as text, a number in [0, 1].
+[[nodiscard]] message parse_keep(std::string const& text, double& out);
+
+/// A strategy run on a dump: read, run and checked.
+struct single_run {
+  cache_dump dump;
+  outcome result;
+  int threads = 1;
+};
+/// Reads the dump and runs the strategy, telling `to` of both. Returns `done`, or the exit status after its message.
+[[nodiscard]] int run_once(dump_options const& from, strategy_options const& with, console const& to, single_run& out);
+
+}  // namespace kvsieve::tool

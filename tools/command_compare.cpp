@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cmath>
+
+#include "command.hpp"
+#include "comparison.hpp"
+#include "fidelity.hpp"
+#include "file.hpp"
+#include "html_report.hpp"
+#include "text.hpp"
+
+namespace kvsieve::tool {
+namespace {
+
+struct options {
+  dump_options from;
+  std::string strategies = "all", keeps = "0.5,0.25,0.125";
+  std::string html, csv;
+  bool json = false;
+};
+
+message parse(options const& given, std::vector<strategy const*>& chosen, std::vector<double>& keeps) {
+  auto const names = split_list(given.strategies);
+  if (names.empty()) return "--strategies is empty";
+  for (auto const& name : names) {
+    if (name == "all") {
+      if (names.size() > 1) return "--strategies holds 'all' beside other names";
+      for (auto const& s : strategies()) chosen.push_back(&s);
+      continue;
+    }
+    strategy const* found = nullptr;
+    if (auto wrong = find(name, found)) return "--strategies: " + *wrong;
+    if (std::find(chosen.begin(), chosen.end(), found) != chosen.end()) return "--strategies names " + name + " twice";
+    chosen.push_back(found);
+  }
+  auto const texts = split_list(given.keeps);
+  if (texts.empty()) return "--keeps is empty";
+  for (auto const& text : texts) {
+    double keep = 0;
+    if (auto wrong = parse_keep(text, keep)) return "--keeps: " + *wrong;
+    if (std::find(keeps.begin(), keeps.end(), keep) != keeps.end()) return "--keeps names " + text + " twice";
+    keeps.push_back(keep);
+  }
+  std::sort(keeps.begin(), keeps.end(), std::greater<>{});
+  return {};
+}
+
+/// Every strategy at every keep. A refusal is a result too: its row says why.
+void run_all(cache_dump const& dump, std::vector<strategy const*> const& chosen, std::vector<double> const& keeps,
+             int threads, console const& to, comparison& all) {
+  auto const total = chosen.size() * keeps.size();
+  for (auto const* const s : chosen)
+    for (auto const keep : keeps) {
+      to.progress("[" + std::to_string(all.rows.size() + 1) + "/" + std::to_string(total) + "] " + s->name + " at keep " +
+                  format_exact(keep));
+      comparison_row row{s->name, s->title, keep, {}, {}, {}};
+      row.result.strategy = s->name;
+      run_options options;
+      options.keep = keep;
+      options.threads = threads;
+      auto failed = s->run(dump, options, row.result);
+      if (!failed) failed = check_outcome(dump, row.result);
+      row.failure = failed.value_or("");
+      for (auto& l : row.result.layers) l.score = {};  // not shown, and as large as the kept sets are small
+      all.rows.push_back(std::move(row));
+    }
+  std::vector<std::vector<layer_outcome> const*> kept;
+  for (auto const& r : all.rows)
+    if (r.failure.empty()) kept.push_back(&r.result.layers);
+  auto judged = judge(dump, kept, threads, [&](double share) { to.progress("judging, " + format_percent(share)); });
+  std::size_t next = 0;
+  for (auto& r : all.rows)
+    if (r.failure.empty()) r.judged = std::move(judged[next++]);
+  to.progress({});
+}
+
+/// The lowest mean error among the rows of one keep.
+bool best_of_keep(comparison const& all, comparison_row const& row) {
+  return std::none_of(all.rows.begin(), all.rows.end(), [&](comparison_row const& other) {
+    return other.failure.empty() && other.keep == row.keep && other.judged.error.mean < row.judged.error.mean;
+  });
+}
+
+void print_table(comparison const& all, console const& to) {
+  to.out << all.file << (all.model.empty() ? "" : ": ") << all.model << ", " << all.layers.size() << " of "
+         << all.num_layers << " layers, " << all.tokens << " tokens, " << all.kv_heads << " KV heads of " << all.head_dim
+         << ", " << all.type << "\n\n";
+  text_table table{{{"strategy"},
+                    {"keep", true},
+                    {"bytes before", true},
+                    {"bytes after", true},
+                    {"error mean", true},
+                    {"error 99 %", true},
+                    {"mass mean", true},
+                    {"s / M tokens", true}}};
+  for (auto const& r : all.rows) {
+    std::vector<text_table::cell> row{{r.strategy}, {format_exact(r.keep)}};
+    if (!r.failure.empty()) {
+      row.push_back({r.failure, look::bad});
+    } else {
+      auto const tone = all.queries > 0 && best_of_keep(all, r) ? look::good : look::plain;
+      row.push_back({format_bytes(r.result.bytes_before)});
+      row.push_back({format_bytes(r.result.bytes_after)});
+      row.push_back({format_number(r.judged.layers.empty() ? NAN : r.judged.error.mean), tone});
+      row.push_back({format_number(r.judged.layers.empty() ? NAN : r.judged.error.tail)});
+      row.push_back({format_number(r.judged.layers.empty() ? NAN : r.judged.mass.mean)});
+      row.push_back({format_number(seconds_per_million(r.result, all.tokens))});
+    }
+    table.add(std::move(row));
+  }
+  table.print(to.out, to.where.colour);
+  auto const note = "\nerror: of the attention output, relative to the full cache, over all query heads of the last " +
+                    std::to_string(all.queries) +
+                    " positions;\nmass: attention captured by the kept tokens; "
+                    "s / M tokens: seconds per million tokens of one layer, all heads.\n";
+  to.out << styled(all.queries > 0 ? note : "\nThe dump holds no queries: error and mass are unknown.\n", look::dim,
+                   to.where.colour);
+  for (auto const& r : all.rows)
+    if (!r.result.note.empty()) to.out << r.strategy << " at keep " << format_exact(r.keep) << ": " << r.result.note << '\n';
+}
+
+int compare(options const& given, console const& to) {
+  std::vector<strategy const*> chosen;
+  std::vector<double> keeps;
+  std::vector<int> layers;
+  int threads = 1;
+  if (auto wrong = parse(given, chosen, keeps)) return to.fail(usage_wrong, *wrong);
+  if (auto wrong = check(given.from, layers, threads)) return to.fail(usage_wrong, *wrong);
+  for (auto const& file : {given.html, given.csv})
+    if (!file.empty())
+      if (auto failed = check_writable(file)) return to.fail(run_failed, *failed);
+
+  cache_dump dump;
+  to.progress("reading " + given.from.file);
+  if (auto failed = read_dump(given.from.file, layers, dump)) return to.fail(run_failed, *failed);
+  auto all = describe(given.from.file, dump);
+  run_all(dump, chosen, keeps, threads, to, all);
+
+  if (given.json)
+    to.out << comparison_json(all);
+  else
+    print_table(all, to);
+  if (!given.html.empty())
+    if (auto failed = write_file(given.html, html_report(all))) return to.fail(run_failed, *failed);
+  if (!given.csv.empty())
+    if (auto failed = write_file(given.csv, comparison_csv(all))) return to.fail(run_failed, *failed);
+  if (!given.json)
+    for (auto const& file : {given.html, given.csv})
+      if (!file.empty()) to.out << "wrote " << file << '\n';
+  if (std::all_of(all.rows.begin(), all.rows.end(), [](comparison_row const& r) { return !r.failure.empty(); }))
+    return to.fail(run_failed, "no strategy ran on '" + given.from.file + "'");
+  return done;
+}
+
+}  // namespace
+
+void add_compare(CLI::App& app, console const& to, action& chosen) {
+  auto* const command = app.add_subcommand("compare", "several strategies side by side: bytes, fidelity, time");
+  command->footer(
+      "\nExample: three strategies at two budgets, as a table here and as a page with curves\n"
+      "  kvsieve compare cache.safetensors --strategies snap_kv,key_diff,streaming_llm --keeps 0.5,0.25 \\\n"
+      "      --html report.html\n\n"
+      "A strategy that cannot run at a keep has a row that says why.");
+  auto const given = std::make_shared<options>();
+  add_dump_options(*command, given->from);
+  command->add_option("--strategies", given->strategies, "presets, or `all`")->type_name("a,b,...")->capture_default_str();
+  command->add_option("--keeps", given->keeps, "shares of the tokens to keep, 0 to 1")
+      ->type_name("F,F,...")
+      ->capture_default_str();
+  command->add_option("--html", given->html, "write a self-contained page with curves and kept tokens here")
+      ->type_name("FILE");
+  command->add_option("--csv", given->csv, "write the rows here, comma-separated")->type_name("FILE");
+  command->add_flag("--json", given->json, "print JSON, with figures per layer and head, instead of the table");
+  command->callback([=, &to, &chosen] { chosen = [=, &to] { return compare(*given, to); }; });
+}
+
+}  // namespace kvsieve::tool

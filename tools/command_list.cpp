@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include "command.hpp"
+#include "comparison.hpp"
+#include "text.hpp"
+
+namespace kvsieve::tool {
+namespace {
+
+std::string list_json() {
+  using json = nlohmann::ordered_json;
+  json all = json::array();
+  for (auto const& s : strategies()) {
+    json stages = json::object(), fields = json::array();
+    for (auto const& [stage, policy] : s.stages) stages[stage] = policy;
+    for (auto const& f : s.fields)
+      fields.push_back({{"key", f.key}, {"default", f.value}, {"unit", f.unit}, {"meaning", f.meaning}});
+    all.push_back({{"name", s.name},
+                   {"title", s.title},
+                   {"paper", s.paper},
+                   {"stages", std::move(stages)},
+                   {"reads", s.reads},
+                   {"uniformity", s.uniformity},
+                   {"source", s.source},
+                   {"params", std::move(fields)}});
+  }
+  return to_text({{"strategies", std::move(all)}}) + "\n";
+}
+
+void print_list(console const& to) {
+  bool const colour = to.where.colour;
+  for (auto const& s : strategies()) {
+    to.out << styled(s.name, look::bold, colour) << "  " << s.title << (s.paper.empty() ? "" : ", ") << s.paper << '\n';
+    std::string stages;
+    for (auto const& [stage, policy] : s.stages) stages += (stages.empty() ? "" : ", ") + stage + " " + policy;
+    to.out << "    stages   " << stages << '\n';
+    to.out << "    reads    " << s.reads << "; plan class " << s.uniformity << '\n';
+    if (!s.source.empty()) to.out << "    checked  " << s.source << '\n';
+    for (auto const& f : s.fields)
+      to.out << "    --set " << styled(f.key + "=" + f.value, look::good, colour) << (f.unit.empty() ? "" : " ") << f.unit
+             << (f.meaning.empty() ? "" : ": ") << f.meaning << '\n';
+    to.out << '\n';
+  }
+  to.out << styled("Plan classes: U0 one list for all, U1 one count everywhere, U2 a count per layer, U3 a count per head.",
+                   look::dim, colour)
+         << '\n';
+}
+
+}  // namespace
+
+void add_list(CLI::App& app, console const& to, action& chosen) {
+  auto* const command = app.add_subcommand("list", "the presets: their stages, what they read, their parameters");
+  command->footer(
+      "\nExample:\n"
+      "  kvsieve list\n"
+      "  kvsieve list --json | jq -r '.strategies[].name'");
+  auto const as_json = std::make_shared<bool>(false);
+  command->add_flag("--json", *as_json, "print JSON instead of text");
+  command->callback([=, &to, &chosen] {
+    chosen = [=, &to] {
+      if (*as_json)
+        to.out << list_json();
+      else
+        print_list(to);
+      return done;
+    };
+  });
+}
+
+}  // namespace kvsieve::tool

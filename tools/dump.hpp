@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// A KV cache saved to disk (`kvsieve-dump-1`), read into memory and checked.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <kvsieve/core/dtype.hpp>
+
+namespace kvsieve::tool {
+
+/// A tensor in memory: row-major, contiguous, 64-byte aligned.
+struct tensor {
+  kvsieve::dtype type = kvsieve::dtype::f32;
+  std::vector<std::int64_t> shape;
+  std::shared_ptr<std::byte const> bytes;  ///< null only when the tensor is absent
+
+  [[nodiscard]] bool present() const { return bytes != nullptr; }
+  [[nodiscard]] std::int64_t elements() const;
+  [[nodiscard]] std::size_t size_bytes() const;
+  template <class T>
+  [[nodiscard]] T const* as() const { return reinterpret_cast<T const*>(bytes.get()); }
+};
+
+/// One layer of a dump: keys and values [Hkv, N, D], queries [Hq, W, D] of the last W positions, all after RoPE.
+struct dump_layer {
+  int layer = 0;  ///< the model's own index
+  tensor keys, values, queries, output_projection;  ///< the last two may be absent
+};
+
+struct cache_dump {
+  std::string model;
+  int num_layers = 0, query_heads = 0, kv_heads = 0, head_dim = 0, tokens = 0;
+  std::int64_t first_position = 0;
+  double rope_theta = 0;
+  std::string rope_style;
+  std::vector<dump_layer> layers;
+  kvsieve::dtype type = kvsieve::dtype::f32;  ///< of keys, values and queries alike
+  std::map<std::string, std::string> metadata;
+
+  [[nodiscard]] std::size_t cache_bytes() const;  ///< keys and values of all layers
+};
+
+/// What went wrong, in one line that names the argument and both values. Empty: nothing.
+using message = std::optional<std::string>;
+
+/// Reads and checks a dump. On failure `out` is left as it was.
+/// @param only  the model's layer indices wanted; empty: all in the file.
+[[nodiscard]] message read_dump(std::filesystem::path const& file, std::vector<int> const& only, cache_dump& out);
+
+}  // namespace kvsieve::tool

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "html_report.hpp"
+
+#include <algorithm>
+#include <kvsieve/version.hpp>
+#include <nlohmann/json.hpp>
+
+#include "html_page.hpp"
+#include "text.hpp"
+
+namespace kvsieve::tool {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+/// JSON inside a script element: without '<' no text can end the element.
+std::string embedded(json const& value) {
+  std::string out;
+  for (auto const c : to_text(value, -1)) out += c == '<' ? std::string{"\\u003c"} : std::string{c};
+  return out;
+}
+
+std::string escaped(std::string const& text) {
+  std::string out;
+  for (auto const c : text) out += c == '&' ? "&amp;" : c == '<' ? "&lt;" : c == '>' ? "&gt;" : c == '"' ? "&quot;" : std::string{c};
+  return out;
+}
+
+json row_json(comparison_row const& r, int tokens) {
+  json row{{"strategy", r.strategy}, {"title", r.title}, {"keep", r.keep}};
+  if (!r.failure.empty()) {
+    row["failure"] = r.failure;
+    return row;
+  }
+  row.update(outcome_json(r.result, r.judged, tokens));
+  for (std::size_t l = 0; l < r.result.layers.size(); ++l)
+    for (auto const& head : r.result.layers[l].kept) row["layers"][l]["strip"].push_back(strip_text(head, tokens));
+  return row;
+}
+
+}  // namespace
+
+std::string strip_text(std::vector<int> const& kept, int tokens) {
+  static constexpr char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  auto const columns = static_cast<std::size_t>(std::min(tokens, strip_columns));
+  std::vector<int> count(columns, 0), size(columns, 0);
+  auto const column = [&](int token) {
+    return static_cast<std::size_t>(token) * columns / static_cast<std::size_t>(tokens);
+  };
+  for (int t = 0; t < tokens; ++t) ++size[column(t)];
+  for (auto const t : kept) ++count[column(t)];
+  std::string out(columns, 'A');
+  // A column that keeps anything must not look empty, nor one that drops anything full: round away from neither end.
+  for (std::size_t c = 0; c < columns; ++c)
+    out[c] = alphabet[static_cast<std::size_t>((count[c] * 63 + size[c] / 2) / size[c])];
+  return out;
+}
+
+std::string html_report(comparison const& all) {
+  json rows = json::array();
+  for (auto const& r : all.rows) rows.push_back(row_json(r, all.tokens));
+  json const data{{"version", KVSIEVE_VERSION_STRING}, {"dump", dump_json(all)}, {"bytes", all.bytes}, {"rows", std::move(rows)}};
+  auto const name = all.model.empty() ? all.file : all.model;
+  std::string page = "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n";
+  page += "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n";
+  page += "<meta name=\"generator\" content=\"kvsieve " KVSIEVE_VERSION_STRING "\">\n";
+  page += "<title>kvsieve: " + escaped(name) + "</title>\n<style>\n" + page_style + "</style>\n</head>\n<body>\n" + page_body;
+  page += "<script type=\"application/json\" id=\"data\">" + embedded(data) + "</script>\n<script>\n" + page_script;
+  return page + "</script>\n</body>\n</html>\n";
+}
+
+}  // namespace kvsieve::tool

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Every preset of kvsieve/presets.hpp behind one run-time interface: a row of the method table that can be run.
+#pragma once
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "dump.hpp"
+
+namespace kvsieve::tool {
+
+/// One number of a preset that a person can set: `stage.name`.
+struct field {
+  std::string key;      ///< "score.window"
+  std::string value;    ///< its default, as text
+  std::string unit;     ///< "tokens", "fraction", ...
+  std::string meaning;  ///< one line
+};
+
+struct run_options {
+  double keep = -1;              ///< fraction of tokens kept; negative: the preset's default
+  long long tokens = -1;         ///< or tokens kept per head; negative: unset
+  int threads = 1;
+  std::vector<std::pair<std::string, std::string>> set;  ///< "stage.field" = value, applied last
+};
+
+struct layer_outcome {
+  int layer = 0;
+  std::vector<std::vector<int>> kept;  ///< per KV head, ascending token indices
+  std::vector<float> score;            ///< [Hkv, N] what selection sees; +inf marks a forced token
+};
+
+/// What one strategy did to one dump.
+struct outcome {
+  std::string strategy;
+  std::string uniformity;              ///< "U0" ... "U3"
+  std::vector<std::pair<std::string, std::string>> params;  ///< every field as it was used
+  std::vector<layer_outcome> layers;   ///< in the order of the dump
+  std::size_t bytes_before = 0, bytes_after = 0;  ///< keys and values, metadata included
+  double seconds = 0;                  ///< of plan and apply together
+  std::string note;                    ///< something a person should know (a forced set over budget); may be empty
+};
+
+struct strategy {
+  std::string name, title, paper;      ///< "snap_kv", "SnapKV", "arXiv 2404.14469"
+  std::vector<std::pair<std::string, std::string>> stages;  ///< ("score", "attention"), ("aggregate", "mean"), ...
+  std::string reads;                   ///< "keys, queries"
+  std::string uniformity;              ///< "U1"
+  std::string source;                  ///< what its numbers are checked against
+  std::vector<field> fields;
+  std::function<message(cache_dump const&, run_options const&, outcome&)> run;
+};
+
+/// All presets, in the order of the method table.
+[[nodiscard]] std::vector<strategy> const& strategies();
+/// The preset of that name, or null.
+[[nodiscard]] strategy const* find_strategy(std::string const& name);
+
+}  // namespace kvsieve::tool
