@@ -48,7 +48,8 @@ void add_dump_options(CLI::App& command, dump_options& into) {
   command.add_option("DUMP", into.file, "a saved cache, kvsieve-dump-1 in a safetensors file")->required();
   command.add_option("--layers", into.layers, "only these layers of the model, e.g. 0,9 (default: all in the dump)")
       ->type_name("i,j,...");
-  command.add_option("--threads", into.threads, "threads to work with (default: one for each processor)")->type_name("n");
+  command.add_option("--threads", into.threads, "threads to work with (default: one for each processor)")
+      ->type_name("n");
 }
 
 void add_strategy_options(CLI::App& command, strategy_options& into) {
@@ -81,7 +82,8 @@ message check(dump_options const& given, std::vector<int>& layers, int& threads)
   for (auto const& item : split_list(given.layers)) {
     auto const layer = parse_int(item);
     if (!layer || *layer < 0) return "--layers holds '" + item + "', not a layer index";
-    if (std::find(layers.begin(), layers.end(), *layer) != layers.end()) return "--layers names layer " + item + " twice";
+    if (std::find(layers.begin(), layers.end(), *layer) != layers.end())
+      return "--layers names layer " + item + " twice";
     layers.push_back(*layer);
   }
   if (given.threads < 0 || given.threads > most_threads)

@@ -52,8 +52,8 @@ void run_all(cache_dump const& dump, std::vector<strategy const*> const& chosen,
   auto const total = chosen.size() * keeps.size();
   for (auto const* const s : chosen)
     for (auto const keep : keeps) {
-      to.progress("[" + std::to_string(all.rows.size() + 1) + "/" + std::to_string(total) + "] " + s->name + " at keep " +
-                  format_exact(keep));
+      to.progress("[" + std::to_string(all.rows.size() + 1) + "/" + std::to_string(total) + "] " + s->name +
+                  " at keep " + format_exact(keep));
       comparison_row row{s->name, s->title, keep, {}, {}, {}};
       row.result.strategy = s->name;
       run_options options;
@@ -84,8 +84,8 @@ bool best_of_keep(comparison const& all, comparison_row const& row) {
 
 void print_table(comparison const& all, console const& to) {
   to.out << all.file << (all.model.empty() ? "" : ": ") << all.model << ", " << all.layers.size() << " of "
-         << all.num_layers << " layers, " << all.tokens << " tokens, " << all.kv_heads << " KV heads of " << all.head_dim
-         << ", " << all.type << "\n\n";
+         << all.num_layers << " layers, " << all.tokens << " tokens, " << all.kv_heads << " KV heads of "
+         << all.head_dim << ", " << all.type << "\n\n";
   text_table table{{{"strategy"},
                     {"keep", true},
                     {"bytes before", true},
@@ -117,7 +117,8 @@ void print_table(comparison const& all, console const& to) {
   to.out << styled(all.queries > 0 ? note : "\nThe dump holds no queries: error and mass are unknown.\n", look::dim,
                    to.where.colour);
   for (auto const& r : all.rows)
-    if (!r.result.note.empty()) to.out << r.strategy << " at keep " << format_exact(r.keep) << ": " << r.result.note << '\n';
+    if (!r.result.note.empty())
+      to.out << r.strategy << " at keep " << format_exact(r.keep) << ": " << r.result.note << '\n';
 }
 
 int compare(options const& given, console const& to) {
@@ -164,7 +165,9 @@ void add_compare(CLI::App& app, console const& to, action& chosen) {
       "A strategy that cannot run at a keep has a row that says why.");
   auto const given = std::make_shared<options>();
   add_dump_options(*command, given->from);
-  command->add_option("--strategies", given->strategies, "presets, or `all`")->type_name("a,b,...")->capture_default_str();
+  command->add_option("--strategies", given->strategies, "presets, or `all`")
+      ->type_name("a,b,...")
+      ->capture_default_str();
   command->add_option("--keeps", given->keeps, "shares of the tokens to keep, 0 to 1")
       ->type_name("F,F,...")
       ->capture_default_str();

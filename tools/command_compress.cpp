@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <span>
 
 #include "command.hpp"
 #include "comparison.hpp"
@@ -19,22 +20,22 @@ struct options {
   bool json = false;
 };
 
-std::string kept_text(std::vector<layer_outcome> const& layers, int tokens) {
+/// Tokens kept per head, "192" or "10 to 310".
+std::string kept_text(std::span<layer_outcome const> layers) {
   std::size_t least = SIZE_MAX, most = 0;
   for (auto const& l : layers)
     for (auto const& head : l.kept) {
       least = std::min(least, head.size());
       most = std::max(most, head.size());
     }
-  auto const counts = least == most ? std::to_string(most) : std::to_string(least) + " to " + std::to_string(most);
-  return counts + " of " + std::to_string(tokens) + " tokens per head";
+  return least >= most ? std::to_string(most) : std::to_string(least) + " to " + std::to_string(most);
 }
 
-void print_layers(outcome const& result, fidelity const& judged, int tokens, console const& to) {
-  text_table table{{{"layer", true}, {"kept per head"}, {"error mean", true}, {"error 99 %", true}, {"mass mean", true}}};
+void print_layers(outcome const& result, fidelity const& judged, console const& to) {
+  text_table table{
+      {{"layer", true}, {"kept per head", true}, {"error mean", true}, {"error 99 %", true}, {"mass mean", true}}};
   for (std::size_t l = 0; l < result.layers.size(); ++l) {
-    std::vector<text_table::cell> row{{std::to_string(result.layers[l].layer)},
-                                      {kept_text({result.layers[l]}, tokens)}};
+    std::vector<text_table::cell> row{{std::to_string(result.layers[l].layer)}, {kept_text({&result.layers[l], 1})}};
     if (l < judged.layers.size()) {
       auto const& f = judged.layers[l];
       for (auto const x : {f.error.mean, f.error.tail, f.mass.mean}) row.push_back({format_number(x)});
@@ -50,22 +51,24 @@ void print_summary(comparison const& facts, outcome const& result, fidelity cons
   auto& out = to.out;
   out << styled(result.strategy, look::bold, to.where.colour) << " on " << facts.file << '\n';
   if (!facts.model.empty()) out << "  model  " << facts.model << '\n';
-  out << "  kept   " << kept_text(result.layers, facts.tokens) << ", plan class " << result.uniformity << '\n';
-  out << "  bytes  " << format_bytes(result.bytes_before) << " before, " << format_bytes(result.bytes_after) << " after ("
-      << format_percent(bytes_kept(result)) << ")\n";
-  out << "  time   " << format_seconds(result.seconds) << ", " << format_number(seconds_per_million(result, facts.tokens))
-      << " s per million tokens of a layer\n";
+  out << "  kept   " << kept_text(result.layers) << " of " << facts.tokens << " tokens per head, plan class "
+      << result.uniformity << '\n';
+  out << "  bytes  " << format_bytes(result.bytes_before) << " before, " << format_bytes(result.bytes_after)
+      << " after (" << format_percent(bytes_kept(result)) << ")\n";
+  out << "  time   " << format_seconds(result.seconds) << ", "
+      << format_number(seconds_per_million(result, facts.tokens)) << " s per million tokens of a layer\n";
   if (judged.layers.empty()) {
     out << "  error  unknown: the dump holds no queries\n";
   } else {
-    out << "  error  mean " << format_number(judged.error.mean) << ", 99 % " << format_number(judged.error.tail) << ", max "
-        << format_number(judged.error.worst) << "  (attention output, relative, last " << facts.queries << " positions)\n";
-    out << "  mass   mean " << format_number(judged.mass.mean) << ", 1 % " << format_number(judged.mass.tail) << ", min "
-        << format_number(judged.mass.worst) << "  (attention captured by the kept tokens)\n";
+    out << "  error  mean " << format_number(judged.error.mean) << ", 99 % " << format_number(judged.error.tail)
+        << ", max " << format_number(judged.error.worst) << "  (attention output, relative, last " << facts.queries
+        << " positions)\n";
+    out << "  mass   mean " << format_number(judged.mass.mean) << ", 1 % " << format_number(judged.mass.tail)
+        << ", min " << format_number(judged.mass.worst) << "  (attention captured by the kept tokens)\n";
   }
   if (!result.note.empty()) out << "  note   " << result.note << '\n';
   out << '\n';
-  print_layers(result, judged, facts.tokens, to);
+  print_layers(result, judged, to);
 }
 
 int compress(options const& given, console const& to) {
@@ -105,12 +108,14 @@ void add_compress(CLI::App& app, console const& to, action& chosen) {
   command->footer(
       "\nExample: keep a quarter of the tokens as SnapKV would, with a wider pooling, and store which they are\n"
       "  kvsieve compress cache.safetensors --strategy snap_kv --keep 0.25 --set smooth.kernel=7 --plan plan.json\n\n"
-      "plan.json: {\"strategy\", \"uniformity\", \"tokens\", \"params\", \"layers\": [{\"layer\", \"heads\": [[kept tokens]]}]}");
+      "plan.json: {\"strategy\", \"uniformity\", \"tokens\", \"params\", \"layers\": [{\"layer\", \"heads\": [[kept "
+      "tokens]]}]}");
   auto const given = std::make_shared<options>();
   add_dump_options(*command, given->from);
   add_strategy_options(*command, given->with);
   command->add_option("--plan", given->plan, "write the kept token indices here, as JSON")->type_name("FILE");
-  command->add_option("--report", given->report, "write bytes, time and fidelity per layer here, as JSON")->type_name("FILE");
+  command->add_option("--report", given->report, "write bytes, time and fidelity per layer here, as JSON")
+      ->type_name("FILE");
   command->add_flag("--json", given->json, "print that report instead of text");
   command->callback([=, &to, &chosen] { chosen = [=, &to] { return compress(*given, to); }; });
 }

@@ -35,8 +35,8 @@ std::string one_line(std::string text) {
 
 void print_contents(std::string const& name, safetensors::contents const& all, console const& to) {
   bool const colour = to.where.colour;
-  to.out << styled(name, look::bold, colour) << ": " << kind_of(all.metadata) << ", " << all.entries.size() << " tensors, "
-         << format_bytes(all.data_bytes) << "\n\n";
+  to.out << styled(name, look::bold, colour) << ": " << kind_of(all.metadata) << ", " << all.entries.size()
+         << " tensors, " << format_bytes(all.data_bytes) << "\n\n";
   for (auto const& [key, value] : all.metadata) to.out << "  " << one_line(key) << ": " << one_line(value) << '\n';
   if (!all.metadata.empty()) to.out << '\n';
   text_table table{{{"tensor"}, {"type"}, {"shape"}, {"bytes", true}}};
@@ -75,7 +75,8 @@ message check_head(json const& head, std::int64_t tokens, std::string const& whe
     if (!token.is_number_integer()) return where + "holds " + token.dump().substr(0, 40) + ", not a token index";
     auto const index = token.get<std::int64_t>();
     if (index <= before || index >= tokens)
-      return where + "token " + std::to_string(index) + " after " + std::to_string(before) + ", of " + std::to_string(tokens);
+      return where + "token " + std::to_string(index) + " after " + std::to_string(before) + ", of " +
+             std::to_string(tokens);
     before = index;
   }
   return {};
@@ -91,8 +92,8 @@ message check_plan(json const& plan, json& counts) {
   if (!plan["layers"].is_array()) return "layers is not a list";
   auto const tokens = plan["tokens"].get<std::int64_t>();
   for (auto const& layer : plan["layers"]) {
-    if (!layer.is_object() || !layer.contains("layer") || !layer["layer"].is_number_integer() || !layer.contains("heads") ||
-        !layer["heads"].is_array())
+    if (!layer.is_object() || !layer.contains("layer") || !layer["layer"].is_number_integer() ||
+        !layer.contains("heads") || !layer["heads"].is_array())
       return "layers holds an entry without layer and heads";
     json kept = json::array();
     for (auto const& head : layer["heads"]) {
@@ -107,9 +108,11 @@ message check_plan(json const& plan, json& counts) {
 
 void print_plan(std::string const& name, json const& plan, json const& counts, console const& to) {
   to.out << styled(name, look::bold, to.where.colour) << ": plan of " << one_line(plan["strategy"].get<std::string>())
-         << ", class " << one_line(plan["uniformity"].get<std::string>()) << ", " << plan["tokens"].dump() << " tokens\n\n";
+         << ", class " << one_line(plan["uniformity"].get<std::string>()) << ", " << plan["tokens"].dump()
+         << " tokens\n\n";
   if (auto const params = plan.find("params"); params != plan.end() && params->is_object()) {
-    for (auto const& [key, value] : params->items()) to.out << "  " << one_line(key) << ": " << to_text(value, -1) << '\n';
+    for (auto const& [key, value] : params->items())
+      to.out << "  " << one_line(key) << ": " << to_text(value, -1) << '\n';
     to.out << '\n';
   }
   text_table table{{{"layer", true}, {"kept per head"}}};
@@ -129,7 +132,8 @@ int inspect_plan(input_file const& file, bool as_json, console const& to) {
   std::string text(file.size(), '\0');
   if (auto failed = file.read(0, std::as_writable_bytes(std::span{text}))) return to.fail(run_failed, *failed);
   auto const plan = json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (plan.is_discarded() || !plan.is_object()) return to.fail(run_failed, where + "neither safetensors nor a JSON object");
+  if (plan.is_discarded() || !plan.is_object())
+    return to.fail(run_failed, where + "neither safetensors nor a JSON object");
   auto counts = json::array();
   if (auto failed = check_plan(plan, counts)) return to.fail(run_failed, where + *failed);
   if (as_json) {
@@ -149,7 +153,8 @@ bool looks_like_json(input_file const& file) {
   std::array<char, 9> head{};
   auto const size = std::min(file.size(), head.size());
   if (file.read(0, std::as_writable_bytes(std::span{head}.first(size)))) return false;
-  auto const first = std::find_if_not(head.begin(), head.end(), [](char c) { return std::strchr(" \t\r\n", c) && c != '\0'; });
+  auto const first =
+      std::find_if_not(head.begin(), head.end(), [](char c) { return std::strchr(" \t\r\n", c) && c != '\0'; });
   return first != head.end() && *first == '{' && !(head[8] == '{' && head[7] == '\0');
 }
 

@@ -21,13 +21,23 @@ int run(int argc, char const* const* argv, std::ostream& out, std::ostream& err,
       "  kvsieve list\n"
       "  kvsieve compare cache.safetensors --strategies all --keeps 0.5,0.25 --html report.html\n"
       "  kvsieve compress cache.safetensors --strategy snap_kv --keep 0.25 --plan plan.json\n\n"
-      "`kvsieve COMMAND --help` explains a command. Exit status: 0 done, 1 the run failed, 2 the command line is wrong.");
+      "`kvsieve COMMAND --help` explains a command. Exit status: 0 done, 1 the run failed, 2 the command line is "
+      "wrong.");
   add_list(app, to, chosen);
   add_compress(app, to, chosen);
   add_score(app, to, chosen);
   add_compare(app, to, chosen);
   add_inspect(app, to, chosen);
 
+  if (argc > 1 && argv[1][0] != '-') {
+    bool known = false;
+    std::string names;
+    for (auto const* const s : app.get_subcommands({})) {
+      known = known || s->get_name() == argv[1];
+      names += (names.empty() ? "" : ", ") + s->get_name();
+    }
+    if (!known) return to.fail(usage_wrong, "no command '" + std::string{argv[1]} + "'; there are " + names);
+  }
   try {
     app.parse(argc, const_cast<char**>(argv));
     int const status = chosen();

@@ -39,13 +39,15 @@ void print_list(console const& to) {
     to.out << "    reads    " << s.reads << "; plan class " << s.uniformity << '\n';
     if (!s.source.empty()) to.out << "    checked  " << s.source << '\n';
     for (auto const& f : s.fields)
-      to.out << "    --set " << styled(f.key + "=" + f.value, look::good, colour) << (f.unit.empty() ? "" : " ") << f.unit
-             << (f.meaning.empty() ? "" : ": ") << f.meaning << '\n';
+      to.out << "    --set " << styled(f.key + "=" + f.value, look::good, colour) << (f.unit.empty() ? "" : " ")
+             << f.unit << (f.meaning.empty() ? "" : ": ") << f.meaning << '\n';
     to.out << '\n';
   }
-  to.out << styled("Plan classes: U0 one list for all, U1 one count everywhere, U2 a count per layer, U3 a count per head.",
-                   look::dim, colour)
-         << '\n';
+  to.out
+      << styled(
+             "Plan classes: U0 one list for all, U1 one count everywhere, U2 a count per layer, U3 a count per head.",
+             look::dim, colour)
+      << '\n';
 }
 
 }  // namespace

@@ -30,8 +30,8 @@ int score(options const& given, console const& to) {
     if (l.score.size() != heads * tokens)
       return to.fail(run_failed, ran.result.strategy + ": layer " + index + " has " + std::to_string(l.score.size()) +
                                      " scores, " + std::to_string(heads * tokens) + " are needed");
-    items.push_back({"layers." + index + ".score", "F32", {ran.dump.kv_heads, ran.dump.tokens},
-                     std::as_bytes(std::span{l.score})});
+    items.push_back(
+        {"layers." + index + ".score", "F32", {ran.dump.kv_heads, ran.dump.tokens}, std::as_bytes(std::span{l.score})});
     layers += (layers.empty() ? "" : ",") + index;
   }
   std::map<std::string, std::string> const metadata{{"format", "kvsieve-scores-1"},

@@ -113,7 +113,9 @@ json dump_json(comparison const& all) {
           {"queries_judged", all.queries}};
 }
 
-std::string to_text(json const& value, int indent) { return value.dump(indent, ' ', false, json::error_handler_t::replace); }
+std::string to_text(json const& value, int indent) {
+  return value.dump(indent, ' ', false, json::error_handler_t::replace);
+}
 
 std::string comparison_json(comparison const& all) {
   json rows = json::array();

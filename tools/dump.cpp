@@ -20,7 +20,8 @@ message parse_number(std::string const& key, std::string const& text, T least, T
   auto const* const end = text.data() + text.size();
   T value{};
   auto const [stop, error] = std::from_chars(text.data(), end, value);
-  if (error != std::errc{} || stop != end) return "metadata " + key + " is \"" + text.substr(0, 40) + "\", not a number";
+  if (error != std::errc{} || stop != end)
+    return "metadata " + key + " is \"" + text.substr(0, 40) + "\", not a number";
   if (!(value >= least)) return "metadata " + key + " is " + text + ", less than " + std::to_string(least);
   out = value;
   return {};
@@ -114,7 +115,8 @@ message read_one(input_file const& file, st::contents const& all, wanted const& 
   return st::read_tensor(file, all, *entry, out.bytes);
 }
 
-message read_layer(input_file const& file, st::contents const& all, int layer, cache_dump const& dump, dump_layer& out) {
+message read_layer(input_file const& file, st::contents const& all, int layer, cache_dump const& dump,
+                   dump_layer& out) {
   auto const prefix = "layers." + std::to_string(layer) + ".";
   std::int64_t const dim = dump.head_dim, tokens = dump.tokens;
   out.layer = layer;

@@ -31,9 +31,15 @@ void widen(tensor const& from, std::vector<float>& to) {
 std::vector<float> as_floats(tensor const& from) {
   std::vector<float> out(static_cast<std::size_t>(from.elements()));
   switch (from.type) {
-    case kvsieve::dtype::f32: widen<float>(from, out); break;
-    case kvsieve::dtype::f16: widen<kvsieve::f16>(from, out); break;
-    case kvsieve::dtype::bf16: widen<kvsieve::bf16>(from, out); break;
+    case kvsieve::dtype::f32:
+      widen<float>(from, out);
+      break;
+    case kvsieve::dtype::f16:
+      widen<kvsieve::f16>(from, out);
+      break;
+    case kvsieve::dtype::bf16:
+      widen<kvsieve::bf16>(from, out);
+      break;
   }
   return out;
 }
@@ -153,7 +159,8 @@ double relative_error(std::span<double const> a, std::span<double const> b) {
 spread summarise(std::vector<double> x, bool higher_is_worse) {
   constexpr double nan = std::numeric_limits<double>::quiet_NaN();
   auto const count = x.size();
-  if (count == 0 || std::any_of(x.begin(), x.end(), [](double v) { return std::isnan(v); })) return {nan, nan, nan, count};
+  if (count == 0 || std::any_of(x.begin(), x.end(), [](double v) { return std::isnan(v); }))
+    return {nan, nan, nan, count};
   double const mean = mean_of(x);
   if (higher_is_worse)
     std::sort(x.begin(), x.end());
@@ -173,8 +180,8 @@ int queries_judged(cache_dump const& dump) {
   return dump.layers.empty() ? 0 : fewest;
 }
 
-std::vector<fidelity> judge(cache_dump const& dump, std::span<std::vector<layer_outcome> const* const> kept, int threads,
-                            std::function<void(double)> const& progress) {
+std::vector<fidelity> judge(cache_dump const& dump, std::span<std::vector<layer_outcome> const* const> kept,
+                            int threads, std::function<void(double)> const& progress) {
   std::vector<fidelity> out(kept.size());
   std::vector<samples> pooled(kept.size());
   int const queries = queries_judged(dump);
@@ -208,8 +215,8 @@ std::vector<fidelity> judge(cache_dump const& dump, std::span<std::vector<layer_
 message check_outcome(cache_dump const& dump, outcome const& result) {
   auto const where = "strategy " + result.strategy + ": ";
   if (result.layers.size() != dump.layers.size())
-    return where + std::to_string(result.layers.size()) + " layers in the outcome, " + std::to_string(dump.layers.size()) +
-           " in the dump";
+    return where + std::to_string(result.layers.size()) + " layers in the outcome, " +
+           std::to_string(dump.layers.size()) + " in the dump";
   for (auto const& l : result.layers) {
     if (l.kept.size() != static_cast<std::size_t>(dump.kv_heads))
       return where + "layer " + std::to_string(l.layer) + " has kept lists for " + std::to_string(l.kept.size()) +

@@ -47,15 +47,15 @@ namespace attention {
 /// Fidelity of one layer.
 struct layer_fidelity {
   int layer = 0;
-  spread error;                     ///< attention-output relative error over query heads and queries
-  spread mass;                      ///< captured attention mass, tail downwards
-  std::vector<double> head_error;   ///< mean error of each KV head
-  std::vector<double> head_mass;    ///< mean captured mass of each KV head
+  spread error;                    ///< attention-output relative error over query heads and queries
+  spread mass;                     ///< captured attention mass, tail downwards
+  std::vector<double> head_error;  ///< mean error of each KV head
+  std::vector<double> head_mass;   ///< mean captured mass of each KV head
 };
 
 /// Fidelity of one kept set, over all layers of a dump.
 struct fidelity {
-  spread error, mass;               ///< pooled over layers, query heads and queries
+  spread error, mass;  ///< pooled over layers, query heads and queries
   std::vector<layer_fidelity> layers;
 };
 

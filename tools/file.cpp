@@ -71,7 +71,7 @@ message input_file::open(fs::path const& file) {
   // O_NONBLOCK: opening a pipe without a writer must not wait for ever.
   descriptor_ = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor_ < 0) return "cannot open " + quoted(file) + ": " + reason(errno);
-  struct stat facts {};
+  struct stat facts{};
   if (::fstat(descriptor_, &facts) != 0) return "cannot read " + quoted(file) + ": " + reason(errno);
   if (!S_ISREG(facts.st_mode)) return "cannot read " + quoted(file) + ": not a regular file";
   size_ = static_cast<std::size_t>(facts.st_size);
@@ -104,8 +104,8 @@ message write_file(fs::path const& file, std::span<std::span<std::byte const> co
   auto const target = destination(file);
   if (auto refused = refuse_target(target)) return refused;
   static std::atomic<unsigned> serial{0};
-  auto const temporary = folder_of(target) / ("." + target.filename().string() + "." + std::to_string(::getpid()) + "." +
-                                              std::to_string(serial++) + ".part");
+  auto const temporary = folder_of(target) / ("." + target.filename().string() + "." + std::to_string(::getpid()) +
+                                              "." + std::to_string(serial++) + ".part");
   int const descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (descriptor < 0) return "cannot write " + quoted(file) + ": " + reason(errno);
 

@@ -6,6 +6,7 @@ namespace kvsieve::tool {
 
 extern char const page_style[];   ///< the style sheet
 extern char const page_body[];    ///< the markup that the script fills
-extern char const page_script[];  ///< the script; reads the JSON of the element with id "data"
+extern char const page_charts[];  ///< the script's first half: helpers, legend, curves; reads the element "data"
+extern char const page_strips[];  ///< and the second: kept tokens, table, text, and the first drawing of all
 
 }  // namespace kvsieve::tool

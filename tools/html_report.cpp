@@ -22,7 +22,7 @@ std::string embedded(json const& value) {
 
 std::string escaped(std::string const& text) {
   std::string out;
-  for (auto const c : text) out += c == '&' ? "&amp;" : c == '<' ? "&lt;" : c == '>' ? "&gt;" : c == '"' ? "&quot;" : std::string{c};
+  for (auto const c : text) out += c == '&' ? "&amp;" : c == '<' ? "&lt;" : c == '>' ? "&gt;" : std::string{c};
   return out;
 }
 
@@ -50,22 +50,28 @@ std::string strip_text(std::vector<int> const& kept, int tokens) {
   for (int t = 0; t < tokens; ++t) ++size[column(t)];
   for (auto const t : kept) ++count[column(t)];
   std::string out(columns, 'A');
-  // A column that keeps anything must not look empty, nor one that drops anything full: round away from neither end.
-  for (std::size_t c = 0; c < columns; ++c)
-    out[c] = alphabet[static_cast<std::size_t>((count[c] * 63 + size[c] / 2) / size[c])];
+  for (std::size_t c = 0; c < columns; ++c) {
+    int const nearest = (count[c] * 63 + size[c] / 2) / size[c];
+    // A column that keeps anything must not look empty, nor one that drops anything full.
+    bool const mixed = count[c] > 0 && count[c] < size[c];
+    out[c] = alphabet[static_cast<std::size_t>(mixed ? std::clamp(nearest, 1, 62) : nearest)];
+  }
   return out;
 }
 
 std::string html_report(comparison const& all) {
   json rows = json::array();
   for (auto const& r : all.rows) rows.push_back(row_json(r, all.tokens));
-  json const data{{"version", KVSIEVE_VERSION_STRING}, {"dump", dump_json(all)}, {"bytes", all.bytes}, {"rows", std::move(rows)}};
+  json const data{
+      {"version", KVSIEVE_VERSION_STRING}, {"dump", dump_json(all)}, {"bytes", all.bytes}, {"rows", std::move(rows)}};
   auto const name = all.model.empty() ? all.file : all.model;
   std::string page = "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n";
   page += "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n";
   page += "<meta name=\"generator\" content=\"kvsieve " KVSIEVE_VERSION_STRING "\">\n";
-  page += "<title>kvsieve: " + escaped(name) + "</title>\n<style>\n" + page_style + "</style>\n</head>\n<body>\n" + page_body;
-  page += "<script type=\"application/json\" id=\"data\">" + embedded(data) + "</script>\n<script>\n" + page_script;
+  page += "<title>kvsieve: " + escaped(name) + "</title>\n<style>\n" + page_style + "</style>\n</head>\n<body>\n" +
+          page_body;
+  page += "<script type=\"application/json\" id=\"data\">" + embedded(data) + "</script>\n<script>\n" + page_charts;
+  page += page_strips;
   return page + "</script>\n</body>\n</html>\n";
 }
 

@@ -30,12 +30,14 @@ h2 { margin: 56px 0 4px; font-size: 20px; font-weight: 650; letter-spacing: -.00
 p { margin: 0 0 14px; max-width: 84ch; }
 .lead, .note { color: var(--soft); }
 .note { font-size: 14px; max-width: none; }
-.facts { display: flex; flex-wrap: wrap; gap: 12px 30px; margin: 22px 0 0; padding: 16px 0 0; border-top: 1px solid var(--rule); }
+.facts { display: flex; flex-wrap: wrap; gap: 12px 30px; margin: 22px 0 0; padding: 16px 0 0;
+  border-top: 1px solid var(--rule); }
 .facts div { min-width: 0; }
 .facts dt { color: var(--soft); font-size: 12.5px; }
 .facts dd { margin: 0; font-size: 15px; overflow-wrap: anywhere; }
 .legend { display: flex; flex-wrap: wrap; gap: 6px; margin: 14px 0 10px; }
-.legend button { display: inline-flex; align-items: center; gap: 7px; padding: 3px 11px 3px 8px; font: inherit; font-size: 13.5px;
+.legend button { display: inline-flex; align-items: center; gap: 7px; padding: 3px 11px 3px 8px; font: inherit;
+  font-size: 13.5px;
   color: var(--ink); background: none; border: 1px solid var(--rule); border-radius: 999px; cursor: pointer; }
 .legend button:hover { background: var(--raised); }
 .legend button[aria-pressed="false"] { color: var(--soft); opacity: .55; text-decoration: line-through; }
@@ -59,17 +61,20 @@ figcaption span { font-weight: 400; color: var(--soft); }
 select { font: inherit; font-size: 15px; color: var(--ink); background: var(--raised); border: 1px solid var(--rule);
   border-radius: 6px; padding: 5px 10px; min-width: 190px; }
 .keeps { display: inline-flex; border: 1px solid var(--rule); border-radius: 6px; overflow: hidden; }
-.keeps button { font: inherit; font-size: 15px; padding: 5px 14px; border: 0; background: var(--raised); color: var(--ink); cursor: pointer; }
+.keeps button { font: inherit; font-size: 15px; padding: 5px 14px; border: 0; background: var(--raised);
+  color: var(--ink); cursor: pointer; }
 .keeps button + button { border-left: 1px solid var(--rule); }
 .keeps button[aria-pressed="true"] { background: var(--accent); color: var(--paper); }
 .keeps button:disabled { color: var(--soft); opacity: .5; cursor: not-allowed; }
-#strips { display: grid; grid-template-columns: max-content 1fr max-content; column-gap: 14px; row-gap: 4px; align-items: center;
+#strips { display: grid; grid-template-columns: max-content 1fr max-content; column-gap: 14px; row-gap: 4px;
+  align-items: center;
   font-size: 13px; }
 #strips .name, #strips .figure { color: var(--soft); white-space: nowrap; }
 #strips .figure { text-align: right; }
 #strips .head { font-size: 12.5px; color: var(--soft); }
 #strips .gap { grid-column: 1 / -1; height: 6px; }
-#strips canvas { width: 100%; height: 18px; display: block; image-rendering: pixelated; border-radius: 2px; background: var(--dropped); }
+#strips canvas { width: 100%; height: 18px; display: block; image-rendering: pixelated; border-radius: 2px;
+  background: var(--dropped); }
 #strips canvas.all { height: 26px; }
 #strips.dense canvas { height: 9px; }
 #strips.dense { row-gap: 1px; font-size: 11px; line-height: 1.15; }
@@ -78,7 +83,8 @@ select { font: inherit; font-size: 15px; color: var(--ink); background: var(--ra
 #ruler i { position: absolute; top: 0; width: 1px; height: 5px; background: var(--soft); }
 .scroll { overflow-x: auto; margin-top: 14px; }
 table { border-collapse: collapse; width: 100%; font-size: 14.5px; font-variant-numeric: tabular-nums; }
-th { text-align: right; font-weight: 600; padding: 0 0 8px 18px; border-bottom: 1.5px solid var(--ink); vertical-align: bottom; white-space: nowrap; }
+th { text-align: right; font-weight: 600; padding: 0 0 8px 18px; border-bottom: 1.5px solid var(--ink);
+  vertical-align: bottom; white-space: nowrap; }
 th button { all: unset; cursor: pointer; }
 th button:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 th small { display: block; font-weight: 400; color: var(--soft); }
@@ -90,10 +96,13 @@ td.why { text-align: left; color: var(--bad); white-space: normal; }
 td b { font-weight: 700; color: var(--accent); }
 tbody tr:hover { background: var(--raised); }
 .swatch { display: inline-block; width: 9px; height: 9px; border-radius: 50%; margin-right: 9px; }
-#tip { position: fixed; z-index: 2; pointer-events: none; padding: 8px 12px; font-size: 13px; line-height: 1.45; white-space: pre;
-  background: var(--paper); border: 1px solid var(--rule); border-radius: 7px; box-shadow: 0 4px 18px rgb(0 0 0 / .14); visibility: hidden; }
+#tip { position: fixed; z-index: 2; pointer-events: none; padding: 8px 12px; font-size: 13px; line-height: 1.45;
+  white-space: pre;
+  background: var(--paper); border: 1px solid var(--rule); border-radius: 7px;
+    box-shadow: 0 4px 18px rgb(0 0 0 / .14); visibility: hidden; }
 #tip strong { font-weight: 650; }
-footer { margin-top: 56px; padding-top: 18px; border-top: 1px solid var(--rule); color: var(--soft); font-size: 14px; }
+footer { margin-top: 56px; padding-top: 18px; border-top: 1px solid var(--rule); color: var(--soft);
+  font-size: 14px; }
 @media print { .controls, .legend button[aria-pressed="false"] { display: none; } h2 { break-after: avoid; } }
 )css";
 
@@ -111,14 +120,17 @@ char const page_body[] = R"html(<main>
   <p class="note">Point at a line for its values and its tail, choose a name to hide or show it.</p>
   <div class="legend" id="legend"></div>
   <div class="charts">
-    <figure><figcaption>Attention-output error <span>relative, mean; lower is better</span></figcaption><div id="error"></div></figure>
-    <figure><figcaption>Captured attention mass <span>mean; higher is better</span></figcaption><div id="mass"></div></figure>
+    <figure><figcaption>Attention-output error <span>relative, mean;
+      lower is better</span></figcaption><div id="error"></div></figure>
+    <figure><figcaption>Captured attention mass <span>mean;
+      higher is better</span></figcaption><div id="mass"></div></figure>
   </div>
 </section>
 
 <section aria-labelledby="kept">
   <h2 id="kept">Tokens kept</h2>
-  <p class="note">One strip for each layer and KV head, position from left to right; dark is kept. The top strip is the share of all heads.</p>
+  <p class="note">One strip for each layer and KV head, position from left to right;
+    a filled column is kept. The top strip shows the share of all heads.</p>
   <div class="controls">
     <label>Strategy<select id="pick"></select></label>
     <label>Keep<span class="keeps" id="keeps" role="group" aria-label="Keep"></span></label>
@@ -128,7 +140,8 @@ char const page_body[] = R"html(<main>
 
 <section aria-labelledby="all">
   <h2 id="all">All figures</h2>
-  <p class="note">The lowest error and the highest mass of each keep are set in bold. A column's title sorts by it.</p>
+  <p class="note">The lowest error and the highest mass of each keep are set in bold. A column's title sorts by
+    it.</p>
   <div class="scroll"><table id="table"></table></div>
 </section>
 

@@ -13,7 +13,8 @@ namespace {
 
 using nlohmann::json;
 
-static_assert(std::endian::native == std::endian::little, "safetensors files are little-endian, and so must the machine");
+static_assert(std::endian::native == std::endian::little,
+              "safetensors files are little-endian, and so must the machine");
 
 constexpr std::array<element_type, 15> element_types{{{"F64", 8},
                                                       {"F32", 4},
@@ -42,7 +43,8 @@ std::string shown(std::string_view text) {
 }
 
 bool has_control(std::string_view text) {
-  return std::any_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+  return std::any_of(text.begin(), text.end(),
+                     [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
 }
 
 /// Parses JSON without exceptions. A key that occurs twice in one object, and nesting that no header has, are found
@@ -84,7 +86,8 @@ message parse_shape(json const& value, std::string const& where, std::vector<std
   return {};
 }
 
-/// Bytes of a tensor, or a message when the product does not fit. An axis of length 0 makes it 0 whatever the others are.
+/// Bytes of a tensor, or a message when the product does not fit. An axis of length 0 makes it 0 whatever the others
+/// are.
 message tensor_bytes(std::vector<std::int64_t> const& shape, element_type const& type, std::string const& where,
                      std::size_t& out) {
   out = type.bytes;
@@ -105,7 +108,8 @@ message parse_entry(std::string const& name, json const& value, std::size_t data
   if (!value.is_object()) return where + "a JSON " + value.type_name() + " where an object is needed";
   for (auto const* field : {"dtype", "shape", "data_offsets"})
     if (!value.contains(field)) return where + field + " is missing";
-  if (value.size() != 3) return where + std::to_string(value.size()) + " fields where dtype, shape, data_offsets are known";
+  if (value.size() != 3)
+    return where + std::to_string(value.size()) + " fields where dtype, shape, data_offsets are known";
 
   auto const& type = value["dtype"];
   if (!type.is_string()) return where + "dtype is a JSON " + type.type_name() + ", not a string";
@@ -116,10 +120,12 @@ message parse_entry(std::string const& name, json const& value, std::size_t data
   if (auto failed = parse_shape(value["shape"], where, out.shape)) return failed;
 
   auto const& offsets = value["data_offsets"];
-  if (!offsets.is_array() || offsets.size() != 2 || !offsets[0].is_number_unsigned() || !offsets[1].is_number_unsigned())
+  if (!offsets.is_array() || offsets.size() != 2 || !offsets[0].is_number_unsigned() ||
+      !offsets[1].is_number_unsigned())
     return where + "data_offsets is not a pair of counts";
   auto const begin = offsets[0].get<std::uint64_t>(), end = offsets[1].get<std::uint64_t>();
-  if (begin > end) return where + "data_offsets begin " + std::to_string(begin) + " is after end " + std::to_string(end);
+  if (begin > end)
+    return where + "data_offsets begin " + std::to_string(begin) + " is after end " + std::to_string(end);
   if (end > data_bytes)
     return where + "data_offsets end " + std::to_string(end) + " is beyond the " + std::to_string(data_bytes) +
            " bytes of data in the file";
@@ -135,7 +141,8 @@ message parse_entry(std::string const& name, json const& value, std::size_t data
 }
 
 message parse_metadata(json const& value, std::map<std::string, std::string>& out) {
-  if (!value.is_object()) return "__metadata__: a JSON " + std::string{value.type_name()} + " where an object is needed";
+  if (!value.is_object())
+    return "__metadata__: a JSON " + std::string{value.type_name()} + " where an object is needed";
   for (auto const& [key, text] : value.items()) {
     if (!text.is_string()) return "__metadata__: " + shown(key) + " is a JSON " + text.type_name() + ", not a string";
     out[key] = text.get<std::string>();
@@ -154,8 +161,8 @@ message check_tiling(std::vector<entry>& entries, std::size_t data_bytes) {
       return "tensor " + shown(e.name) + ": data_offsets begin " + std::to_string(e.begin) +
              " overlaps the tensor before it, which ends at " + std::to_string(at);
     if (e.begin > at)
-      return "tensor " + shown(e.name) + ": data_offsets begin " + std::to_string(e.begin) + " leaves a hole after byte " +
-             std::to_string(at);
+      return "tensor " + shown(e.name) + ": data_offsets begin " + std::to_string(e.begin) +
+             " leaves a hole after byte " + std::to_string(at);
     at = e.end;
   }
   if (at != data_bytes)
@@ -210,7 +217,8 @@ message read_contents(input_file const& file, contents& out) {
   auto const where = "'" + file.name() + "': ";
   std::uint64_t length = 0;
   if (file.size() < sizeof length)
-    return where + "not a safetensors file: " + std::to_string(file.size()) + " bytes, fewer than the 8 of its header length";
+    return where + "not a safetensors file: " + std::to_string(file.size()) +
+           " bytes, fewer than the 8 of its header length";
   if (auto failed = file.read(0, std::as_writable_bytes(std::span{&length, 1}))) return failed;
   if (length > header_limit)
     return where + "not a safetensors file: header length " + std::to_string(length) + " is more than the limit of " +
@@ -252,7 +260,8 @@ message write(std::filesystem::path const& file, std::vector<item> const& items,
     at += i.bytes.size();
   }
   auto text = header.dump(-1, ' ', false, json::error_handler_t::replace);
-  text.resize((text.size() + sizeof(std::uint64_t) + alignment - 1) / alignment * alignment - sizeof(std::uint64_t), ' ');
+  text.resize((text.size() + sizeof(std::uint64_t) + alignment - 1) / alignment * alignment - sizeof(std::uint64_t),
+              ' ');
   // What was asked to be written is checked by the reader's own rules: a wrong shape never reaches the disk.
   contents check;
   if (auto failed = parse_header(text, at, check)) return failed;

@@ -48,9 +48,7 @@ std::string format_number(double value) {
   return printed(value != 0 && std::abs(value) < 1e-4 ? "%.1e" : "%.4f", value);
 }
 
-std::string format_percent(double fraction) {
-  return std::isnan(fraction) ? "-" : printed("%.1f %%", 100 * fraction);
-}
+std::string format_percent(double fraction) { return std::isnan(fraction) ? "-" : printed("%.1f %%", 100 * fraction); }
 
 std::string format_exact(double value) {
   std::array<char, 32> buffer{};

@@ -6,11 +6,11 @@
 
 #include "scratch.hpp"
 
+using Catch::Matchers::ContainsSubstring;
 using kvsieve::test::scratch;
 using kvsieve::test::small_dump;
 using kvsieve::tool::cache_dump;
 using kvsieve::tool::read_dump;
-using Catch::Matchers::ContainsSubstring;
 
 TEST_CASE("dump: a good one is read whole or in part", "[tools][dump]") {
   scratch const at;
@@ -22,10 +22,10 @@ TEST_CASE("dump: a good one is read whole or in part", "[tools][dump]") {
   CHECK(all.layers.size() == 2);
   CHECK(all.tokens == 32);
   CHECK(all.rope_theta == 10000);
-  CHECK(all.cache_bytes() == 2u * 2 * 2 * 32 * 8 * 4);
+  CHECK(all.cache_bytes() == 2u * 2 * 2 * 32 * 64 * 4);
   CHECK(all.layers[1].layer == 3);
   CHECK(all.layers[0].keys.as<float>()[5] == small.parts[0].numbers[5]);
-  CHECK(all.layers[0].queries.shape == std::vector<std::int64_t>{4, 16, 8});
+  CHECK(all.layers[0].queries.shape == std::vector<std::int64_t>{4, 16, 64});
   CHECK(!all.layers[0].output_projection.present());
   cache_dump part;
   REQUIRE(!read_dump(at / "d", {3}, part));
@@ -42,6 +42,9 @@ TEST_CASE("dump: the bundled cache", "[tools][dump]") {
   CHECK(dump.head_dim == 64);
   CHECK(dump.layers.size() == 1);
   CHECK(dump.layers[0].queries.shape[1] == 768);
+  cache_dump others;
+  REQUIRE(!read_dump(KVSIEVE_GOLDEN_DIR "/smollm2_135m_layers0_21.safetensors", {}, others));
+  CHECK(others.layers.size() == 2);
 }
 
 TEST_CASE("dump: a wrong one is refused, naming the argument and both values", "[tools][dump]") {
@@ -59,9 +62,9 @@ TEST_CASE("dump: a wrong one is refused, naming the argument and both values", "
       {meta("tokens", "-5"), "tokens is -5"},
       {meta("tokens", "32x"), "\"32x\", not a number"},
       {meta("tokens", "99999999999"), "not a number"},
-      {meta("tokens", "31"), "[2, 32, 8] does not fit the metadata, which needs [2, 31, 8]"},
+      {meta("tokens", "31"), "[2, 32, 64] does not fit the metadata, which needs [2, 31, 64]"},
       {meta("num_query_heads", "3"), "num_query_heads 3 is not a multiple of num_kv_heads 2"},
-      {meta("num_query_heads", "2147483646"), "needs [2147483646, *, 8]"},
+      {meta("num_query_heads", "2147483646"), "needs [2147483646, *, 64]"},
       {meta("num_kv_heads", "1"), "does not fit"},
       {meta("head_dim", "16"), "does not fit"},
       {meta("rope_theta", "nan"), "rope_theta"},
@@ -74,10 +77,10 @@ TEST_CASE("dump: a wrong one is refused, naming the argument and both values", "
       {meta("layers", "1,2"), "\"layers.2.k\" is missing"},
       {meta("layers", "1,4"), "layer 4, num_layers is 4"},
       {[](small_dump& d) { d["layers.3.v"].name = "layers.3.w"; }, "\"layers.3.v\" is missing"},
-      {[](small_dump& d) { d["layers.1.v"].shape = {2, 8, 32}; }, "[2, 8, 32] does not fit"},
-      {[](small_dump& d) { d["layers.1.v"].shape = {64, 8}; }, "[64, 8] does not fit"},
-      {[](small_dump& d) { d["layers.1.q"].shape = {4, 0, 8}, d["layers.1.q"].numbers.clear(); }, "0 queries"},
-      {[](small_dump& d) { d["layers.1.q"].shape = {4, 33, 8}, d["layers.1.q"].numbers.resize(4 * 33 * 8); },
+      {[](small_dump& d) { d["layers.1.v"].shape = {2, 64, 32}; }, "[2, 64, 32] does not fit"},
+      {[](small_dump& d) { d["layers.1.v"].shape = {64, 64}; }, "[64, 64] does not fit"},
+      {[](small_dump& d) { d["layers.1.q"].shape = {4, 0, 64}, d["layers.1.q"].numbers.clear(); }, "0 queries"},
+      {[](small_dump& d) { d["layers.1.q"].shape = {4, 33, 64}, d["layers.1.q"].numbers.resize(4 * 33 * 64); },
        "33 queries, more than the 32 tokens"},
       {[](small_dump& d) { d["layers.1.q"].type = "F16"; }, "dtype f16 differs from the keys' f32"},
       {[](small_dump& d) { d["layers.1.v"].type = "BF16"; }, "dtype bf16 differs from the keys' f32"},
@@ -103,5 +106,6 @@ TEST_CASE("dump: a layer that is not there", "[tools][dump]") {
   scratch const at;
   small_dump{}.write(at / "d");
   cache_dump out;
-  CHECK_THAT(read_dump(at / "d", {1, 2}, out).value_or(""), ContainsSubstring("layer 2 is asked for, the dump holds layers 1,3"));
+  CHECK_THAT(read_dump(at / "d", {1, 2}, out).value_or(""),
+             ContainsSubstring("layer 2 is asked for, the dump holds layers 1,3"));
 }

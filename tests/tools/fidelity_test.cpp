@@ -141,21 +141,22 @@ TEST_CASE("fidelity: judging a dump", "[tools][fidelity]") {
     for (int head = 0; head < 4; ++head)
       for (int i = 0; i < 16; ++i) {
         int const visible = 17 + i, kv = head / 2;
-        std::vector<double> p(static_cast<std::size_t>(visible)), y(8, 0.0), kept_y(8, 0.0);
+        std::vector<double> p(static_cast<std::size_t>(visible)), y(64, 0.0), kept_y(64, 0.0);
         double sum = 0, mass = 0;
         auto const at_token = [&](std::vector<float> const& x, int t, int d) {
-          return static_cast<double>(x[static_cast<std::size_t>((kv * 32 + t) * 8 + d)]);
+          return static_cast<double>(x[static_cast<std::size_t>((kv * 32 + t) * 64 + d)]);
         };
         for (int t = 0; t < visible; ++t) {
           double logit = 0;
-          for (int d = 0; d < 8; ++d) logit += static_cast<double>(q[static_cast<std::size_t>((head * 16 + i) * 8 + d)]) * at_token(k, t, d);
-          sum += p[static_cast<std::size_t>(t)] = std::exp(logit / std::sqrt(8.0));
+          for (int d = 0; d < 64; ++d)
+            logit += static_cast<double>(q[static_cast<std::size_t>((head * 16 + i) * 64 + d)]) * at_token(k, t, d);
+          sum += p[static_cast<std::size_t>(t)] = std::exp(logit / std::sqrt(64.0));
         }
         for (int t = 0; t < visible; ++t) {
           double const share = p[static_cast<std::size_t>(t)] / sum;
           bool const stays = std::find(early.begin(), early.end(), t) != early.end();
           mass += stays ? share : 0;
-          for (std::size_t d = 0; d < 8; ++d) {
+          for (std::size_t d = 0; d < 64; ++d) {
             y[d] += share * at_token(v, t, static_cast<int>(d));
             if (stays) kept_y[d] += share * at_token(v, t, static_cast<int>(d));
           }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // What the tests of the program share: a folder that goes away, files built byte by byte, small dumps.
 #pragma once
+#include <unistd.h>
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
@@ -10,7 +11,6 @@
 #include <span>
 #include <sstream>
 #include <string>
-#include <unistd.h>
 #include <vector>
 
 #include "command_line.hpp"
@@ -63,9 +63,9 @@ inline std::string safetensors_bytes(std::string const& header, std::size_t data
 /// A dump that can be spoiled before it is written.
 struct small_dump {
   std::map<std::string, std::string> metadata{
-      {"format", "kvsieve-dump-1"}, {"model", "test"},   {"num_layers", "4"}, {"num_query_heads", "4"},
-      {"num_kv_heads", "2"},        {"head_dim", "8"},   {"tokens", "32"},    {"first_position", "0"},
-      {"rope_theta", "10000"},      {"layers", "1,3"},   {"rope_style", "half"}};
+      {"format", "kvsieve-dump-1"}, {"model", "test"},  {"num_layers", "4"},   {"num_query_heads", "4"},
+      {"num_kv_heads", "2"},        {"head_dim", "64"}, {"tokens", "32"},      {"first_position", "0"},
+      {"rope_theta", "10000"},      {"layers", "1,3"},  {"rope_style", "half"}};
   struct part {
     std::string name, type;
     std::vector<std::int64_t> shape;
@@ -78,8 +78,8 @@ struct small_dump {
     std::normal_distribution<float> normal;
     for (auto const* layer : {"1", "3"})
       for (auto const& [name, heads, rows] : {std::tuple{"k", 2, 32}, {"v", 2, 32}, {"q", 4, 16}}) {
-        part p{std::string{"layers."} + layer + "." + name, "F32", {heads, rows, 8}, {}};
-        for (int i = 0; i < heads * rows * 8; ++i) p.numbers.push_back(normal(engine));
+        part p{std::string{"layers."} + layer + "." + name, "F32", {heads, rows, 64}, {}};
+        for (int i = 0; i < heads * rows * 64; ++i) p.numbers.push_back(normal(engine));
         parts.push_back(std::move(p));
       }
   }

@@ -30,11 +30,11 @@ concept block = requires(B& b, unsigned& u, unsigned x, float f, typename B::sca
                          typename B::reduce_storage& reduce) {
   { B::threads } -> cs::convertible_to<int>;
   { b.rank() } -> cs::same_as<int>;
-  b.sync();                                              // what was written before is seen by all threads after
-  b.atomic_add(u, x);                                    // shared memory, relaxed
+  b.sync();                                                  // what was written before is seen by all threads after
+  b.atomic_add(u, x);                                        // shared memory, relaxed
   { b.exclusive_sum(x, u, scan) } -> cs::same_as<unsigned>;  // u: the total
-  { b.all_sum(f, reduce) } -> cs::same_as<float>;        // a fixed tree
-  { b.all_max(f, reduce) } -> cs::same_as<float>;        // a NaN counts as -inf
+  { b.all_sum(f, reduce) } -> cs::same_as<float>;            // a fixed tree
+  { b.all_max(f, reduce) } -> cs::same_as<float>;            // a NaN counts as -inf
   { b.template tile<4>() } -> block_tile;
 };
 
@@ -51,7 +51,8 @@ struct grid {
 /// holds its own copy. A launch takes as many parts as fit into 4 KB of parameters, at most 32.
 template <class Part>
 struct batch {
-  static_assert(cs::is_trivially_copyable_v<Part>, "kvsieve::device: a view that goes to a kernel is trivially copyable");
+  static_assert(cs::is_trivially_copyable_v<Part>,
+                "kvsieve::device: a view that goes to a kernel is trivially copyable");
   static constexpr int fits = static_cast<int>(3800 / sizeof(Part));
   static constexpr int limit = fits > 32 ? 32 : fits;
   static_assert(limit > 0, "kvsieve::device: the view does not fit into the parameters of a kernel");

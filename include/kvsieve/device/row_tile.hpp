@@ -11,13 +11,20 @@ namespace device {
 /// Lanes that share a row of D channels: 8, or fewer where D/4 is no multiple of that. Narrow tiles spend fewer
 /// exchanges a row, and eight lanes still read 128 bytes of float in one go.
 template <int D>
-inline constexpr int row_lanes = D % 32 == 0 ? 8 : D % 16 == 0 ? 4 : D % 8 == 0 ? 2 : 1;
-
-/// The part of a row that one lane holds.
+inline constexpr int row_lanes = D % 32 == 0   ? 8
+                                 : D % 16 == 0 ? 4
+                                               : 2;
+/// Lanes where a body holds several rows at once and registers are short.
 template <int D>
+inline constexpr int wide_row_lanes = D % 128 == 0  ? 32
+                                      : D % 64 == 0 ? 16
+                                                    : row_lanes<D>;
+
+/// The part of a row that one of `Width` lanes holds.
+template <int D, int Width = row_lanes<D>>
 struct row_slice {
   static_assert(D % 8 == 0 && D <= 512, "kvsieve::device: the head dimension is a multiple of 8, at most 512");
-  static constexpr int width = row_lanes<D>, count = D / (fragment::lanes * width);
+  static constexpr int width = Width, count = D / (fragment::lanes * width);
   fragment part[count];
 
   /// Channel at which fragment i of a lane starts.

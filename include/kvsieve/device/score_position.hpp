@@ -12,11 +12,12 @@ inline constexpr int segment_scores = 2048;
 
 /// One view of a launch over scores.
 struct scores_part {
-  float* score;       ///< [heads] rows of `stride`: what is read
-  float* result;      ///< the same shape: what is written; may be `score` where the body says so
+  float* score;   ///< [heads] rows of `stride`: what is read
+  float* result;  ///< the same shape: what is written; may be `score` where the body says so
   index stride;
   int tokens, heads;
-  int first_head;     ///< heads of all views before this one
+  int scored;      ///< tokens that have scores of their own; the scorer forces those behind
+  int first_head;  ///< heads of all views before this one
 };
 
 template <class Params>

@@ -59,7 +59,8 @@ struct sum_rows_body {
       KVSIEVE_UNROLL for (int i = 0; i < row_slice<D>::count; ++i) squares = squares + Score::weigh_term(key.part[i]);
       float const share = Score::share(Score::weigh(tile.all_sum(device::sum(squares))));
       if (share == 0.0f) continue;  // a row left out may hold NaN, so it is not multiplied by 0
-      KVSIEVE_UNROLL for (int i = 0; i < row_slice<D>::count; ++i) sum.part[i] = fma(splat(share), key.part[i], sum.part[i]);
+      KVSIEVE_UNROLL for (int i = 0; i < row_slice<D>::count; ++i) sum.part[i] =
+          fma(splat(share), key.part[i], sum.part[i]);
     }
     KVSIEVE_UNROLL for (int i = 0; i < row_slice<D>::count; ++i) {
       KVSIEVE_UNROLL for (int j = 0; j < fragment::lanes; ++j) {

@@ -27,7 +27,8 @@ struct join_heads_body {
   }
 };
 
-/// Block (segment, head, view): the pooled scores; `score` and `result` are different memory.
+/// Block (segment, head, view): the pooled scores. A pool ends before the tokens that have no scores of their own
+/// (SnapKV's window), which keep what they have. `score` and `result` are different memory.
 template <class Smooth>
 struct pool_body {
   using args = scores_args<typename Smooth::params>;
@@ -42,7 +43,7 @@ struct pool_body {
     float* const result = view.result + w.y * view.stride;
     for (index i = b.rank(), t = index{w.x} * segment_scores + i; i < segment_scores && t < view.tokens;
          i += Block::threads, t += Block::threads) {
-      result[t] = Smooth::pooled(a.params, score, view.tokens, static_cast<int>(t));
+      result[t] = t < view.scored ? Smooth::pooled(a.params, score, view.scored, static_cast<int>(t)) : score[t];
     }
   }
 };

@@ -80,14 +80,15 @@ void lag_relative_streaming(row_view auto const& keys, row_view auto const& valu
 }
 
 /// LagKV as NVIDIA kvpress ranks it: the rank of the raw score (above, value_share 1) inside the partition, divided by
-/// lag. Equal scores: the smaller index ranks higher. Caches shorter than sink + 2 lag are scored by their position.
+/// lag. Equal scores rank in their order, the smaller index lower. Tokens that are not finite score NaN and take no rank.
+/// Caches shorter than sink + 2 lag are scored by recency, (t - sink) / (N - sink).
 /// Sinks and what has no successor are left at +inf: they stay. `score` holds N.
 void lag_relative(row_view auto const& keys, row_view auto const& values, index head, int sink, int lag,
                   std::span<double> score) {
   int const tokens = static_cast<int>(score.size());
   lag_relative_streaming(keys, values, head, sink, lag, 1.0, score);
   if (tokens < sink + 2 * lag) {
-    for (int t = sink; t < tokens; ++t) score[static_cast<std::size_t>(t)] = t;
+    for (int t = sink; t < tokens; ++t) score[static_cast<std::size_t>(t)] = static_cast<double>(t - sink) / (tokens - sink);
     return;
   }
   std::vector<double> const raw(score.begin(), score.end());
@@ -97,7 +98,7 @@ void lag_relative(row_view auto const& keys, row_view auto const& values, index 
       int rank = 0;
       for (int other = begin; other < begin + lag; ++other) {
         double const theirs = raw[static_cast<std::size_t>(other)];
-        if (theirs < own || (theirs == own && other > n)) ++rank;
+        if (theirs < own || (theirs == own && other < n)) ++rank;
       }
       score[static_cast<std::size_t>(n)] = std::isnan(own) ? own : static_cast<double>(rank) / lag;
     }

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The tokens that stay whatever their score, and which of them give way where the budget is smaller.
+#pragma once
+#include <kvsieve/core/config.hpp>
+
+namespace kvsieve::inline v0 {
+namespace device {
+
+/// The first `sink`, the last `recent` and the listed tokens out of `tokens`.
+struct forced_set {
+  int tokens = 0, sink = 0, recent = 0;
+  int const* white_list = nullptr;  ///< ascending; entries outside the row are ignored
+  int white_count = 0;
+
+  /// Entries of the white list below t.
+  [[nodiscard]] KVSIEVE_HD constexpr int listed_below(int t) const {
+    int from = 0, to = white_count;
+    while (from < to) {
+      int const middle = from + (to - from) / 2;
+      if (white_list[middle] < t)
+        from = middle + 1;
+      else
+        to = middle;
+    }
+    return from;
+  }
+  [[nodiscard]] KVSIEVE_HD constexpr bool holds(int t) const {
+    if (t < sink || t >= tokens - recent) return true;
+    if (white_count == 0) return false;
+    int const at = listed_below(t);
+    return at < white_count && white_list[at] == t;
+  }
+  /// Tokens in the set.
+  [[nodiscard]] KVSIEVE_HD constexpr int size() const {
+    int const rest = tokens - sink, last = recent < rest ? recent : rest;
+    return sink + last + (listed_below(tokens - last) - listed_below(sink));
+  }
+  /// The set cut to `keep` tokens: recent tokens go first, the oldest first, then sinks, the last first. The white list
+  /// stays whole here; should it alone be too long, selection drops its largest indices.
+  [[nodiscard]] KVSIEVE_HD constexpr forced_set cut(int keep) const {
+    forced_set s = *this;
+    s.sink = sink < 0 ? 0 : sink < tokens ? sink : tokens;
+    s.recent = recent < 0 ? 0 : recent < tokens ? recent : tokens;
+    if (s.size() <= keep) return s;
+    s.recent = largest(s, &forced_set::recent, s.recent, keep);
+    if (s.size() > keep) s.sink = largest(s, &forced_set::sink, s.sink, keep);
+    return s;
+  }
+
+ private:
+  /// Largest value of a member in [0, limit] with which the set fits; 0 where none does.
+  KVSIEVE_HD static constexpr int largest(forced_set s, int forced_set::* member, int limit, int keep) {
+    int from = 0, to = limit;
+    while (from < to) {
+      int const middle = from + (to - from + 1) / 2;
+      s.*member = middle;
+      if (s.size() <= keep)
+        from = middle;
+      else
+        to = middle - 1;
+    }
+    return from;
+  }
+};
+}  // namespace device
+}  // namespace kvsieve::inline v0

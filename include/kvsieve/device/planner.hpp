@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// A plan as launches: score, join heads, pool, select. The host only looks at shapes and numbers.
+#pragma once
+#include <kvsieve/compressor.hpp>
+#include <kvsieve/device/check.hpp>
+#include <kvsieve/device/launch_views.hpp>
+#include <kvsieve/device/score_chunks.hpp>
+#include <kvsieve/device/score_position.hpp>
+#include <kvsieve/device/select.hpp>
+#include <kvsieve/device/shape_scores.hpp>
+#include <kvsieve/device/workspace.hpp>
+
+namespace kvsieve::inline v0 {
+namespace device {
+
+/// Stands where a strategy reads no queries.
+struct no_queries {};
+
+/// One plan being made: the arguments of the call and the memory they got.
+template <strategy C, class Launcher, class Layer, class Queries>
+class planner {
+  using score = typename C::score_policy;
+  using keys_type = typename Layer::keys_type;
+  using memory = plan_memory<C>;
+  static constexpr bool joins = C::heads_policy::joins;
+  static_assert(C::budget_policy::uniformity_class <= uniformity::U1,
+                "kvsieve::plan on the device takes budgets of class U1 (the same count for every head): use "
+                "kvsieve::budget::uniform, or plan on the host");
+
+ public:
+  planner(Launcher const& on, cs::span<Layer const> layers, cs::span<Queries const> queries,
+          typename C::params const& params)
+      : on_(on), layers_(layers), queries_(queries), params_(params) {}
+
+  [[nodiscard]] workspace_size bytes() const {
+    arena device, host;
+    (void)carve(device, host);
+    return {device.used(), host.used()};
+  }
+
+  [[nodiscard]] token_plan run(workspace const& w) {
+    token_plan plan;
+    plan.state = check();
+    if (!plan) return plan;
+    if (plan.state = check::fits(w, bytes()); !plan) return plan;
+    arena device(w.device), host(w.host);
+    memory_ = carve(device, host);
+    lay_out(plan);
+    if (plan.state = make_scores(); !plan) return plan;
+    plan.state = select();
+    return plan;
+  }
+
+ private:
+  [[nodiscard]] auto carve(arena& device, arena& host) const {
+    return memory::carve(device, host, layers_, params_, [this](std::size_t v) { return query_heads(v); });
+  }
+  [[nodiscard]] index query_heads(std::size_t v) const {
+    if constexpr (C::observes_queries)
+      return v < queries_.size() ? queries_[v].extent(0) : 0;
+    else
+      return 0;
+  }
+  [[nodiscard]] int views() const { return static_cast<int>(layers_.size()); }
+  [[nodiscard]] int heads() const { return layers_[0].heads(); }
+  [[nodiscard]] Layer const& layer(int v) const { return layers_[static_cast<std::size_t>(v)]; }
+  [[nodiscard]] index row_offset(int v) const { return memory_.score_offset[v]; }
+
+  [[nodiscard]] status check() const {
+    if (layers_.empty()) return fail(errc::bad_shape, "layers", 0, "must be at least", 1);
+    if (layers_.size() > 1u << 20)
+      return fail(errc::bad_shape, "layers", static_cast<double>(layers_.size()), "must be at most", 1 << 20);
+    if (status const s = check::params(params_); !s) return s;
+    if constexpr (C::observes_queries) {
+      if (queries_.size() != layers_.size()) {
+        return fail(errc::bad_shape, "queries", static_cast<double>(queries_.size()), "must equal the number of views,",
+                    static_cast<double>(layers_.size()));
+      }
+    }
+    for (int v = 0; v < views(); ++v) {
+      auto const& l = layer(v);
+      if (status const s = check::layer(l, heads(), v); !s) return s;
+      if constexpr (reads(score::reads, needs::keys)) {
+        if (status const s = check::readable(l.keys, "keys", v); !s) return s;
+      }
+      if constexpr (reads(score::reads, needs::values)) {
+        if (status const s = check::readable(l.values, "values", v); !s) return s;
+      }
+      if constexpr (C::observes_queries) {
+        auto const& q = queries_[static_cast<std::size_t>(v)];
+        if (status const s = check::queries(q, l, score::queries(params_.score, l.tokens()), v); !s) return s;
+      }
+    }
+    return {};
+  }
+
+  /// What the scorer itself keeps.
+  [[nodiscard]] forced_ends own_ends([[maybe_unused]] int tokens) const {
+    if constexpr (requires { score::forced(params_.score, tokens); })
+      return score::forced(params_.score, tokens);
+    else
+      return {};
+  }
+
+  /// Forced tokens of a view before they are cut to its budget; the white list lies on the device and is not counted.
+  [[nodiscard]] forced_set forced(int tokens) const {
+    forced_ends const ends = own_ends(tokens);
+    int sink = ends.head, recent = ends.tail;
+    if constexpr (!C::select_policy::in_partitions) {
+      int const own = C::select_policy::recent(params_.select, memory::kept(params_, tokens));
+      sink = sink < params_.select.sink ? params_.select.sink : sink;
+      recent = recent < own ? own : recent;
+    }
+    return {tokens, sink < tokens ? sink : tokens, recent < tokens ? recent : tokens, nullptr, 0};
+  }
+
+  /// The arrays on the host, from shapes and numbers alone.
+  void lay_out(token_plan& plan) const {
+    index lists = 0, scores = 0;
+    for (int v = 0; v < views(); ++v) {
+      int const tokens = layer(v).tokens(), keep = memory::kept(params_, tokens);
+      memory_.logical_tokens[v] = tokens;
+      memory_.score_offset[v] = scores;
+      scores += index{heads()} * score_stride(tokens);
+      for (int h = 0; h < heads(); ++h, lists += keep) memory_.offset[index{v} * heads() + h] = lists;
+      int const needed = forced(tokens).size();
+      if (plan.note && needed > keep && !C::select_policy::in_partitions) {
+        plan.note = fail(errc::bad_params, "budget", keep, "is less than the forced tokens,", needed, v);
+      }
+    }
+    memory_.offset[index{views()} * heads()] = lists;
+    plan.uniformity_class = C::uniformity_class;
+    plan.views = views();
+    plan.heads = heads();
+    plan.logical_tokens = memory_.logical_tokens;
+    plan.offset = memory_.offset;
+    plan.list = memory_.list;
+    plan.score = memory_.scores;
+    plan.score_offset = memory_.score_offset;
+  }
+
+  [[nodiscard]] status make_scores() const {
+    float* const out = memory::pools ? memory_.raw : memory_.scores;
+    status s;
+    if constexpr (memory::per_row)
+      s = rows(out);
+    else if constexpr (memory::per_query)
+      s = observe(out);
+    else if constexpr (memory::per_chunk)
+      s = chunks(out);
+    else
+      s = positions(out);
+    if (!s) return s;
+    if constexpr (joins) {
+      scores_args<join_heads_params> args{};
+      s = launch_views<join_heads_body>(on_, views(), 1, 1, args,
+                                        [&](int v, scores_part& part) { return over_scores(v, out, out, part); });
+      if (!s) return s;
+    }
+    if constexpr (memory::pools) {
+      using body = pool_body<typename C::smooth_policy>;
+      typename body::args args{{}, params_.smooth};
+      s = launch_views<body>(on_, views(), heads(), 1, args,
+                             [&](int v, scores_part& part) { return over_scores(v, out, memory_.scores, part); });
+    }
+    return s;
+  }
+
+  int over_scores(int v, float* from, float* to, scores_part& part) const {
+    int const tokens = layer(v).tokens(), tail = own_ends(tokens).tail;
+    part.score = from + row_offset(v);
+    part.result = to + row_offset(v);
+    part.stride = score_stride(tokens);
+    part.tokens = tokens;
+    part.heads = heads();
+    part.scored = tail < tokens ? tokens - tail : 0;
+    part.first_head = v * heads();
+    return pieces(tokens, segment_scores);
+  }
+
+  [[nodiscard]] status rows(float* out) const {
+    rows_args<keys_type> args{};
+    index partial = 0, joined = 0;
+    auto const fill = [&](int v, rows_part<keys_type>& part) {
+      if (v == 0) partial = joined = 0;
+      auto const s = memory::scratch_of(layer(v), params_, 0);
+      part = {layer(v).keys, out + row_offset(v), memory_.partial + partial, memory_.joined + joined,
+              score_stride(layer(v).tokens())};
+      partial += round_up<index>(s.partial, 16);
+      joined += round_up<index>(s.joined, 16);
+      return pieces(layer(v).tokens(), segment_rows);
+    };
+    if constexpr (score::summarises) {
+      if (status const s = launch_views<sum_rows_body<score, keys_type>>(on_, views(), heads(), 1, args, fill); !s)
+        return s;
+      auto const one = [&](int v, rows_part<keys_type>& part) { return fill(v, part) > 0 ? 1 : 0; };
+      if (status const s = launch_views<join_segments_body<keys_type>>(on_, views(), heads(), 1, args, one); !s)
+        return s;
+    }
+    return launch_views<map_rows_body<score, keys_type>>(on_, views(), heads(), 1, args, fill);
+  }
+
+  [[nodiscard]] status positions(float* out) const {
+    using body = score_position_body<score>;
+    typename body::args args{{}, params_.score};
+    return launch_views<body>(on_, views(), heads(), 1, args,
+                              [&](int v, scores_part& part) { return over_scores(v, out, out, part); });
+  }
+
+  [[nodiscard]] status chunks(float* out) const {
+    using args_type = chunks_args<score, keys_type, typename Layer::values_type>;
+    args_type args{{}, params_.score};
+    // Pooled scores come last, so their rows serve as scratch until then.
+    float* const scratch = memory::pools ? memory_.scores : memory_.raw;
+    return launch_views<score_chunks_body<score, keys_type, typename Layer::values_type>>(
+        on_, views(), heads(), 1, args, [&](int v, auto& part) {
+          int const tokens = layer(v).tokens(), count = score::partitions(params_.score, tokens).count;
+          part = {layer(v).keys, layer(v).values, out + row_offset(v), scratch + row_offset(v), score_stride(tokens)};
+          return count < 1 ? 1 : count;
+        });
+  }
+
+  [[nodiscard]] status observe(float* out) const {
+    using part_type = queries_part<Queries, keys_type>;
+    using tile = tile_shape<Launcher::threads>;
+    queries_args<Queries, keys_type> args{};
+    index partial = 0, joined = 0;
+    auto const fill = [&](int v, part_type& part) {
+      if (v == 0) partial = joined = 0;
+      auto const s = memory::scratch_of(layer(v), params_, query_heads(static_cast<std::size_t>(v)));
+      int const tokens = layer(v).tokens();
+      part.keys = layer(v).keys;
+      part.queries = queries_[static_cast<std::size_t>(v)];
+      part.score = out + row_offset(v);
+      part.partial = memory_.partial + partial;
+      part.mass = memory_.joined + joined;
+      part.stride = score_stride(tokens);
+      part.observed = score::queries(params_.score, tokens);
+      part.group = static_cast<int>(query_heads(static_cast<std::size_t>(v)) / heads());
+      auto const segments = segments_of(part.rows(), tokens);
+      part.segments = segments.count;
+      part.segment_tokens = segments.tokens;
+      partial += round_up<index>(s.partial, 16);
+      joined += round_up<index>(s.joined, 16);
+    };
+    status s = launch_views<sum_exponentials_body<Queries, keys_type>>(
+        on_, views(), heads(), 1, args, [&](int v, part_type& part) {
+          fill(v, part);
+          return pieces(part.rows(), tile::rows) * part.segments;
+        });
+    if (!s) return s;
+    s = launch_views<join_exponentials_body<Queries, keys_type>>(on_, views(), heads(), 1, args,
+                                                                 [&](int v, part_type& part) {
+                                                                   fill(v, part);
+                                                                   return pieces(part.rows(), Launcher::threads);
+                                                                 });
+    if (!s) return s;
+    return launch_views<fold_queries_body<typename C::aggregate_policy, typename C::group_policy, Queries, keys_type>>(
+        on_, views(), heads(), 1, args, [&](int v, part_type& part) {
+          fill(v, part);
+          return pieces(part.tokens(), tile::tokens);
+        });
+  }
+
+  [[nodiscard]] status select() const {
+    select_args args{};
+    if constexpr (requires { params_.select.white_list; }) {
+      args.white_list = params_.select.white_list.data();
+      args.white_count = static_cast<int>(params_.select.white_list.size());
+    }
+    return launch_views<select_body>(on_, views(), heads(), 1, args, [&](int v, select_part& part) {
+      int const tokens = layer(v).tokens(), keep = memory::kept(params_, tokens);
+      forced_set const f = forced(tokens);
+      part = {memory_.scores + row_offset(v),
+              memory_.list + memory_.offset[index{v} * heads()],
+              score_stride(tokens),
+              keep,
+              tokens,
+              keep,
+              f.sink,
+              f.recent,
+              partition{0, tokens, 1}};
+      if constexpr (C::select_policy::in_partitions) {
+        part.spans = score::partitions(params_.score, tokens);
+        part.keep = C::budget_policy::count(params_.budget, part.spans.length);
+        part.sink = part.recent = 0;
+        if (part.spans.count == 0) part.spans = {tokens, 0, 0};  // all stay
+      }
+      return part.spans.count < 1 ? 1 : part.spans.count;
+    });
+  }
+
+  Launcher const& on_;
+  cs::span<Layer const> layers_;
+  cs::span<Queries const> queries_;
+  typename C::params const& params_;
+  memory memory_{};
+};
+}  // namespace device
+}  // namespace kvsieve::inline v0

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// plan, apply and workspace_bytes on a CUDA device: the calls of the host with device::on{stream} first. Views then
+// hold device pointers, and so does params.select.white_list. A plan's lists and scores are device memory; its counts
+// and offsets are host memory and may be read at once.
+#pragma once
+#include <kvsieve/device/compactor.hpp>
+#include <kvsieve/device/on.cuh>
+#include <kvsieve/device/planner.hpp>
+
+namespace kvsieve::inline v0 {
+
+/// Keys and values of one layer, as kv_layer holds them.
+template <class L>
+concept device_layer = requires {
+  requires row_view<typename L::keys_type>;
+  requires row_view<typename L::values_type>;
+  { L::head_dim } -> cs::convertible_to<int>;
+};
+
+namespace device {
+template <strategy C>
+constexpr void require_no_queries() {
+  static_assert(C::observes_queries == false,
+                "kvsieve::plan: this strategy observes queries: pass them, [Hq, W, D], behind the layers");
+}
+template <strategy C>
+constexpr void require_queries() {
+  static_assert(C::observes_queries, "kvsieve::plan: this strategy reads no queries: leave them out");
+}
+}  // namespace device
+
+/// Bytes of both parts of the workspace that plan() needs for these views.
+template <strategy C, device_layer Layer>
+[[nodiscard]] device::workspace_size workspace_bytes(device::on on, kv_group<Layer> layers,
+                                                     typename C::params const& params) {
+  device::require_no_queries<C>();
+  return device::planner<C, device::on, Layer, device::no_queries>(on, layers, {}, params).bytes();
+}
+template <strategy C, device_layer Layer>
+[[nodiscard]] device::workspace_size workspace_bytes(device::on on, Layer const& layer,
+                                                     typename C::params const& params) {
+  return workspace_bytes<C>(on, kv_group<Layer>(&layer, 1), params);
+}
+/// @param queries [views] of [Hq, at least the observed, D]: the last ones are observed.
+template <strategy C, device_layer Layer, row_view Queries>
+[[nodiscard]] device::workspace_size workspace_bytes(device::on on, kv_group<Layer> layers,
+                                                     cs::span<Queries const> queries,
+                                                     typename C::params const& params) {
+  device::require_queries<C>();
+  return device::planner<C, device::on, Layer, Queries>(on, layers, queries, params).bytes();
+}
+template <strategy C, device_layer Layer, row_view Queries>
+[[nodiscard]] device::workspace_size workspace_bytes(device::on on, Layer const& layer, Queries const& queries,
+                                                     typename C::params const& params) {
+  return workspace_bytes<C>(on, kv_group<Layer>(&layer, 1), cs::span<Queries const>(&queries, 1), params);
+}
+
+/// Chooses what stays, for all views in one go. Nothing is launched when an argument is at fault. A white list is read
+/// by kernels alone, so plan.note speaks of sinks and recent tokens only.
+/// @returns the plan; valid on the stream from here on, and on the host its counts and offsets at once.
+template <strategy C, device_layer Layer>
+[[nodiscard]] token_plan plan(device::on on, kv_group<Layer> layers, typename C::params const& params,
+                              device::workspace const& workspace) {
+  device::require_no_queries<C>();
+  return device::planner<C, device::on, Layer, device::no_queries>(on, layers, {}, params).run(workspace);
+}
+template <strategy C, device_layer Layer>
+[[nodiscard]] token_plan plan(device::on on, Layer const& layer, typename C::params const& params,
+                              device::workspace const& workspace) {
+  return plan<C>(on, kv_group<Layer>(&layer, 1), params, workspace);
+}
+/// @param queries [views] of [Hq, at least the observed, D]: the last ones are observed.
+template <strategy C, device_layer Layer, row_view Queries>
+[[nodiscard]] token_plan plan(device::on on, kv_group<Layer> layers, cs::span<Queries const> queries,
+                              typename C::params const& params, device::workspace const& workspace) {
+  device::require_queries<C>();
+  return device::planner<C, device::on, Layer, Queries>(on, layers, queries, params).run(workspace);
+}
+template <strategy C, device_layer Layer, row_view Queries>
+[[nodiscard]] token_plan plan(device::on on, Layer const& layer, Queries const& queries,
+                              typename C::params const& params, device::workspace const& workspace) {
+  return plan<C>(on, kv_group<Layer>(&layer, 1), cs::span<Queries const>(&queries, 1), params, workspace);
+}
+
+/// Copies the kept rows of every view into other memory: row i of `to` is row kept[i] of `from`.
+template <strategy C, device_layer From, device_layer To>
+[[nodiscard]] status apply(device::on on, token_plan const& plan, kv_group<From> from, kv_group<To> to) {
+  return device::copy_kept<C>(on, plan, from, to);
+}
+template <strategy C, device_layer From, device_layer To>
+[[nodiscard]] status apply(device::on on, token_plan const& plan, From const& from, To const& to) {
+  return device::copy_kept<C>(on, plan, kv_group<From>(&from, 1), kv_group<To>(&to, 1));
+}
+/// Moves the kept rows of every view to its front; rows behind them keep what they hold.
+template <strategy C, device_layer Layer>
+[[nodiscard]] status apply(device::on on, token_plan const& plan, kv_group<Layer> layers) {
+  return device::move_kept<C>(on, plan, layers);
+}
+template <strategy C, device_layer Layer>
+[[nodiscard]] status apply(device::on on, token_plan const& plan, Layer const& layer) {
+  return device::move_kept<C>(on, plan, kv_group<Layer>(&layer, 1));
+}
+}  // namespace kvsieve::inline v0

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Kernel bodies of the per-query scorers, in three launches: the log-sum-exp of every observed query over segments of
+// the keys, the join of its segments, and the probabilities folded by the accumulator and over the group. Logits are
+// formed twice and never stored; scratch is one number for each query and two for each query and segment.
+#pragma once
+#include <cmath>
+
+#include <kvsieve/aggregate/accumulator.hpp>
+#include <kvsieve/device/logits_tile.hpp>
+
+namespace kvsieve::inline v0 {
+namespace device {
+
+/// One view of a per-query launch. Row r of a KV head is observed query r % observed of query head r / observed of its
+/// group; observed query i stands at position tokens - observed + i and sees the keys up to it.
+template <row_view Queries, row_view Keys>
+struct queries_part {
+  Keys keys;        ///< [heads, tokens, D]
+  Queries queries;  ///< [heads * group, at least `observed`, D]; the last ones are observed
+  float* score;     ///< [heads] rows of `stride`
+  float* partial;   ///< [heads, segments, rows, 2]: largest logit, and the sum of 2^(logit - largest)
+  float* mass;      ///< [heads, rows]: log2 of the sum of 2^logit; NaN: the query is passed over
+  index stride;
+  int observed, group, segments, segment_tokens;
+
+  [[nodiscard]] KVSIEVE_HD int tokens() const { return static_cast<int>(keys.extent(1)); }
+  [[nodiscard]] KVSIEVE_HD int rows() const { return observed * group; }
+  /// Position of a row's query.
+  [[nodiscard]] KVSIEVE_HD int position(int row) const { return tokens() - observed + row % observed; }
+  /// Largest position in rows [first, last).
+  [[nodiscard]] KVSIEVE_HD int last_position(int first, int last) const {
+    return first / observed == (last - 1) / observed ? position(last - 1) : tokens() - 1;
+  }
+};
+
+template <row_view Queries, row_view Keys>
+struct queries_args {
+  batch<queries_part<Queries, Keys>> views;
+};
+
+/// Segments into which the keys are cut for the first launch, so that few queries still make many blocks. They depend
+/// on the shape alone.
+struct key_segments {
+  int count = 1, tokens = 0;
+};
+[[nodiscard]] KVSIEVE_HD constexpr key_segments segments_of(index rows, int tokens) {
+  index const by_rows = rows >= 4096 ? 1 : 4096 / (rows < 64 ? 64 : rows);  // 64 segments for up to 64 rows
+  int const by_tokens = pieces(tokens, 1024), wanted = by_rows < by_tokens ? static_cast<int>(by_rows) : by_tokens;
+  int const length = pieces(pieces(tokens, wanted < 1 ? 1 : wanted), 64) * 64;
+  return {pieces(tokens, length < 64 ? 64 : length), length};
+}
+
+/// Block (row tile + row tiles * segment, head, view): a part of the log-sum-exp of its rows.
+template <row_view Queries, row_view Keys>
+struct sum_exponentials_body {
+  template <block Block>
+  struct shared {
+    logits_tile<Block> tile;
+  };
+
+  template <block Block>
+  KVSIEVE_HD static void run(Block& b, queries_args<Queries, Keys> const& a, work w, shared<Block>& s) {
+    using shape = tile_shape<Block::threads>;
+    auto const& view = a.views.part[w.z];
+    int const rows = view.rows(), row_tiles = pieces(rows, shape::rows), segment = w.x / row_tiles;
+    if (segment >= view.segments) return;
+    int const first_row = w.x % row_tiles * shape::rows;
+    int const last_row = rows - first_row < shape::rows ? rows : first_row + shape::rows;
+    int const begin = segment * view.segment_tokens;
+    int const end_of_segment =
+        view.tokens() - begin < view.segment_tokens ? view.tokens() : begin + view.segment_tokens;
+    int const seen = view.last_position(first_row, last_row) + 1, end = seen < end_of_segment ? seen : end_of_segment;
+    auto const tile = b.template tile<shape::columns>();
+
+    float largest[4], sum[4];
+    bool passed_over[4] = {};
+    KVSIEVE_UNROLL for (int j = 0; j < 4; ++j) {
+      largest[j] = -__builtin_inff();
+      sum[j] = 0;
+    }
+    s.tile.reset(b);
+    int parity = 0;
+    for (int first = begin; first < end; first += shape::tokens, parity ^= 1) {
+      float logit[4][4];
+      s.tile.compute(b, view, w.y, first_row, last_row, first, end, parity, logit);
+      KVSIEVE_UNROLL for (int j = 0; j < 4; ++j) {
+        int const slot = tile.index() * 4 + j, row = first_row + slot;
+        if (row >= last_row) continue;
+        passed_over[j] = s.tile.bad_query[parity][slot] != 0;
+        int const position = view.position(row);
+        float top = largest[j];
+        KVSIEVE_UNROLL for (int i = 0; i < 4; ++i) {
+          int const column = tile.rank() * 4 + i, token = first + column;
+          bool const counts = token < end && token <= position && s.tile.bad_key[parity][column] == 0;
+          if (!counts || !finite(logit[j][i])) logit[j][i] = -__builtin_inff();
+          top = max(top, logit[j][i]);
+        }
+        if (top == -__builtin_inff()) continue;
+        sum[j] *= ::exp2f(largest[j] - top);
+        KVSIEVE_UNROLL for (int i = 0; i < 4; ++i) sum[j] += ::exp2f(logit[j][i] - top);
+        largest[j] = top;
+      }
+    }
+    KVSIEVE_UNROLL for (int j = 0; j < 4; ++j) {
+      float const top = tile.all_max(largest[j]);
+      float const all = tile.all_sum(top == -__builtin_inff() ? 0.0f : sum[j] * ::exp2f(largest[j] - top));
+      int const row = first_row + tile.index() * 4 + j;
+      if (row >= last_row || tile.rank() != 0) continue;
+      float* const out = view.partial + ((index{w.y} * view.segments + segment) * rows + row) * 2;
+      out[0] = passed_over[j] ? __builtin_nanf("") : top;
+      out[1] = all;
+    }
+  }
+};
+
+/// Block (chunk of rows, head, view): joins the segments of its rows in ascending order.
+template <row_view Queries, row_view Keys>
+struct join_exponentials_body {
+  template <block Block>
+  struct shared {};
+
+  template <block Block>
+  KVSIEVE_HD static void run(Block& b, queries_args<Queries, Keys> const& a, work w, shared<Block>&) {
+    auto const& view = a.views.part[w.z];
+    int const rows = view.rows(), row = w.x * Block::threads + b.rank();
+    if (row >= rows) return;
+    float const* const partial = view.partial + index{w.y} * view.segments * rows * 2;
+    float top = -__builtin_inff(), sum = 0;
+    bool passed_over = false;
+    for (int i = 0; i < view.segments; ++i) {
+      float const largest = partial[(index{i} * rows + row) * 2], part = partial[(index{i} * rows + row) * 2 + 1];
+      if (largest != largest) passed_over = true;
+      if (!(largest > -__builtin_inff())) continue;
+      float const next = max(top, largest);
+      sum = sum * ::exp2f(top - next) + part * ::exp2f(largest - next);
+      top = next;
+    }
+    bool const usable = !passed_over && sum > 0.0f;
+    view.mass[index{w.y} * rows + row] = usable ? top + ::log2f(sum) : __builtin_nanf("");
+  }
+};
+
+/// Block (token tile, head, view): the scores of its tokens. Additive policies fold all query heads at once, others
+/// one query head after the other; neither stores a column of probabilities.
+template <accumulator Aggregate, class Group, row_view Queries, row_view Keys>
+struct fold_queries_body {
+  static constexpr bool at_once = Aggregate::additive && Group::additive;
+
+  template <block Block>
+  struct shared {
+    logits_tile<Block> tile;
+    float state[tile_shape<Block::threads>::lines][tile_shape<Block::threads>::tokens];
+  };
+
+  template <block Block>
+  KVSIEVE_HD static void run(Block& b, queries_args<Queries, Keys> const& a, work w, shared<Block>& s) {
+    using shape = tile_shape<Block::threads>;
+    auto const& view = a.views.part[w.z];
+    int const tokens = view.tokens();
+    if (w.x >= pieces(tokens, shape::tokens)) return;
+    int const rows = view.rows(), first = w.x * shape::tokens, own = first + b.rank();
+    bool const has_token = b.rank() < shape::tokens && own < tokens;
+    observation const seen{view.observed, tokens - own < view.observed ? tokens - own : view.observed};
+    auto const tile = b.template tile<shape::columns>();
+    float const* const mass = view.mass + index{w.y} * rows;
+    float joined = 0;
+    bool bad = false;
+    int parity = 0;
+    s.tile.reset(b);
+
+    int const step = at_once ? rows : view.observed;
+    for (int begin = 0; begin < rows; begin += step) {
+      float state[4] = {};
+      for (int first_row = begin; first_row < begin + step; first_row += shape::rows) {
+        int const last_row = begin + step - first_row < shape::rows ? begin + step : first_row + shape::rows;
+        if (view.last_position(first_row, last_row) < first) continue;
+        float logit[4][4];
+        s.tile.compute(b, view, w.y, first_row, last_row, first, tokens, parity, logit);
+        if (has_token) bad = bad || s.tile.bad_key[parity][b.rank()] != 0;
+        parity ^= 1;
+        KVSIEVE_UNROLL for (int j = 0; j < 4; ++j) {
+          int const row = first_row + tile.index() * 4 + j;
+          if (row >= last_row) continue;
+          float const log_mass = mass[row], weight = Aggregate::weight(row % view.observed, view.observed);
+          if (weight == 0.0f || log_mass != log_mass) continue;
+          int const position = view.position(row);
+          KVSIEVE_UNROLL for (int i = 0; i < 4; ++i) {
+            if (first + tile.rank() * 4 + i > position || !finite(logit[j][i])) continue;
+            state[i] = Aggregate::update(state[i], weight * ::exp2f(logit[j][i] - log_mass));
+          }
+        }
+      }
+      // The newest query sees every token, so compute() has synced since the states before these were read.
+      KVSIEVE_UNROLL for (int i = 0; i < 4; ++i) s.state[tile.index()][tile.rank() * 4 + i] = state[i];
+      b.sync();
+      if (has_token) {
+        float all = s.state[0][b.rank()];
+        for (int line = 1; line < shape::lines; ++line) all = Aggregate::combine(all, s.state[line][b.rank()]);
+        float const result = Aggregate::result(all, seen);
+        joined = begin == 0 ? result : Group::combine(joined, result);
+      }
+    }
+    if (has_token) view.score[w.y * view.stride + own] = bad ? __builtin_nanf("") : Group::result(joined, view.group);
+  }
+};
+}  // namespace device
+}  // namespace kvsieve::inline v0

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Kernel body of selection: radix select over ordered keys, then a stable compaction of the indices.
+#pragma once
+#include <kvsieve/core/math.hpp>
+#include <kvsieve/core/views.hpp>
+#include <kvsieve/device/block.hpp>
+#include <kvsieve/device/forced.hpp>
+#include <kvsieve/score/pattern.hpp>
+
+namespace kvsieve::inline v0 {
+namespace device {
+
+/// One view of a selection. Each row is cut into spans.count spans in which `keep` tokens stay; what lies before and
+/// behind the spans stays whole.
+struct select_part {
+  float* score;  ///< [heads] rows of `stride`; forced tokens are marked +inf
+  int* list;     ///< [heads] lists of `list_stride` indices
+  index stride, list_stride;
+  int tokens, keep, sink, recent;
+  partition spans;
+};
+struct select_args {
+  batch<select_part> views;
+  int const* white_list;
+  int white_count;
+};
+
+/// Block (span, head, view): the indices of the `keep` largest scores of its span, ascending. Forced tokens come before
+/// all others; equal scores: the smaller index; NaN ranks below -inf.
+struct select_body {
+  static constexpr int bins = 256, per_thread = 4;
+
+  template <block Block>
+  struct shared {
+    unsigned histogram[bins];
+    unsigned prefix, remaining;
+    typename Block::scan_storage scan;
+  };
+
+  template <block Block>
+  KVSIEVE_HD static void run(Block& b, select_args const& a, work w, shared<Block>& s) {
+    auto const& view = a.views.part[w.z];
+    float* const score = view.score + w.y * view.stride;
+    int* const list = view.list + w.y * view.list_stride;
+    int const behind = view.spans.begin + view.spans.count * view.spans.length;
+    if (w.x == 0) {
+      stay(b, score, list, 0, view.spans.begin, 0);
+      stay(b, score, list, behind, view.tokens, view.spans.begin + view.spans.count * view.keep);
+    }
+    if (w.x >= view.spans.count || view.spans.length <= 0 || view.keep <= 0) return;
+    int const begin = view.spans.begin + w.x * view.spans.length;
+    forced_set const forced =
+        forced_set{view.tokens, view.sink, view.recent, a.white_list, a.white_count}.cut(view.keep);
+    pick(b, score + begin, begin, view.spans.length, view.keep, forced, list + view.spans.begin + w.x * view.keep, s);
+  }
+
+ private:
+  /// Lists tokens [from, to) and marks them.
+  template <block Block>
+  KVSIEVE_HD static void stay(Block& b, float* score, int* list, int from, int to, int at) {
+    for (index t = index{from} + b.rank(); t < to; t += Block::threads) {
+      score[t] = __builtin_inff();
+      list[at + t - from] = static_cast<int>(t);
+    }
+  }
+
+  KVSIEVE_HD static unsigned key_of(float score, int token, forced_set const& forced) {
+    return forced.holds(token) ? forced_key : ordered(score);
+  }
+
+  /// `score` is that of token `begin`; `length` tokens, `keep` of them go into `list`.
+  template <block Block>
+  KVSIEVE_HD static void pick(Block& b, float* score, int begin, int length, int keep, forced_set const& forced,
+                              int* list, shared<Block>& s) {
+    // The key of the keep-th token, 8 bits at a time; `remaining` of the tokens that have this key stay.
+    if (b.rank() == 0) {
+      s.prefix = 0;
+      s.remaining = static_cast<unsigned>(keep);
+    }
+    unsigned known = 0;
+    for (int shift = 24; shift >= 0; shift -= 8) {
+      for (int i = b.rank(); i < bins; i += Block::threads) s.histogram[i] = 0;
+      b.sync();
+      unsigned const prefix = s.prefix, remaining = s.remaining;
+      for (index i = b.rank(); i < length; i += Block::threads) {
+        unsigned const key = key_of(score[i], begin + static_cast<int>(i), forced);
+        if ((key & known) == prefix) b.atomic_add(s.histogram[key >> shift & 255u], 1u);
+      }
+      b.sync();
+      find_bin(b, shift, prefix, remaining, s);
+      known |= 255u << shift;
+      b.sync();
+    }
+    unsigned const limit = s.prefix, ties = s.remaining;
+
+    // Each thread looks at neighbouring tokens. A chunk holds at most 2^15 of them, so both of its counts fit in one
+    // word; the running counts have a word each.
+    constexpr int chunk = Block::threads * per_thread;
+    static_assert(chunk <= 1 << 15);
+    unsigned above_before = 0, equal_before = 0;
+    for (index base = 0; base < length; base += chunk) {
+      unsigned key[per_thread], found = 0;
+      index const first = base + b.rank() * per_thread;
+      KVSIEVE_UNROLL for (int j = 0; j < per_thread; ++j) {
+        key[j] = 0;
+        if (first + j >= length) continue;
+        key[j] = key_of(score[first + j], begin + static_cast<int>(first + j), forced);
+        if (key[j] == forced_key) score[first + j] = __builtin_inff();
+        found += key[j] > limit ? 1u : key[j] == limit ? 1u << 16 : 0u;
+      }
+      unsigned total = 0;
+      unsigned const before = b.exclusive_sum(found, total, s.scan);
+      unsigned above = above_before + (before & 0xffffu), equal = equal_before + (before >> 16);
+      KVSIEVE_UNROLL for (int j = 0; j < per_thread; ++j) {
+        if (first + j >= length) continue;
+        int const token = begin + static_cast<int>(first + j);
+        if (key[j] > limit) {
+          list[above + (equal < ties ? equal : ties)] = token;
+          ++above;
+        } else if (key[j] == limit) {
+          if (equal < ties) list[above + equal] = token;
+          ++equal;
+        }
+      }
+      above_before += total & 0xffffu;
+      equal_before += total >> 16;
+    }
+  }
+
+  /// Finds, from the top, the bin that holds the last token that stays, and how many before it are left to keep.
+  template <block Block>
+  KVSIEVE_HD static void find_bin(Block& b, int shift, unsigned prefix, unsigned remaining, shared<Block>& s) {
+    constexpr int per = bins / Block::threads > 0 ? bins / Block::threads : 1;
+    static_assert(bins % Block::threads == 0 || Block::threads % bins == 0);
+    int const first = b.rank() * per;  // counted from the highest bin
+    unsigned own = 0;
+    for (int j = first; j < first + per && j < bins; ++j) own += s.histogram[bins - 1 - j];
+    unsigned total = 0, before = b.exclusive_sum(own, total, s.scan);
+    if (before >= remaining || before + own < remaining) return;
+    for (int j = first; j < first + per; ++j) {
+      unsigned const count = s.histogram[bins - 1 - j];
+      if (before + count >= remaining) {
+        s.prefix = prefix | static_cast<unsigned>(bins - 1 - j) << shift;
+        s.remaining = remaining - before;
+        return;
+      }
+      before += count;
+    }
+  }
+};
+}  // namespace device
+}  // namespace kvsieve::inline v0

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The inner pieces of attention scoring: up to 64 query positions of a query group against 64 keys at a time. Queries lie
+// in the lanes, so maxima and sums over the keys need no shuffles, and keys are read as they lie in memory.
+#pragma once
+#include <kvsieve/core/arena.hpp>
+#include <kvsieve/core/fragment.hpp>
+#include <kvsieve/core/math.hpp>
+#include <kvsieve/core/scalar.hpp>
+#include <kvsieve/core/views.hpp>
+
+namespace kvsieve::inline v0 {
+namespace host::inline KVSIEVE_TARGET {
+
+inline constexpr int query_block_positions = 64;
+inline constexpr int key_block = 64;
+
+/// Rows are worked on in strips of up to four fragments, each strip contiguous in memory.
+inline constexpr int strip_rows = 4 * fragment::lanes;
+
+/// Queries of one KV head packed for the lanes, scaled by log2(e) / sqrt(D); row = g * row_stride + w. The strip that
+/// starts at row r lies at packed + r * D as [D, rows of the strip].
+struct query_block {
+  float* packed;       ///< [D * padded]
+  float* row_weight;   ///< [padded]: the accumulator's weight; 0 for padding and for queries that are not finite
+  int* row_position;   ///< [padded]: the last token a row sees
+  int positions = 0, row_stride = 0, padded = 0;
+
+  /// Rows in the strip that starts at `first_row`.
+  [[nodiscard]] int strip(int first_row) const {
+    return padded - first_row < strip_rows ? padded - first_row : strip_rows;
+  }
+};
+
+/// Packs query positions [first, first + positions) of the group of `head`. `row_stride` >= positions.
+template <class Accumulator, class Queries>
+void pack_queries(Queries const& queries, index head, int group, index first, int positions, int row_stride,
+                  index observed, index tokens, query_block& block) {
+  constexpr int D = head_dim_of<Queries>;
+  float const scale = static_cast<float>(1.4426950408889634 / __builtin_sqrt(static_cast<double>(D)));
+  block.positions = positions;
+  block.row_stride = row_stride;
+  block.padded = round_up(group * row_stride, fragment::lanes);
+  for (int row = 0; row < block.padded; ++row) {
+    int const g = row / row_stride, w = row % row_stride;
+    int const first_row = row / strip_rows * strip_rows, width = block.strip(first_row);
+    float* const packed = block.packed + first_row * D + (row - first_row);
+    bool usable = g < group && w < positions;
+    if (usable) {
+      auto const q = row_of(queries, head * group + g, queries.extent(1) - observed + first + w);
+      for (int d = 0; d < D; ++d) usable = usable && finite(to_float(q[d]));
+      if (usable)
+        for (int d = 0; d < D; ++d) packed[d * width] = to_float(q[d]) * scale;
+    }
+    if (!usable)
+      for (int d = 0; d < D; ++d) packed[d * width] = 0.0f;
+    block.row_weight[row] =
+        usable ? Accumulator::weight(static_cast<int>(first) + w, static_cast<int>(observed)) : 0.0f;
+    block.row_position[row] = static_cast<int>(tokens - observed + first) + (w < positions ? w : positions - 1);
+  }
+}
+
+/// Logits of KJ keys against V fragments of queries, into tile[key][V * lanes].
+template <int D, int KJ, int V>
+KVSIEVE_INLINE void logits(float const* packed, float const* keys, index stride, float* tile) {
+  constexpr int lanes = fragment::lanes;
+  fragment sum[KJ][V];
+  KVSIEVE_UNROLL for (int j = 0; j < KJ; ++j) KVSIEVE_UNROLL for (int v = 0; v < V; ++v) sum[j][v] = fragment(0.0f);
+  for (int d = 0; d < D; ++d) {
+    fragment q[V];
+    KVSIEVE_UNROLL for (int v = 0; v < V; ++v) q[v] = load(packed + (d * V + v) * lanes);
+    KVSIEVE_UNROLL for (int j = 0; j < KJ; ++j) {
+      fragment const k(keys[j * stride + d]);
+      KVSIEVE_UNROLL for (int v = 0; v < V; ++v) sum[j][v] = fma(q[v], k, sum[j][v]);
+    }
+  }
+  KVSIEVE_UNROLL for (int j = 0; j < KJ; ++j) KVSIEVE_UNROLL for (int v = 0; v < V; ++v)
+      store(tile + (j * V + v) * lanes, sum[j][v]);
+}
+
+/// One block of keys as floats, and which of them are not finite.
+struct key_tile {
+  float const* keys;
+  index stride;
+  int count;                ///< keys of the block that exist
+  unsigned long long bad;   ///< bit j: key j is not finite
+};
+
+/// Keys [first, first + 64) of a head: where they lie when they are floats in rows and all there, else a copy in `room`.
+template <class Keys>
+key_tile load_keys(Keys const& keys, index head, index first, float* room) {
+  constexpr int D = head_dim_of<Keys>, lanes = fragment::lanes;
+  int const count = static_cast<int>(keys.extent(1) - first < key_block ? keys.extent(1) - first : key_block);
+  key_tile tile{room, D, count, 0};
+  bool copy = true;
+  if constexpr (contiguous_rows<Keys> && cs::is_same_v<element_of<Keys>, float>) {
+    if (count == key_block) {
+      tile.keys = row_of(keys, head, first);
+      tile.stride = keys.mapping().stride(1);
+      copy = false;
+    }
+  }
+  for (int j0 = 0; j0 < key_block; j0 += lanes) {
+    fragment zeros[lanes];  // 0 for finite keys, NaN for others
+    for (int j = 0; j < lanes; ++j) {
+      zeros[j] = fragment(0.0f);
+      if (j0 + j >= count) {
+        for (int c = 0; c < D; c += lanes) store(room + (j0 + j) * D + c, fragment(0.0f));
+        continue;
+      }
+      auto const row = row_of(keys, head, first + j0 + j);
+      KVSIEVE_UNROLL for (int c = 0; c < D; c += lanes) {
+        fragment const k = load_row(row, c);
+        zeros[j] = fma(k, fragment(0.0f), zeros[j]);
+        if (copy) store(room + (j0 + j) * D + c, k);
+      }
+    }
+    fragment const sums = sum_rows(zeros);
+    for (int j = 0; j < lanes && j0 + j < count; ++j)
+      if (!(sums[j] == 0.0f)) tile.bad |= 1ull << (j0 + j);
+  }
+  return tile;
+}
+
+/// For the strip of V fragments of rows at `first_row`, e[key][row] = 2^(logit - m[row]) over one block of keys; m is the
+/// rows' maximum over the block and s the sum. What a row does not see gives 0; a row that sees nothing has m = -inf.
+template <int D, int V>
+KVSIEVE_INLINE void exponentials(query_block const& q, int first_row, key_tile const& k, index first_key, float* e,
+                                 float* m, float* s) {
+  constexpr int lanes = fragment::lanes, KJ = V >= 3 ? 4 : 8;
+  float const minus_inf = -__builtin_inff();
+  for (int j = 0; j < key_block; j += KJ)
+    logits<D, KJ, V>(q.packed + first_row * D, k.keys + j * k.stride, k.stride, e + j * V * lanes);
+
+  int const* const position = q.row_position + first_row;
+  int lowest = position[0];
+  for (int r = 1; r < V * lanes; ++r) lowest = position[r] < lowest ? position[r] : lowest;
+  if (k.count < key_block || k.bad != 0 || first_key + key_block - 1 > lowest)
+    for (int j = 0; j < key_block; ++j) {
+      bool const absent = j >= k.count || (k.bad >> j & 1u) != 0;
+      for (int r = 0; r < V * lanes; ++r)
+        if (absent || first_key + j > position[r]) e[j * V * lanes + r] = minus_inf;
+    }
+
+  fragment most[V], total[V];
+  KVSIEVE_UNROLL for (int v = 0; v < V; ++v) most[v] = fragment(minus_inf), total[v] = fragment(0.0f);
+  for (int j = 0; j < key_block; ++j)
+    KVSIEVE_UNROLL for (int v = 0; v < V; ++v) most[v] = max(most[v], load(e + (j * V + v) * lanes));
+  for (int j = 0; j < key_block; ++j)
+    KVSIEVE_UNROLL for (int v = 0; v < V; ++v) {
+      fragment const x = exp2(load(e + (j * V + v) * lanes) - most[v]);
+      total[v] += x;
+      store(e + (j * V + v) * lanes, x);
+    }
+  KVSIEVE_UNROLL for (int v = 0; v < V; ++v) {
+    store(m + v * lanes, most[v]);
+    store(s + v * lanes, total[v]);
+  }
+}
+
+/// Asks for the keys of the block after this one, a few lines at a time between the products.
+template <class Keys>
+void prefetch_keys(Keys const& keys, index head, index first) {
+  if constexpr (contiguous_rows<Keys>) {
+    constexpr std::size_t bytes = sizeof(element_of<Keys>) * static_cast<std::size_t>(head_dim_of<Keys>);
+    for (index t = first; t < first + key_block && t < keys.extent(1); ++t) {
+      auto const* p = reinterpret_cast<char const*>(row_of(keys, head, t));
+      for (std::size_t b = 0; b < bytes; b += 64) __builtin_prefetch(p + b, 0, 2);
+    }
+  }
+}
+}  // namespace host::inline KVSIEVE_TARGET
+}  // namespace kvsieve::inline v0

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Driver of the scorers that look at a row at a time: key norm, KeyDiff. Bound by reading the keys.
+#pragma once
+#include <kvsieve/core/arena.hpp>
+#include <kvsieve/core/fragment.hpp>
+#include <kvsieve/core/scalar.hpp>
+#include <kvsieve/host/on.hpp>
+#include <kvsieve/host/tasks.hpp>
+
+namespace kvsieve::inline v0 {
+namespace host::inline KVSIEVE_TARGET {
+
+/// Adds up term(c) over the D / lanes fragments of a row, in two chains.
+template <int D, class Term>
+KVSIEVE_INLINE fragment sum_terms(Term const& term) {
+  constexpr int n = D / fragment::lanes;
+  fragment x = term(0);
+  if constexpr (n == 1) return x;
+  fragment y = term(1);
+  KVSIEVE_UNROLL for (int c = 2; c + 1 < n; c += 2) {
+    x += term(c);
+    y += term(c + 1);
+  }
+  if constexpr (n > 2 && n % 2 == 1) x += term(n - 1);
+  return x + y;
+}
+
+/// Row sums of up to `lanes` rows at once, a row in each lane: lane j is the sum of term(row(first + j), c).
+template <int D, class View, class Term>
+KVSIEVE_INLINE fragment sum_row_block(View const& view, index head, index first, index rows, Term const& term) {
+  fragment part[fragment::lanes];
+  if (rows >= fragment::lanes) {
+    KVSIEVE_UNROLL for (int j = 0; j < fragment::lanes; ++j) {
+      auto const r = row_of(view, head, first + j);
+      part[j] = sum_terms<D>([&](int c) { return term(load_row(r, c * fragment::lanes), c); });
+    }
+  } else {
+    for (int j = 0; j < fragment::lanes; ++j) part[j] = fragment(0.0f);
+    for (int j = 0; j < rows; ++j) {
+      auto const r = row_of(view, head, first + j);
+      part[j] = sum_terms<D>([&](int c) { return term(load_row(r, c * fragment::lanes), c); });
+    }
+  }
+  return sum_rows(part);
+}
+
+template <class Scorer>
+class score_per_row {
+  static constexpr int lanes = fragment::lanes;
+
+ public:
+  template <class Layer>
+  static constexpr int fragments = Layer::head_dim / lanes;
+
+  /// Scratch: task numbers; for a scorer with a summary also its partial sums.
+  template <class Layer>
+  static score_per_row carve(arena& a, cs::span<Layer const> layers, int /*workers*/) {
+    score_per_row s{task_numbers::carve(a, static_cast<index>(layers.size()))};
+    if constexpr (Scorer::summarises) {
+      index most = 0;
+      for (auto const& l : layers) most = most < segments_of(l.tokens()) ? segments_of(l.tokens()) : most;
+      s.partial_ = a.take<float>(static_cast<std::size_t>((most + 1) * Layer::head_dim));
+    }
+    return s;
+  }
+
+  template <class Exec, class Layer>
+  void run(Exec const& on, cs::span<Layer const> layers, score_rows out) const {
+    if constexpr (!Scorer::summarises) {
+      tasks_.fill([&](index v) { return layers[static_cast<std::size_t>(v)].heads() * segments_of(layers[static_cast<std::size_t>(v)].tokens()); });
+      on.for_each(tasks_.count(), [&](index i, int) {
+        auto const [v, task] = tasks_.find(i);
+        auto const& l = layers[static_cast<std::size_t>(v)];
+        index const segments = segments_of(l.tokens()), head = task / segments, first = task % segments * segment_rows;
+        map(l, head, first, out.row(v, head, l.tokens()));
+      });
+    } else {
+      index heads = 0;
+      for (auto const& l : layers) heads += l.heads();
+      if (heads >= 2 * on.workers()) run_heads_apart(on, layers, out);
+      else run_heads_in_turn(on, layers, out);
+    }
+  }
+
+ private:
+  explicit score_per_row(task_numbers tasks) : tasks_(tasks) {}
+
+  template <class Layer>
+  static void map(Layer const& l, index head, index first, float* score) {
+    index const last = end_of(l, first);
+    for (index r = first; r < last; r += lanes)
+      store(score + r, Scorer::score(sum_row_block<Layer::head_dim>(l.keys, head, r, last - r,
+                                                                    [](fragment k, int) { return Scorer::term(k); })));
+  }
+
+  // First pass of a segment: the number kept for each row goes where its score will be; the weighed rows are summed.
+  template <class Layer>
+  static void absorb(Layer const& l, index head, index segment, float* kept, float* partial) {
+    constexpr int D = Layer::head_dim, n = fragments<Layer>;
+    fragment sum[n];
+    KVSIEVE_UNROLL for (int c = 0; c < n; ++c) sum[c] = fragment(0.0f);
+    index const first = segment * segment_rows, last = end_of(l, first);
+    for (index r = first; r < last; r += lanes) {
+      fragment const norm = Scorer::weigh(sum_row_block<D>(
+          l.keys, head, r, last - r, [](fragment k, int) { return Scorer::weigh_term(k); }));
+      store(kept + r, norm);
+      fragment const share = Scorer::share(norm);
+      int const rows = static_cast<int>(last - r < lanes ? last - r : lanes);
+      for (int j = 0; j < rows; ++j) {
+        float const s = share[j];
+        if (s == 0.0f) continue;  // a row that is not finite: 0 * inf would reach every token
+        auto const row = row_of(l.keys, head, r + j);
+        fragment const factor(s);
+        KVSIEVE_UNROLL for (int c = 0; c < n; ++c) sum[c] = fma(load_row(row, c * lanes), factor, sum[c]);
+      }
+    }
+    KVSIEVE_UNROLL for (int c = 0; c < n; ++c) store(partial + c * lanes, sum[c]);
+  }
+
+  // Second pass of a segment, from its end: what the first pass read last is still near.
+  template <class Layer>
+  static void compare(Layer const& l, index head, index segment, float const* summary, float summary_norm, float* score) {
+    constexpr int D = Layer::head_dim, n = fragments<Layer>;
+    fragment mean[n];
+    KVSIEVE_UNROLL for (int c = 0; c < n; ++c) mean[c] = load(summary + c * lanes);
+    index const first = segment * segment_rows, last = end_of(l, first);
+    for (index r = first + round_up<index>(last - first, lanes) - lanes; r >= first; r -= lanes) {
+      fragment const dot =
+          sum_row_block<D>(l.keys, head, r, last - r, [&](fragment k, int c) { return Scorer::term(k, mean[c]); });
+      store(score + r, Scorer::score(dot, load(score + r), summary_norm));
+    }
+  }
+
+  // Joins the segments' sums in order, divides by the rows, and gives the norm of the result.
+  template <int D>
+  static float finish(float* summary, float const* partial, index segments, index tokens) {
+    for (int d = 0; d < D; ++d) summary[d] = 0.0f;
+    for (index s = 0; s < segments; ++s)
+      for (int d = 0; d < D; ++d) summary[d] += partial[s * D + d];
+    fragment squares(0.0f);
+    for (int d = 0; d < D; d += lanes) {
+      fragment const mean = load(summary + d) / fragment(static_cast<float>(tokens));
+      store(summary + d, mean);
+      squares = fma(mean, mean, squares);
+    }
+    return sqrt(sum(squares));
+  }
+
+  template <class Exec, class Layer>
+  void run_heads_apart(Exec const& on, cs::span<Layer const> layers, score_rows out) const {
+    constexpr int D = Layer::head_dim;
+    tasks_.fill([&](index v) { return layers[static_cast<std::size_t>(v)].heads(); });
+    on.for_each(tasks_.count(), [&](index i, int) {
+      auto const [v, head] = tasks_.find(i);
+      auto const& l = layers[static_cast<std::size_t>(v)];
+      float* const score = out.row(v, head, l.tokens());
+      float summary[D], partial[2][D] = {};
+      index const segments = segments_of(l.tokens());
+      for (index s = 0; s < segments; ++s) {
+        absorb(l, head, s, score, partial[1]);
+        for (int d = 0; d < D; ++d) partial[0][d] += partial[1][d];
+      }
+      float const norm = finish<D>(summary, partial[0], 1, l.tokens());
+      for (index s = segments - 1; s >= 0; --s) compare(l, head, s, summary, norm, score);
+    });
+  }
+
+  // All workers on one head after another: for few heads.
+  template <class Exec, class Layer>
+  void run_heads_in_turn(Exec const& on, cs::span<Layer const> layers, score_rows out) const {
+    constexpr int D = Layer::head_dim;
+    for (std::size_t v = 0; v < layers.size(); ++v) {
+      auto const& l = layers[v];
+      index const segments = segments_of(l.tokens());
+      for (index head = 0; head < l.heads(); ++head) {
+        float* const score = out.row(static_cast<index>(v), head, l.tokens());
+        on.sweep(segments, false, [&](index s, int) { absorb(l, head, s, score, partial_ + (s + 1) * D); });
+        float const norm = finish<D>(partial_, partial_ + D, segments, l.tokens());
+        on.sweep(segments, true, [&](index s, int) { compare(l, head, s, partial_, norm, score); });
+      }
+    }
+  }
+
+  template <class Layer>
+  static index end_of(Layer const& l, index first) {
+    return first + segment_rows < l.tokens() ? first + segment_rows : l.tokens();
+  }
+
+  task_numbers tasks_;
+  float* partial_ = nullptr;  ///< [1 + segments, D]: the summary, then each segment's sum
+};
+}  // namespace host::inline KVSIEVE_TARGET
+}  // namespace kvsieve::inline v0

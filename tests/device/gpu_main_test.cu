@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The device's plans and compactions on a real GPU: equal to the same launches on the host's plain reference, the same
+// in every run, and the same when replayed from a CUDA graph. Without a GPU the program says so and ends with 0.
+#include <algorithm>
+#include <catch2/catch_all.hpp>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <random>
+#include <vector>
+
+#include <kvsieve/kvsieve.cuh>
+#include <kvsieve/reference/attention.hpp>
+#include <kvsieve/reference/average.hpp>
+#include <kvsieve/reference/group.hpp>
+#include <kvsieve/reference/key_diff.hpp>
+#include <kvsieve/reference/key_norm.hpp>
+#include <kvsieve/reference/lag_relative.hpp>
+#include <kvsieve/reference/mean.hpp>
+#include <kvsieve/reference/top_k.hpp>
+
+namespace kvs = kvsieve;
+
+namespace {
+/// Device memory of this test.
+class buffer {
+ public:
+  explicit buffer(std::size_t bytes) : bytes_(bytes) {
+    REQUIRE(cudaMalloc(&memory_, bytes == 0 ? 1 : bytes) == cudaSuccess);
+  }
+  buffer(buffer const&) = delete;
+  buffer& operator=(buffer const&) = delete;
+  ~buffer() { cudaFree(memory_); }
+  template <class T>
+  T* as() const {
+    return static_cast<T*>(memory_);
+  }
+  std::span<std::byte> bytes() const { return {as<std::byte>(), bytes_}; }
+
+ private:
+  void* memory_ = nullptr;
+  std::size_t bytes_;
+};
+
+struct stream {
+  cudaStream_t handle = nullptr;
+  stream() { REQUIRE(cudaStreamCreateWithFlags(&handle, cudaStreamNonBlocking) == cudaSuccess); }
+  ~stream() { cudaStreamDestroy(handle); }
+  void wait() const { REQUIRE(cudaStreamSynchronize(handle) == cudaSuccess); }
+};
+
+/// The same rows on the host and on the device.
+template <class T, int D>
+struct tensor {
+  int heads, tokens;
+  std::vector<T> host;
+  buffer device;
+  tensor(int h, int n, unsigned seed)
+      : heads(h),
+        tokens(n),
+        host(static_cast<std::size_t>(h) * static_cast<std::size_t>(n) * D),
+        device(host.size() * sizeof(T)) {
+    std::mt19937 random(seed);
+    std::normal_distribution<float> normal;
+    for (std::size_t i = 0; i < host.size(); ++i)
+      host[i] = kvs::from_float<T>(normal(random) + 0.3f * static_cast<float>(i % D % 3));
+  }
+  void upload() const {
+    REQUIRE(cudaMemcpy(device.as<T>(), host.data(), host.size() * sizeof(T), cudaMemcpyHostToDevice) == cudaSuccess);
+  }
+  std::vector<T> download() const {
+    std::vector<T> got(host.size());
+    REQUIRE(cudaMemcpy(got.data(), device.as<T>(), got.size() * sizeof(T), cudaMemcpyDeviceToHost) == cudaSuccess);
+    return got;
+  }
+  auto on_host() const { return kvs::make_rows<D>(host.data(), heads, tokens); }
+  auto on_device() const { return kvs::make_rows<D>(device.as<T>(), heads, tokens); }
+};
+
+template <class T>
+std::vector<T> fetch(T const* from, std::size_t count) {
+  std::vector<T> got(count);
+  REQUIRE(cudaMemcpy(got.data(), from, count * sizeof(T), cudaMemcpyDeviceToHost) == cudaSuccess);
+  return got;
+}
+
+struct result {
+  std::vector<float> score;
+  std::vector<int> kept;
+};
+result fetch(kvs::token_plan const& plan, int view, int head) {
+  auto const s = plan.scores(view, head);
+  auto const k = plan.kept(view, head);
+  return {fetch(s.data(), s.size()), fetch(k.data(), k.size())};
+}
+
+/// Scores near the expected ones, forced tokens apart; and the kept set that follows from the scores themselves.
+void check(result const& got, std::vector<double> const& expected, double bound,
+           kvs::reference::forced_tokens const& forced) {
+  int far = 0;
+  for (std::size_t t = 0; t < expected.size(); ++t) {
+    double const s = static_cast<double>(got.score[t]);
+    if (std::isinf(s) || (std::isnan(s) && std::isnan(expected[t]))) continue;
+    if (!(std::abs(s - expected[t]) <= bound)) ++far;
+  }
+  CHECK(far == 0);
+  std::vector<double> const wide(got.score.begin(), got.score.end());
+  CHECK(got.kept == kvs::reference::top_k(wide, static_cast<int>(got.kept.size()), forced));
+}
+
+kvs::device::workspace workspace_of(buffer const& device, std::vector<std::byte>& host) {
+  return {device.bytes(), host};
+}
+}  // namespace
+
+TEST_CASE("GPU: KeyDiff and key norm over views of several lengths", "[gpu][score]") {
+  constexpr int D = 128;
+  stream s;
+  kvs::device::on const on{s.handle};
+  std::vector<std::unique_ptr<tensor<kvs::bf16, D>>> keys;
+  std::vector<kvs::kv_layer<kvs::rows<kvs::bf16, D>>> layers;
+  for (int n : {1, 5, 63, 64, 65, 1000, 3001, 70001}) {
+    keys.push_back(std::make_unique<tensor<kvs::bf16, D>>(2, n, static_cast<unsigned>(n)));
+    if (n > 100) keys.back()->host[7 * D + 3] = kvs::from_float<kvs::bf16>(std::nanf(""));
+    keys.back()->upload();
+    layers.push_back({keys.back()->on_device(), keys.back()->on_device()});
+  }
+  kvs::kv_group<kvs::kv_layer<kvs::rows<kvs::bf16, D>>> const group(layers.data(), layers.size());
+  auto const run = [&]<class C>(C, auto const& reference) {
+    typename C::params const p{.budget = {.keep = 0.4}, .select = {.sink = 2, .recent = 16}};
+    auto const size = kvs::workspace_bytes<C>(on, group, p);
+    buffer const memory(size.device), again(size.device);
+    std::vector<std::byte> host(size.host), host_again(size.host);
+    kvs::token_plan const plan = kvs::plan<C>(on, group, p, workspace_of(memory, host));
+    kvs::token_plan const twice = kvs::plan<C>(on, group, p, workspace_of(again, host_again));
+    REQUIRE(plan);
+    REQUIRE(twice);
+    s.wait();
+    for (int v = 0; v < plan.views; ++v) {
+      for (int h = 0; h < plan.heads; ++h) {
+        CAPTURE(v, h);
+        std::vector<double> expected(static_cast<std::size_t>(plan.tokens(v)));
+        reference(keys[static_cast<std::size_t>(v)]->on_host(), h, expected);
+        result const got = fetch(plan, v, h), other = fetch(twice, v, h);
+        check(got, expected, 2e-4, {.sink = 2, .recent = 16});
+        CHECK(got.kept == other.kept);
+        CHECK(std::memcmp(got.score.data(), other.score.data(), got.score.size() * sizeof(float)) == 0);
+      }
+    }
+  };
+  run(kvs::key_diff<>{}, [](auto const& k, int h, auto& e) { kvs::reference::key_diff(k, h, e); });
+  run(kvs::key_norm<>{}, [](auto const& k, int h, auto& e) { kvs::reference::key_norm(k, h, e); });
+}
+
+TEST_CASE("GPU: SnapKV, with a white list on the device", "[gpu][score]") {
+  constexpr int D = 64, tokens = 3000, window = 32, group = 4;
+  stream s;
+  kvs::device::on const on{s.handle};
+  tensor<kvs::f16, D> const keys(2, tokens, 1), queries(2 * group, window, 2);
+  keys.upload();
+  queries.upload();
+  std::vector<int> const listed{10, 700, 701, 2990};
+  buffer const list(listed.size() * sizeof(int));
+  REQUIRE(cudaMemcpy(list.as<int>(), listed.data(), listed.size() * sizeof(int), cudaMemcpyHostToDevice) ==
+          cudaSuccess);
+  kvs::kv_layer const layer{keys.on_device(), keys.on_device()};
+  kvs::snap_kv<>::params const p{.score = {.window = window},
+                                 .smooth = {.kernel = 7},
+                                 .budget = {.tokens = 500},
+                                 .select = {.sink = 4, .white_list = {list.as<int>(), listed.size()}}};
+  auto const size = kvs::workspace_bytes<kvs::snap_kv<>>(on, layer, queries.on_device(), p);
+  buffer const memory(size.device);
+  std::vector<std::byte> host(size.host);
+  kvs::token_plan const plan = kvs::plan<kvs::snap_kv<>>(on, layer, queries.on_device(), p, workspace_of(memory, host));
+  REQUIRE(plan);
+  s.wait();
+  for (int h = 0; h < 2; ++h) {
+    std::vector<double> each(static_cast<std::size_t>(group) * tokens), prob(static_cast<std::size_t>(window) * tokens),
+        mean(tokens);
+    for (int g = 0; g < group; ++g) {
+      kvs::reference::attention(queries.on_host(), h * group + g, keys.on_host(), h, window, prob);
+      kvs::reference::mean(prob, window, mean);
+      std::copy(mean.begin(), mean.end(), each.begin() + static_cast<std::ptrdiff_t>(g) * tokens);
+    }
+    kvs::reference::group_mean(each, group, mean);
+    std::vector<double> pooled(mean);
+    kvs::reference::average_pool(std::span<double const>(mean).first(tokens - window), 7,
+                                 std::span(pooled).first(tokens - window));
+    check(fetch(plan, 0, h), pooled, 1e-6, {.sink = 4, .recent = window, .white_list = listed});
+  }
+}
+
+TEST_CASE("GPU: streaming LagKV keeps the same share of every partition", "[gpu][score]") {
+  constexpr int D = 128, tokens = 1000, sink = 4, lag = 128;
+  stream s;
+  kvs::device::on const on{s.handle};
+  tensor<float, D> const keys(2, tokens, 3), values(2, tokens, 4);
+  keys.upload();
+  values.upload();
+  kvs::kv_layer const layer{keys.on_device(), values.on_device()};
+  using lag_kv = kvs::lag_kv_streaming<>;
+  lag_kv::params const p{.score = {.sink = sink, .lag = lag}, .budget = {.keep = 0.25}};
+  auto const size = kvs::workspace_bytes<lag_kv>(on, layer, p);
+  buffer const memory(size.device);
+  std::vector<std::byte> host(size.host);
+  kvs::token_plan const plan = kvs::plan<lag_kv>(on, layer, p, workspace_of(memory, host));
+  REQUIRE(plan);
+  s.wait();
+  for (int h = 0; h < 2; ++h) {
+    std::vector<double> expected(tokens);
+    kvs::reference::lag_relative_streaming(keys.on_host(), values.on_host(), h, sink, lag, 1.0, expected);
+    result const got = fetch(plan, 0, h);
+    for (std::size_t t = 0; t < tokens; ++t) {
+      if (std::isinf(expected[t]) ? got.score[t] != INFINITY : !(std::abs(got.score[t] - expected[t]) < 1e-5))
+        FAIL_CHECK("token " << t);
+    }
+    std::vector<double> const wide(got.score.begin(), got.score.end());
+    CHECK(got.kept == kvs::reference::top_k_in_partitions(wide, sink, lag, (tokens - sink) / lag - 1, lag / 4));
+  }
+}
+
+TEST_CASE("GPU: compaction beside and in place, directly and from a graph", "[gpu][evict]") {
+  constexpr int D = 80, tokens = 2000, keep = 777;
+  using strategy = kvs::key_diff<>;
+  stream s;
+  kvs::device::on const on{s.handle};
+  tensor<kvs::f16, D> const keys(3, tokens, 5), values(3, tokens, 6);
+  tensor<kvs::f16, D> const to_keys(3, keep, 7), to_values(3, keep, 8);
+  kvs::kv_layer const layer{keys.on_device(), values.on_device()}, to{to_keys.on_device(), to_values.on_device()};
+  strategy::params const p{.budget = {.tokens = keep}, .select = {.sink = 4, .recent = 8}};
+  auto const size = kvs::workspace_bytes<strategy>(on, layer, p);
+  buffer const memory(size.device);
+  std::vector<std::byte> host(size.host);
+
+  auto const work = [&](kvs::token_plan& plan) {
+    plan = kvs::plan<strategy>(on, layer, p, workspace_of(memory, host));
+    REQUIRE(plan);
+    REQUIRE(kvs::apply<strategy>(on, plan, layer, to));
+    REQUIRE(kvs::apply<strategy>(on, plan, layer));
+  };
+  auto const verify = [&](kvs::token_plan const& plan) {
+    auto const beside = to_keys.download(), beside_v = to_values.download(), in_place = keys.download(),
+               in_place_v = values.download();
+    int wrong = 0;
+    for (int h = 0; h < 3; ++h) {
+      auto const list = fetch(plan, 0, h).kept;
+      REQUIRE(list.size() == keep);
+      for (std::size_t i = 0; i < keep; ++i) {
+        for (std::size_t d = 0; d < D; ++d) {
+          auto const head = static_cast<std::size_t>(h);
+          std::size_t const from = (head * tokens + static_cast<std::size_t>(list[i])) * D + d;
+          std::size_t const at = (head * keep + i) * D + d, front = (head * tokens + i) * D + d;
+          wrong += beside[at] == keys.host[from] && beside_v[at] == values.host[from] &&
+                           in_place[front] == keys.host[from] && in_place_v[front] == values.host[from]
+                       ? 0
+                       : 1;
+        }
+      }
+    }
+    CHECK(wrong == 0);
+  };
+  keys.upload();
+  values.upload();
+  kvs::token_plan plan;
+  work(plan);
+  s.wait();
+  verify(plan);
+  auto const direct = fetch(plan, 0, 1).kept;
+
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t exec = nullptr;
+  REQUIRE(cudaStreamBeginCapture(s.handle, cudaStreamCaptureModeThreadLocal) == cudaSuccess);
+  work(plan);
+  REQUIRE(cudaStreamEndCapture(s.handle, &graph) == cudaSuccess);
+  REQUIRE(cudaGraphInstantiate(&exec, graph, 0) == cudaSuccess);
+  for (int replay = 0; replay < 2; ++replay) {
+    keys.upload();
+    values.upload();
+    REQUIRE(cudaMemset(memory.as<void>(), 0xcd, size.device) == cudaSuccess);
+    REQUIRE(cudaMemset(to_keys.device.as<void>(), 0, to_keys.host.size() * 2) == cudaSuccess);
+    REQUIRE(cudaDeviceSynchronize() == cudaSuccess);
+    REQUIRE(cudaGraphLaunch(exec, s.handle) == cudaSuccess);
+    s.wait();
+    verify(plan);
+    CHECK(fetch(plan, 0, 1).kept == direct);
+  }
+  cudaGraphExecDestroy(exec);
+  cudaGraphDestroy(graph);
+}
+
+int main(int argc, char** argv) {
+  int devices = 0;
+  if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {
+    std::puts("skipped: no GPU here");
+    return 0;
+  }
+  return Catch::Session().run(argc, argv);
+}

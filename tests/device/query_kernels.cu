@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Compiles the kernels of the attention-based scorers: every accumulator and group policy, every element type and the
+// head dimensions of common models. A register spill fails the build.
+#include <kvsieve/kvsieve.cuh>
+
+namespace kvs = kvsieve;
+
+namespace {
+template <class C, class T, int D>
+kvs::status one(kvs::device::on on, kvs::device::workspace const& w) {
+  kvs::kv_layer const layer{kvs::make_rows<D>(static_cast<T const*>(nullptr), 1, 0),
+                            kvs::make_rows<D>(static_cast<T const*>(nullptr), 1, 0)};
+  typename C::params const p{};
+  return kvs::plan<C>(on, layer, layer.keys, p, w).state;
+}
+template <class T, int D>
+kvs::status common(kvs::device::on on, kvs::device::workspace const& w) {
+  kvs::status s = one<kvs::snap_kv<>, T, D>(on, w);
+  if (s) s = one<kvs::tova<>, T, D>(on, w);
+  return s;
+}
+}  // namespace
+
+kvs::status compile_query_kernels(kvs::device::on on, kvs::device::workspace const& w) {
+  kvs::status s = common<float, 64>(on, w);
+  if (s) s = common<float, 128>(on, w);
+  if (s) s = common<kvs::f16, 80>(on, w);
+  if (s) s = common<kvs::f16, 128>(on, w);
+  if (s) s = common<kvs::bf16, 64>(on, w);
+  if (s) s = common<kvs::bf16, 96>(on, w);
+  if (s) s = common<kvs::bf16, 128>(on, w);
+  if (s) s = common<kvs::bf16, 256>(on, w);
+  if (s) s = one<kvs::observed_attention<kvs::aggregate::group_sum>, kvs::bf16, 128>(on, w);
+  if (s) s = one<kvs::h2o<kvs::aggregate::group_max>, kvs::bf16, 128>(on, w);
+  if (s) s = one<kvs::snap_kv<kvs::aggregate::max, kvs::aggregate::group_max, kvs::smooth::max>, kvs::bf16, 128>(on, w);
+  if (s) s = one<kvs::snap_kv<kvs::aggregate::max>, float, 64>(on, w);
+  return s;
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Compiles the kernels of the per-row, per-chunk and by-position scorers, selection and compaction, for every element
+// type and the head dimensions of common models. A register spill fails the build.
+#include <kvsieve/kvsieve.cuh>
+
+namespace kvs = kvsieve;
+
+namespace {
+template <class C, class T, int D>
+kvs::status both(kvs::device::on on, kvs::device::workspace const& w) {
+  auto const rows = kvs::make_rows<D>(static_cast<T*>(nullptr), 1, 0);
+  auto const const_rows = kvs::make_rows<D>(static_cast<T const*>(nullptr), 1, 0);
+  kvs::kv_layer const layer{rows, rows};
+  kvs::kv_layer const read_only{const_rows, const_rows};
+  typename C::params const p{};
+  kvs::token_plan const plan = kvs::plan<C>(on, read_only, p, w);
+  if (!plan) return plan.state;
+  if (kvs::status const s = kvs::apply<C>(on, plan, read_only, layer); !s) return s;
+  return kvs::apply<C>(on, plan, layer);
+}
+template <class T, int D>
+kvs::status all_strategies(kvs::device::on on, kvs::device::workspace const& w) {
+  kvs::status s = both<kvs::key_norm<>, T, D>(on, w);
+  if (s) s = both<kvs::key_diff<kvs::smooth::max>, T, D>(on, w);
+  if (s) s = both<kvs::lag_kv<>, T, D>(on, w);
+  if (s) s = both<kvs::lag_kv_streaming<>, T, D>(on, w);
+  if (s) s = both<kvs::streaming_llm<>, T, D>(on, w);
+  if (s) s = both<kvs::random<kvs::select::heavy_hitters>, T, D>(on, w);
+  return s;
+}
+}  // namespace
+
+kvs::status compile_row_kernels(kvs::device::on on, kvs::device::workspace const& w) {
+  kvs::status s = all_strategies<float, 64>(on, w);
+  if (s) s = all_strategies<float, 128>(on, w);
+  if (s) s = all_strategies<kvs::f16, 80>(on, w);
+  if (s) s = all_strategies<kvs::f16, 128>(on, w);
+  if (s) s = all_strategies<kvs::bf16, 64>(on, w);
+  if (s) s = all_strategies<kvs::bf16, 96>(on, w);
+  if (s) s = all_strategies<kvs::bf16, 128>(on, w);
+  if (s) s = all_strategies<kvs::bf16, 256>(on, w);
+  return s;
+}
