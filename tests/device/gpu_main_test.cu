@@ -6,9 +6,12 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <iterator>
+#include <memory>
 #include <random>
 #include <vector>
 
+#include <kvsieve/host/planner.hpp>
 #include <kvsieve/kvsieve.cuh>
 #include <kvsieve/reference/attention.hpp>
 #include <kvsieve/reference/average.hpp>
@@ -188,6 +191,73 @@ TEST_CASE("GPU: SnapKV, with a white list on the device", "[gpu][score]") {
                                  std::span(pooled).first(tokens - window));
     check(fetch(plan, 0, h), pooled, 1e-6, {.sink = 4, .recent = window, .white_list = listed});
   }
+}
+
+namespace {
+/// Plans on both machines; the kept sets may differ in tokens whose scores are equal up to rounding.
+template <class C, class T, int D, class... Queries>
+void same_as_host(tensor<T, D> const& keys, tensor<T, D> const& values, typename C::params const& p,
+                  Queries const&... q) {
+  stream s;
+  kvs::device::on const on{s.handle};
+  kvs::kv_layer const there{keys.on_device(), values.on_device()};
+  kvs::kv_layer const here{kvs::make_rows<D>(keys.host.data(), keys.heads, keys.tokens),
+                           kvs::make_rows<D>(values.host.data(), values.heads, values.tokens)};
+  auto const size = kvs::workspace_bytes<C>(on, there, q.on_device()..., p);
+  buffer const memory(size.device);
+  std::vector<std::byte> host(size.host);
+  kvs::token_plan const plan = kvs::plan<C>(on, there, q.on_device()..., p, workspace_of(memory, host));
+  REQUIRE(plan);
+  s.wait();
+
+  auto const on_host = [&](auto queries) {
+    using layer_type = std::remove_const_t<decltype(here)>;
+    using queries_type = typename decltype(queries)::value_type;
+    kvs::host::on<> const inline_;
+    kvs::host::planner<C, kvs::host::on<>, layer_type, queries_type> const planner(inline_, {&here, 1},
+                                                                                   {queries.data(), queries.size()}, p);
+    struct alignas(64) line {
+      std::byte byte[64];
+    };
+    std::vector<line> room(planner.bytes() / 64 + 1);
+    kvs::token_plan const expected = planner.run({reinterpret_cast<std::byte*>(room.data()), room.size() * 64});
+    REQUIRE(expected);
+    for (int h = 0; h < plan.heads; ++h) {
+      CAPTURE(h);
+      result const got = fetch(plan, 0, h);
+      auto const want = expected.kept(0, h);
+      REQUIRE(got.kept.size() == want.size());
+      std::vector<int> apart;
+      std::set_symmetric_difference(got.kept.begin(), got.kept.end(), want.begin(), want.end(),
+                                    std::back_inserter(apart));
+      float lowest = INFINITY, highest = -INFINITY;
+      for (int const t : apart) {
+        lowest = std::min(lowest, expected.scores(0, h)[static_cast<std::size_t>(t)]);
+        highest = std::max(highest, expected.scores(0, h)[static_cast<std::size_t>(t)]);
+      }
+      CHECK((apart.empty() || highest - lowest <= 2e-4f * std::max(1e-4f, std::abs(highest))));
+    }
+  };
+  if constexpr (sizeof...(q) == 0)
+    on_host(std::vector<kvs::host::no_queries>{});
+  else
+    on_host(std::vector{q.on_host()...});
+}
+}  // namespace
+
+TEST_CASE("GPU: the host makes the same plan", "[gpu][plan]") {
+  tensor<kvs::bf16, 128> const keys(2, 2500, 11), values(2, 2500, 12), queries(8, 2500, 13);
+  keys.upload();
+  values.upload();
+  queries.upload();
+  same_as_host<kvs::key_norm<>>(keys, values, {.budget = {.keep = 0.3}, .select = {.sink = 4, .recent = 8}});
+  same_as_host<kvs::key_diff<>>(keys, values, {.budget = {.keep = 0.5}});
+  same_as_host<kvs::lag_kv_streaming<>>(keys, values, {.score = {.lag = 256}, .budget = {.keep = 0.3}});
+  same_as_host<kvs::streaming_llm<>>(keys, values, {.budget = {.keep = 0.2}});
+  same_as_host<kvs::random<>>(keys, values, {.score = {.seed = 3}});
+  same_as_host<kvs::snap_kv<>>(keys, values, {.score = {.window = 64}}, queries);
+  same_as_host<kvs::tova<>>(keys, values, {.budget = {.keep = 0.1}}, queries);
+  same_as_host<kvs::h2o<>>(keys, values, {.budget = {.keep = 0.4}}, queries);
 }
 
 TEST_CASE("GPU: streaming LagKV keeps the same share of every partition", "[gpu][score]") {

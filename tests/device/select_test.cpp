@@ -80,7 +80,7 @@ TEST_CASE("forced set: size and cut follow the definition for every budget", "[d
       if (random() % 5 == 0) listed.push_back(t);
     }
     ref::forced_tokens const forced{static_cast<int>(random() % 33), static_cast<int>(random() % 33), listed};
-    kvs::device::forced_set const set{n, forced.sink, forced.recent, listed.data(), static_cast<int>(listed.size())};
+    kvs::forced_set const set{n, forced.sink, forced.recent, listed.data(), static_cast<int>(listed.size())};
     for (int keep = 0; keep <= n; ++keep) {
       auto const cut = set.cut(keep);
       std::vector<double> const flat(static_cast<std::size_t>(n), 0.0);

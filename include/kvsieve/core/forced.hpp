@@ -1,46 +1,64 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Which tokens stay whatever their score, and what happens when the budget is smaller than that.
+// The tokens that stay whatever their score, and which of them give way where the budget is smaller.
 #pragma once
-#include <cuda/std/span>
-
 #include <kvsieve/core/config.hpp>
 
 namespace kvsieve::inline v0 {
 
-/// Forced tokens of a head with `tokens` tokens: the first `sink`, the last `recent`, and a white list.
-struct forced_tokens {
+/// The first `sink`, the last `recent` and the listed tokens out of `tokens`.
+struct forced_set {
   int tokens = 0, sink = 0, recent = 0;
-  ::cuda::std::span<int const> white_list{};  ///< ascending, each in [0, tokens)
+  int const* white_list = nullptr;  ///< ascending; each inside the row
+  int white_count = 0;
 
-  [[nodiscard]] KVSIEVE_HD constexpr bool listed(int t) const {
-    int low = 0, high = static_cast<int>(white_list.size());
-    while (low < high) {
-      int const middle = (low + high) / 2;
-      if (white_list[static_cast<::cuda::std::size_t>(middle)] < t) low = middle + 1;
-      else high = middle;
+  /// Entries of the white list below t.
+  [[nodiscard]] KVSIEVE_HD constexpr int listed_below(int t) const {
+    int from = 0, to = white_count;
+    while (from < to) {
+      int const middle = from + (to - from) / 2;
+      if (white_list[middle] < t)
+        from = middle + 1;
+      else
+        to = middle;
     }
-    return low < static_cast<int>(white_list.size()) && white_list[static_cast<::cuda::std::size_t>(low)] == t;
+    return from;
   }
-  [[nodiscard]] KVSIEVE_HD constexpr bool contains(int t) const {
-    return t < sink || t >= tokens - recent || (!white_list.empty() && listed(t));
+  [[nodiscard]] KVSIEVE_HD constexpr bool holds(int t) const {
+    if (t < sink || t >= tokens - recent) return true;
+    if (white_count == 0) return false;
+    int const at = listed_below(t);
+    return at < white_count && white_list[at] == t;
   }
-  /// How many tokens are forced.
-  [[nodiscard]] KVSIEVE_HD constexpr int count() const {
-    if (sink + recent >= tokens) return tokens;
-    int n = sink + recent;
-    for (int const t : white_list) n += t >= sink && t < tokens - recent;
-    return n;
+  /// Tokens in the set.
+  [[nodiscard]] KVSIEVE_HD constexpr int size() const {
+    int const rest = tokens - sink, last = recent < rest ? recent : rest;
+    return sink + last + (listed_below(tokens - last) - listed_below(sink));
   }
-  /// The same within a budget: recent tokens go first, the oldest of them first; then sinks, the last of them first;
-  /// then the white list, its largest index first.
-  [[nodiscard]] KVSIEVE_HD constexpr forced_tokens within(int budget) const {
-    forced_tokens f = *this;
-    if (f.sink > tokens) f.sink = tokens;
-    if (f.recent > tokens - f.sink) f.recent = tokens - f.sink;
-    while (f.count() > budget && f.recent > 0) --f.recent;
-    while (f.count() > budget && f.sink > 0) --f.sink;
-    if (f.count() > budget) f.white_list = f.white_list.first(static_cast<::cuda::std::size_t>(budget));
-    return f;
+  /// The set cut to `keep` tokens: recent tokens go first, the oldest first, then sinks, the last first. The white list
+  /// stays whole here; should it alone be too long, selection drops its largest indices.
+  [[nodiscard]] KVSIEVE_HD constexpr forced_set cut(int keep) const {
+    forced_set s = *this;
+    s.sink = sink < 0 ? 0 : sink < tokens ? sink : tokens;
+    s.recent = recent < 0 ? 0 : recent < tokens ? recent : tokens;
+    if (s.size() <= keep) return s;
+    s.recent = largest(s, &forced_set::recent, s.recent, keep);
+    if (s.size() > keep) s.sink = largest(s, &forced_set::sink, s.sink, keep);
+    return s;
+  }
+
+ private:
+  /// Largest value of a member in [0, limit] with which the set fits; 0 where none does.
+  KVSIEVE_HD static constexpr int largest(forced_set s, int forced_set::* member, int limit, int keep) {
+    int from = 0, to = limit;
+    while (from < to) {
+      int const middle = from + (to - from + 1) / 2;
+      s.*member = middle;
+      if (s.size() <= keep)
+        from = middle;
+      else
+        to = middle - 1;
+    }
+    return from;
   }
 };
 }  // namespace kvsieve::inline v0

@@ -2,7 +2,8 @@
 // Compaction as launches: a plan carried out, in other memory or in place.
 #pragma once
 #include <kvsieve/compressor.hpp>
-#include <kvsieve/device/check.hpp>
+#include <kvsieve/core/check.hpp>
+#include <kvsieve/core/plan.hpp>
 #include <kvsieve/device/compact.hpp>
 #include <kvsieve/device/launch_views.hpp>
 

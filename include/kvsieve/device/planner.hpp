@@ -40,9 +40,9 @@ class planner {
 
   [[nodiscard]] token_plan run(workspace const& w) {
     token_plan plan;
-    plan.state = check();
+    plan.state = check_all();
     if (!plan) return plan;
-    if (plan.state = check::fits(w, bytes()); !plan) return plan;
+    if (plan.state = fits(w, bytes()); !plan) return plan;
     arena device(w.device), host(w.host);
     memory_ = carve(device, host);
     lay_out(plan);
@@ -66,7 +66,7 @@ class planner {
   [[nodiscard]] Layer const& layer(int v) const { return layers_[static_cast<std::size_t>(v)]; }
   [[nodiscard]] index row_offset(int v) const { return memory_.score_offset[v]; }
 
-  [[nodiscard]] status check() const {
+  [[nodiscard]] status check_all() const {
     if (layers_.empty()) return fail(errc::bad_shape, "layers", 0, "must be at least", 1);
     if (layers_.size() > 1u << 20)
       return fail(errc::bad_shape, "layers", static_cast<double>(layers_.size()), "must be at most", 1 << 20);
@@ -81,14 +81,15 @@ class planner {
       auto const& l = layer(v);
       if (status const s = check::layer(l, heads(), v); !s) return s;
       if constexpr (reads(score::reads, needs::keys)) {
-        if (status const s = check::readable(l.keys, "keys", v); !s) return s;
+        if (status const s = readable(l.keys, "keys", v); !s) return s;
       }
       if constexpr (reads(score::reads, needs::values)) {
-        if (status const s = check::readable(l.values, "values", v); !s) return s;
+        if (status const s = readable(l.values, "values", v); !s) return s;
       }
       if constexpr (C::observes_queries) {
         auto const& q = queries_[static_cast<std::size_t>(v)];
         if (status const s = check::queries(q, l, score::queries(params_.score, l.tokens()), v); !s) return s;
+        if (status const s = readable(q, "queries", v); !s) return s;
       }
     }
     return {};

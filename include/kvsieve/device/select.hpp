@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Kernel body of selection: radix select over ordered keys, then a stable compaction of the indices.
 #pragma once
+#include <kvsieve/core/forced.hpp>
 #include <kvsieve/core/math.hpp>
 #include <kvsieve/core/views.hpp>
 #include <kvsieve/device/block.hpp>
-#include <kvsieve/device/forced.hpp>
 #include <kvsieve/score/pattern.hpp>
 
 namespace kvsieve::inline v0 {
@@ -47,11 +47,18 @@ struct select_body {
       stay(b, score, list, 0, view.spans.begin, 0);
       stay(b, score, list, behind, view.tokens, view.spans.begin + view.spans.count * view.keep);
     }
-    if (w.x >= view.spans.count || view.spans.length <= 0 || view.keep <= 0) return;
+    if (w.x >= view.spans.count) return;
     int const begin = view.spans.begin + w.x * view.spans.length;
-    forced_set const forced =
-        forced_set{view.tokens, view.sink, view.recent, a.white_list, a.white_count}.cut(view.keep);
-    pick(b, score + begin, begin, view.spans.length, view.keep, forced, list + view.spans.begin + w.x * view.keep, s);
+    forced_set const asked{view.tokens, view.sink, view.recent, a.white_list, a.white_count};
+    if (view.keep > 0) {
+      pick(b, score + begin, begin, view.spans.length, view.keep, asked.cut(view.keep),
+           list + view.spans.begin + w.x * view.keep, s);
+    }
+    // All that was asked for is marked, also what gave way.
+    b.sync();
+    for (index t = index{begin} + b.rank(); t < begin + view.spans.length; t += Block::threads) {
+      if (asked.holds(static_cast<int>(t))) score[t] = __builtin_inff();
+    }
   }
 
  private:
@@ -70,7 +77,7 @@ struct select_body {
 
   /// `score` is that of token `begin`; `length` tokens, `keep` of them go into `list`.
   template <block Block>
-  KVSIEVE_HD static void pick(Block& b, float* score, int begin, int length, int keep, forced_set const& forced,
+  KVSIEVE_HD static void pick(Block& b, float const* score, int begin, int length, int keep, forced_set const& forced,
                               int* list, shared<Block>& s) {
     // The key of the keep-th token, 8 bits at a time; `remaining` of the tokens that have this key stay.
     if (b.rank() == 0) {
@@ -105,7 +112,6 @@ struct select_body {
         key[j] = 0;
         if (first + j >= length) continue;
         key[j] = key_of(score[first + j], begin + static_cast<int>(first + j), forced);
-        if (key[j] == forced_key) score[first + j] = __builtin_inff();
         found += key[j] > limit ? 1u : key[j] == limit ? 1u << 16 : 0u;
       }
       unsigned total = 0;

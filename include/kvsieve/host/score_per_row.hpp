@@ -143,7 +143,7 @@ class score_per_row {
       store(summary + d, mean);
       squares = fma(mean, mean, squares);
     }
-    return sqrt(sum(squares));
+    return kvsieve::sqrt(sum(squares));
   }
 
   template <class Exec, class Layer>

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Copies kept rows. Bound by memory: streaming stores spare the read of every line that is about to be overwritten.
+#pragma once
+#include <cstring>
+
+#include <kvsieve/core/fragment.hpp>
+#include <kvsieve/core/views.hpp>
+
+namespace kvsieve::inline v0 {
+namespace host::inline KVSIEVE_TARGET {
+
+namespace detail {
+/// Copies `bytes` (a multiple of 32) of a row. Streaming needs `to` aligned to 64, and to 32 where bytes is no multiple
+/// of 64.
+template <std::size_t bytes, bool stream>
+KVSIEVE_INLINE void copy_row(char* to, char const* from) {
+#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
+  if constexpr (stream) {
+    constexpr std::size_t whole = bytes / 64 * 64;
+    KVSIEVE_UNROLL for (std::size_t b = 0; b < whole; b += 64)
+        _mm512_stream_si512(reinterpret_cast<__m512i*>(to + b), _mm512_loadu_si512(from + b));
+    return;
+  }
+#elif KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 8
+  if constexpr (stream) {
+    KVSIEVE_UNROLL for (std::size_t b = 0; b < bytes; b += 32) _mm256_stream_si256(
+        reinterpret_cast<__m256i*>(to + b), _mm256_loadu_si256(reinterpret_cast<__m256i const*>(from + b)));
+    return;
+  }
+#endif
+  std::memcpy(to, from, bytes);
+}
+}  // namespace detail
+
+/// Copies rows kept[first .. last) of `from` to rows first .. last of `to`, for one head of each. Copying onto itself
+/// is safe: kept ascends, so no row is overwritten before it was read.
+template <class To, class From>
+void move_rows(From const& from, To const& to, index head, int const* kept, index first, index last) {
+  constexpr int D = head_dim_of<From>;
+  using T = element_of<From>;
+  if constexpr (contiguous_rows<From> && contiguous_rows<To>) {
+    constexpr std::size_t bytes = sizeof(T) * static_cast<std::size_t>(D);
+    auto const run = [&](auto stream) {
+      for (index i = first; i < last; ++i) {
+        auto* const d = reinterpret_cast<char*>(row_of(to, head, i));
+        auto const* const s = reinterpret_cast<char const*>(row_of(from, head, kept[i]));
+        if (d != s) detail::copy_row<bytes, decltype(stream)::value>(d, s);
+      }
+    };
+#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES >= 8
+    bool const same = static_cast<void const*>(from.data_handle()) == static_cast<void const*>(to.data_handle());
+    auto const start = reinterpret_cast<std::uintptr_t>(row_of(to, head, 0));
+    std::size_t const step = static_cast<std::size_t>(to.mapping().stride(1)) * sizeof(T);
+    // Small results are wanted in the cache by whoever comes next.
+    bool const large = static_cast<std::size_t>(to.extent(0) * to.extent(1)) * bytes >= (1u << 20);
+    if (bytes % 64 == 0 && !same && large && start % 64 == 0 && step % 64 == 0) {
+      run(cs::true_type{});
+      _mm_sfence();
+      return;
+    }
+#endif
+    run(cs::false_type{});
+  } else {
+    for (index i = first; i < last; ++i)
+      for (int d = 0; d < D; ++d) to(head, i, d) = from(head, kept[i], d);
+  }
+}
+}  // namespace host::inline KVSIEVE_TARGET
+}  // namespace kvsieve::inline v0

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The calls of the host: plan, apply, attend, and how much workspace they need. None of them allocates, prints, throws or
+// spawns a thread; a status says what was refused, and then nothing was written.
+#pragma once
+#include <cstddef>
+#include <span>
+
+#include <kvsieve/compressor.hpp>
+#include <kvsieve/core/plan.hpp>
+#include <kvsieve/host/attend.hpp>
+#include <kvsieve/host/compactor.hpp>
+#include <kvsieve/host/on.hpp>
+#include <kvsieve/host/planner.hpp>
+
+namespace kvsieve::inline v0 {
+
+namespace detail {
+template <class T>
+inline constexpr bool is_kv_layer = false;
+template <class K, class V>
+inline constexpr bool is_kv_layer<kv_layer<K, V>> = true;
+template <strategy C>
+constexpr void needs_queries() {
+  static_assert(!reads(C::reads, needs::queries),
+                "kvsieve::plan: this strategy observes queries: pass them after the cache, as rows [Hq, W, D] of the "
+                "last W positions");
+}
+template <strategy C>
+constexpr void needs_no_queries() {
+  static_assert(reads(C::reads, needs::queries), "kvsieve::plan: this strategy reads no queries: leave them out");
+}
+}  // namespace detail
+
+/// One layer of one sequence.
+template <class L>
+concept kv_layer_view = detail::is_kv_layer<L>;
+
+/// Bytes of workspace that plan<C> needs with the same arguments; aligned to 64 bytes.
+template <strategy C, host::executor Exec, kv_layer_view Layer, row_view Queries>
+[[nodiscard]] std::size_t workspace_bytes(Exec const& on, cs::span<Layer const> layers, cs::span<Queries const> queries,
+                                          typename C::params const& params) noexcept {
+  detail::needs_no_queries<C>();
+  return host::planner<C, Exec, Layer, Queries>(on, layers, queries, params).bytes();
+}
+template <strategy C, host::executor Exec, kv_layer_view Layer>
+[[nodiscard]] std::size_t workspace_bytes(Exec const& on, cs::span<Layer const> layers,
+                                          typename C::params const& params) noexcept {
+  detail::needs_queries<C>();
+  return host::planner<C, Exec, Layer, host::no_queries>(on, layers, {}, params).bytes();
+}
+template <strategy C, host::executor Exec, kv_layer_view Layer, row_view Queries>
+[[nodiscard]] std::size_t workspace_bytes(Exec const& on, Layer const& layer, Queries const& queries,
+                                          typename C::params const& params) noexcept {
+  return workspace_bytes<C>(on, cs::span<Layer const>(&layer, 1), cs::span<Queries const>(&queries, 1), params);
+}
+template <strategy C, host::executor Exec, kv_layer_view Layer>
+[[nodiscard]] std::size_t workspace_bytes(Exec const& on, Layer const& layer, typename C::params const& params) noexcept {
+  return workspace_bytes<C>(on, cs::span<Layer const>(&layer, 1), params);
+}
+
+/// Decides which tokens stay.
+/// @param on         where to run: host::on{team}, host::on{workers, parallel_for} or host::on{}
+/// @param layers     views with the same number of KV heads, each with its own number of tokens; not changed
+/// @param queries    for each view [Hq, W, D], the queries of its last W positions after RoPE, at least as many as the
+///                   strategy observes; only for strategies that observe queries
+/// @param params     the strategy's numbers
+/// @param workspace  at least workspace_bytes<C>(...) bytes, aligned to 64; holds the plan afterwards
+/// @returns the plan, or one whose `state` says what was wrong
+template <strategy C, host::executor Exec, kv_layer_view Layer, row_view Queries>
+[[nodiscard]] token_plan plan(Exec const& on, cs::span<Layer const> layers, cs::span<Queries const> queries,
+                              typename C::params const& params, std::span<std::byte> workspace) noexcept {
+  detail::needs_no_queries<C>();
+  return host::planner<C, Exec, Layer, Queries>(on, layers, queries, params).run(workspace);
+}
+template <strategy C, host::executor Exec, kv_layer_view Layer>
+[[nodiscard]] token_plan plan(Exec const& on, cs::span<Layer const> layers, typename C::params const& params,
+                              std::span<std::byte> workspace) noexcept {
+  detail::needs_queries<C>();
+  return host::planner<C, Exec, Layer, host::no_queries>(on, layers, {}, params).run(workspace);
+}
+template <strategy C, host::executor Exec, kv_layer_view Layer, row_view Queries>
+[[nodiscard]] token_plan plan(Exec const& on, Layer const& layer, Queries const& queries,
+                              typename C::params const& params, std::span<std::byte> workspace) noexcept {
+  return plan<C>(on, cs::span<Layer const>(&layer, 1), cs::span<Queries const>(&queries, 1), params, workspace);
+}
+template <strategy C, host::executor Exec, kv_layer_view Layer>
+[[nodiscard]] token_plan plan(Exec const& on, Layer const& layer, typename C::params const& params,
+                              std::span<std::byte> workspace) noexcept {
+  return plan<C>(on, cs::span<Layer const>(&layer, 1), params, workspace);
+}
+
+/// Applies a plan out of place: row i of a head of `to` becomes row kept[i] of the cache.
+/// @param from  the views that the plan was made for; not changed
+/// @param to    views with at least plan.count(view) tokens, in other memory, of the same element types
+template <strategy C, host::executor Exec, kv_layer_view Layer, kv_layer_view Target>
+[[nodiscard]] status apply(Exec const& on, token_plan const& plan, cs::span<Layer const> from,
+                           cs::span<Target const> to) noexcept {
+  return host::compact(on, plan, from, to);
+}
+template <strategy C, host::executor Exec, kv_layer_view Layer, kv_layer_view Target>
+[[nodiscard]] status apply(Exec const& on, token_plan const& plan, Layer const& from, Target const& to) noexcept {
+  return host::compact(on, plan, cs::span<Layer const>(&from, 1), cs::span<Target const>(&to, 1));
+}
+/// Applies a plan in place: kept rows move to the front of each head, what lies behind them is of no more use.
+template <strategy C, host::executor Exec, kv_layer_view Layer>
+[[nodiscard]] status apply(Exec const& on, token_plan const& plan, cs::span<Layer const> layers) noexcept {
+  return host::compact(on, plan, layers);
+}
+template <strategy C, host::executor Exec, kv_layer_view Layer>
+[[nodiscard]] status apply(Exec const& on, token_plan const& plan, Layer const& layer) noexcept {
+  return host::compact(on, plan, cs::span<Layer const>(&layer, 1));
+}
+
+/// Bytes of workspace that attend needs with the same arguments; aligned to 64 bytes.
+template <host::executor Exec, row_view Queries, kv_layer_view Layer>
+[[nodiscard]] std::size_t attend_workspace_bytes(Exec const& on, cs::span<Queries const> query,
+                                                 cs::span<Layer const> layers) noexcept {
+  return host::attention<Exec, Queries, Layer>(on, query, layers).bytes();
+}
+template <host::executor Exec, row_view Queries, kv_layer_view Layer>
+[[nodiscard]] std::size_t attend_workspace_bytes(Exec const& on, Queries const& query, Layer const& layer) noexcept {
+  return attend_workspace_bytes(on, cs::span<Queries const>(&query, 1), cs::span<Layer const>(&layer, 1));
+}
+
+/// Decode attention: out[h] = softmax(q_h K^T / sqrt(D)) V over all tokens of the view, query head h reading KV head
+/// h / (Hq / Hkv). Exact (online softmax), in float.
+/// @param query      for each view [Hq, 1, D]: the new token's queries after RoPE
+/// @param layers     dense views, compressed or not; every token is visible
+/// @param out        for each view [Hq, 1, D]
+/// @param workspace  at least attend_workspace_bytes(...) bytes, aligned to 64
+template <host::executor Exec, row_view Queries, kv_layer_view Layer, row_view Out>
+[[nodiscard]] status attend(Exec const& on, cs::span<Queries const> query, cs::span<Layer const> layers,
+                            cs::span<Out const> out, std::span<std::byte> workspace) noexcept {
+  return host::attention<Exec, Queries, Layer>(on, query, layers).run(out, workspace);
+}
+template <host::executor Exec, row_view Queries, kv_layer_view Layer, row_view Out>
+[[nodiscard]] status attend(Exec const& on, Queries const& query, Layer const& layer, Out const& out,
+                            std::span<std::byte> workspace) noexcept {
+  return attend(on, cs::span<Queries const>(&query, 1), cs::span<Layer const>(&layer, 1), cs::span<Out const>(&out, 1),
+                workspace);
+}
+}  // namespace kvsieve::inline v0

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <kvsieve/reference/mean.hpp>
+
+#include "accumulators.hpp"
+
+TEST_CASE("mean over the queries is the reference's, for every way to join a group") {
+  CHECK(aggregate_tests::agrees_with_reference<kvsieve::aggregate::mean>(
+      "mean over the queries", [](auto p, int observed, auto score) { kvsieve::reference::mean(p, observed, score); }));
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The device's launches on emulated blocks against the host's plan of the same cache: scores agree up to rounding, the
+// kept sets but for tokens whose scores are that close; and on identical scores the kept sets are equal.
+#include "emulated_plan.hpp"
+
+#include <kvsieve/host/planner.hpp>
+
+using namespace kvsieve_test;
+
+namespace {
+template <class C, class Layer, class Queries, class DeviceQueries>
+void check_agreement(std::vector<Layer> const& layers, std::vector<Queries> const& queries,
+                     std::vector<DeviceQueries> const& device_queries, typename C::params const& p, double bound) {
+  kvs::host::on<> const inline_;
+  kvs::host::planner<C, kvs::host::on<>, Layer, Queries> const host(inline_, {layers.data(), layers.size()},
+                                                                    {queries.data(), queries.size()}, p);
+  std::vector<workspace_line> memory(host.bytes() / 64 + 1);
+  kvs::token_plan const expected = host.run({reinterpret_cast<std::byte*>(memory.data()), memory.size() * 64});
+  REQUIRE(expected);
+  auto const made = emulated_plan<C, 64>(layers, p, device_queries);
+  kvs::token_plan const& plan = made.plan;
+  CHECK(plan.uniformity_class == expected.uniformity_class);
+  CHECK(plan.note.argument == std::string_view(expected.note.argument));
+  CHECK(plan.note.expected == expected.note.expected);
+  REQUIRE(plan.views == expected.views);
+  for (int v = 0; v < plan.views; ++v) {
+    CHECK(plan.tokens(v) == expected.tokens(v));
+    for (int h = 0; h < plan.heads; ++h) {
+      CAPTURE(v, h);
+      REQUIRE(plan.count(v, h) == expected.count(v, h));
+      auto const got = scores(plan, v, h), want = scores(expected, v, h);
+      CHECK(near(got, want, bound, 1e-3));
+      for (std::size_t t = 0; t < got.size(); ++t) CHECK(std::isinf(got[t]) == std::isinf(want[t]));
+      // Tokens on which the two differ lie within rounding of each other.
+      auto const a = kept(plan, v, h), b = kept(expected, v, h);
+      double lowest = INFINITY, highest = -INFINITY;
+      auto const see = [&](std::vector<int> const& in, std::vector<int> const& out) {
+        for (int const t : in) {
+          if (std::binary_search(out.begin(), out.end(), t)) continue;
+          lowest = std::min(lowest, want[static_cast<std::size_t>(t)]);
+          highest = std::max(highest, want[static_cast<std::size_t>(t)]);
+        }
+      };
+      see(a, b);
+      see(b, a);
+      CHECK((a == b || highest - lowest <= 2 * bound * std::max(1e-3, std::abs(highest))));
+    }
+  }
+}
+
+template <class C>
+void check_cache(typename C::params const& p, double bound = 2e-5) {
+  cache<float, 64> a(2, 150, 21), b(2, 61, 22);
+  a.keys.at(1, 30, 5) = not_a_number;
+  std::vector const layers{a.layer(), b.layer()};
+  if constexpr (C::observes_queries) {
+    tensor<float, 64> qa(4, 150, 23), qb(4, 61, 24);
+    std::vector const queries{qa.view(), qb.view()};
+    check_agreement<C>(layers, queries, queries, p, bound);
+  } else {
+    check_agreement<C>(layers, std::vector<kvs::host::no_queries>{}, std::vector<kvs::device::no_queries>{}, p, bound);
+  }
+}
+}  // namespace
+
+TEST_CASE("device and host make the same plan of a cache", "[device][host][plan]") {
+  std::vector<int> const listed{5, 6, 40};
+  check_cache<kvs::key_norm<>>({.budget = {.keep = 0.3}, .select = {.sink = 4, .recent = 8, .white_list = listed}});
+  check_cache<kvs::key_diff<>>({.budget = {.keep = 0.5}, .select = {.sink = 4}});
+  check_cache<kvs::key_diff<kvs::smooth::max>>({.budget = {.keep = 0.5}});
+  check_cache<kvs::key_norm<>>({.budget = {.tokens = 9}, .select = {.sink = 4, .recent = 8}});
+  check_cache<kvs::key_norm<>>({.budget = {.tokens = 0}, .select = {.sink = 4, .recent = 8}});
+  check_cache<kvs::streaming_llm<>>({.budget = {.keep = 0.2}});
+  check_cache<kvs::random<>>({.score = {.seed = 11}, .budget = {.keep = 0.7}});
+  check_cache<kvs::snap_kv<>>({.score = {.window = 16}, .budget = {.keep = 0.4}, .select = {.sink = 2}});
+  check_cache<kvs::tova<>>({.budget = {.keep = 0.25}});
+  if constexpr (!race_check) {
+    check_cache<kvs::observed_attention<>>({.budget = {.keep = 0.25}});
+    check_cache<kvs::h2o<kvs::aggregate::group_max>>({.budget = {.keep = 0.25}});
+  }
+}
+
+TEST_CASE("device and host make the same plan by LagKV", "[device][host][plan]") {
+  cache<float, 64> c(2, 150, 31), brief(2, 20, 32);
+  std::vector const layers{c.layer(), brief.layer()};
+  std::vector<kvs::host::no_queries> const none;
+  std::vector<kvs::device::no_queries> const device_none;
+  check_agreement<kvs::lag_kv_streaming<>>(layers, none, device_none,
+                                           {.score = {.sink = 4, .lag = 16}, .budget = {.keep = 0.3}}, 2e-5);
+  // Ranks of two shares that are equal up to rounding may be exchanged.
+  check_agreement<kvs::lag_kv<>>(layers, none, device_none, {.score = {.sink = 4, .lag = 16}, .budget = {.keep = 0.5}},
+                                 1.01 / 16);
+}
+
+TEST_CASE("device and host select the same tokens by the same scores", "[device][host][select]") {
+  std::mt19937 random(5);
+  for (int const n : {1, 17, 64, 65, 300, race_check ? 500 : 3001}) {
+    std::vector<float> score(static_cast<std::size_t>(n));
+    for (float& x : score) x = static_cast<float>(random() % 50) / 7.0f;
+    if (n > 10) {
+      score[3] = not_a_number;
+      score[7] = -infinite;
+      score[8] = infinite;
+    }
+    for (int const keep : {0, 1, n / 3, n - 1, n}) {
+      CAPTURE(n, keep);
+      std::vector<unsigned> key(static_cast<std::size_t>(n) + 64), candidate(key);
+      std::vector<int> expected(static_cast<std::size_t>(keep)), got(static_cast<std::size_t>(keep) + 1);
+      kvs::forced_set const forced{n, 2 < n ? 2 : n, 5 < n ? 5 : n, nullptr, 0};
+      kvs::host::top_k(score.data(), n, keep, forced.cut(keep), 0, expected.data(), {key.data(), candidate.data()});
+      kvs::device::select_args args{};
+      std::vector<float> copy(score);
+      args.views.part[0] = {copy.data(), got.data(), n, keep, n, keep, forced.sink, forced.recent, {0, n, 1}};
+      REQUIRE(emulated_device<64>{}.launch<kvs::device::select_body>({1, 1, 1}, args));
+      got.pop_back();
+      CHECK(got == expected);
+    }
+  }
+}
