@@ -11,7 +11,7 @@
 #include <random>
 #include <vector>
 
-#include <kvsieve/host/planner.hpp>
+#include <kvsieve/host/run.hpp>
 #include <kvsieve/kvsieve.cuh>
 #include <kvsieve/reference/attention.hpp>
 #include <kvsieve/reference/average.hpp>
@@ -22,64 +22,12 @@
 #include <kvsieve/reference/mean.hpp>
 #include <kvsieve/reference/top_k.hpp>
 
+#include "gpu_memory.hpp"
+
 namespace kvs = kvsieve;
+using namespace kvsieve_test;
 
 namespace {
-/// Device memory of this test.
-class buffer {
- public:
-  explicit buffer(std::size_t bytes) : bytes_(bytes) {
-    REQUIRE(cudaMalloc(&memory_, bytes == 0 ? 1 : bytes) == cudaSuccess);
-  }
-  buffer(buffer const&) = delete;
-  buffer& operator=(buffer const&) = delete;
-  ~buffer() { cudaFree(memory_); }
-  template <class T>
-  T* as() const {
-    return static_cast<T*>(memory_);
-  }
-  std::span<std::byte> bytes() const { return {as<std::byte>(), bytes_}; }
-
- private:
-  void* memory_ = nullptr;
-  std::size_t bytes_;
-};
-
-struct stream {
-  cudaStream_t handle = nullptr;
-  stream() { REQUIRE(cudaStreamCreateWithFlags(&handle, cudaStreamNonBlocking) == cudaSuccess); }
-  ~stream() { cudaStreamDestroy(handle); }
-  void wait() const { REQUIRE(cudaStreamSynchronize(handle) == cudaSuccess); }
-};
-
-/// The same rows on the host and on the device.
-template <class T, int D>
-struct tensor {
-  int heads, tokens;
-  std::vector<T> host;
-  buffer device;
-  tensor(int h, int n, unsigned seed)
-      : heads(h),
-        tokens(n),
-        host(static_cast<std::size_t>(h) * static_cast<std::size_t>(n) * D),
-        device(host.size() * sizeof(T)) {
-    std::mt19937 random(seed);
-    std::normal_distribution<float> normal;
-    for (std::size_t i = 0; i < host.size(); ++i)
-      host[i] = kvs::from_float<T>(normal(random) + 0.3f * static_cast<float>(i % D % 3));
-  }
-  void upload() const {
-    REQUIRE(cudaMemcpy(device.as<T>(), host.data(), host.size() * sizeof(T), cudaMemcpyHostToDevice) == cudaSuccess);
-  }
-  std::vector<T> download() const {
-    std::vector<T> got(host.size());
-    REQUIRE(cudaMemcpy(got.data(), device.as<T>(), got.size() * sizeof(T), cudaMemcpyDeviceToHost) == cudaSuccess);
-    return got;
-  }
-  auto on_host() const { return kvs::make_rows<D>(host.data(), heads, tokens); }
-  auto on_device() const { return kvs::make_rows<D>(device.as<T>(), heads, tokens); }
-};
-
 template <class T>
 std::vector<T> fetch(T const* from, std::size_t count) {
   std::vector<T> got(count);
@@ -210,38 +158,29 @@ void same_as_host(tensor<T, D> const& keys, tensor<T, D> const& values, typename
   REQUIRE(plan);
   s.wait();
 
-  auto const on_host = [&](auto queries) {
-    using layer_type = std::remove_const_t<decltype(here)>;
-    using queries_type = typename decltype(queries)::value_type;
-    kvs::host::on<> const inline_;
-    kvs::host::planner<C, kvs::host::on<>, layer_type, queries_type> const planner(inline_, {&here, 1},
-                                                                                   {queries.data(), queries.size()}, p);
-    struct alignas(64) line {
-      std::byte byte[64];
-    };
-    std::vector<line> room(planner.bytes() / 64 + 1);
-    kvs::token_plan const expected = planner.run({reinterpret_cast<std::byte*>(room.data()), room.size() * 64});
-    REQUIRE(expected);
-    for (int h = 0; h < plan.heads; ++h) {
-      CAPTURE(h);
-      result const got = fetch(plan, 0, h);
-      auto const want = expected.kept(0, h);
-      REQUIRE(got.kept.size() == want.size());
-      std::vector<int> apart;
-      std::set_symmetric_difference(got.kept.begin(), got.kept.end(), want.begin(), want.end(),
-                                    std::back_inserter(apart));
-      float lowest = INFINITY, highest = -INFINITY;
-      for (int const t : apart) {
-        lowest = std::min(lowest, expected.scores(0, h)[static_cast<std::size_t>(t)]);
-        highest = std::max(highest, expected.scores(0, h)[static_cast<std::size_t>(t)]);
-      }
-      CHECK((apart.empty() || highest - lowest <= 2e-4f * std::max(1e-4f, std::abs(highest))));
-    }
+  kvs::host::on<> const inline_;
+  struct alignas(64) line {
+    std::byte byte[64];
   };
-  if constexpr (sizeof...(q) == 0)
-    on_host(std::vector<kvs::host::no_queries>{});
-  else
-    on_host(std::vector{q.on_host()...});
+  std::vector<line> room(kvs::workspace_bytes<C>(inline_, here, q.on_host()..., p) / 64 + 1);
+  kvs::token_plan const expected = kvs::plan<C>(inline_, here, q.on_host()..., p,
+                                                std::span(reinterpret_cast<std::byte*>(room.data()), room.size() * 64));
+  REQUIRE(expected);
+  for (int h = 0; h < plan.heads; ++h) {
+    CAPTURE(h);
+    result const got = fetch(plan, 0, h);
+    auto const want = expected.kept(0, h);
+    REQUIRE(got.kept.size() == want.size());
+    std::vector<int> apart;
+    std::set_symmetric_difference(got.kept.begin(), got.kept.end(), want.begin(), want.end(),
+                                  std::back_inserter(apart));
+    float lowest = INFINITY, highest = -INFINITY;
+    for (int const t : apart) {
+      lowest = std::min(lowest, expected.scores(0, h)[static_cast<std::size_t>(t)]);
+      highest = std::max(highest, expected.scores(0, h)[static_cast<std::size_t>(t)]);
+    }
+    CHECK((apart.empty() || highest - lowest <= 2e-4f * std::max(1e-4f, std::abs(highest))));
+  }
 }
 }  // namespace
 

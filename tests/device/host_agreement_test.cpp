@@ -3,21 +3,24 @@
 // kept sets but for tokens whose scores are that close; and on identical scores the kept sets are equal.
 #include "emulated_plan.hpp"
 
-#include <kvsieve/host/planner.hpp>
+#include <kvsieve/host/run.hpp>
 
 using namespace kvsieve_test;
 
 namespace {
-template <class C, class Layer, class Queries, class DeviceQueries>
-void check_agreement(std::vector<Layer> const& layers, std::vector<Queries> const& queries,
-                     std::vector<DeviceQueries> const& device_queries, typename C::params const& p, double bound) {
+template <class C, class Layer, class... Queries>
+void check_agreement(std::vector<Layer> const& layers, typename C::params const& p, double bound,
+                     std::vector<Queries> const&... queries) {
   kvs::host::on<> const inline_;
-  kvs::host::planner<C, kvs::host::on<>, Layer, Queries> const host(inline_, {layers.data(), layers.size()},
-                                                                    {queries.data(), queries.size()}, p);
-  std::vector<workspace_line> memory(host.bytes() / 64 + 1);
-  kvs::token_plan const expected = host.run({reinterpret_cast<std::byte*>(memory.data()), memory.size() * 64});
+  kvs::kv_group<Layer> const group(layers.data(), layers.size());
+  auto const bytes =
+      kvs::workspace_bytes<C>(inline_, group, kvs::cs::span<Queries const>(queries.data(), queries.size())..., p);
+  std::vector<workspace_line> memory(bytes / 64 + 1);
+  kvs::token_plan const expected =
+      kvs::plan<C>(inline_, group, kvs::cs::span<Queries const>(queries.data(), queries.size())..., p,
+                   std::span(reinterpret_cast<std::byte*>(memory.data()), memory.size() * 64));
   REQUIRE(expected);
-  auto const made = emulated_plan<C, 64>(layers, p, device_queries);
+  auto const made = emulated_plan<C, 64>(layers, p, queries...);
   kvs::token_plan const& plan = made.plan;
   CHECK(plan.uniformity_class == expected.uniformity_class);
   CHECK(plan.note.argument == std::string_view(expected.note.argument));
@@ -56,9 +59,9 @@ void check_cache(typename C::params const& p, double bound = 2e-5) {
   if constexpr (C::observes_queries) {
     tensor<float, 64> qa(4, 150, 23), qb(4, 61, 24);
     std::vector const queries{qa.view(), qb.view()};
-    check_agreement<C>(layers, queries, queries, p, bound);
+    check_agreement<C>(layers, p, bound, queries);
   } else {
-    check_agreement<C>(layers, std::vector<kvs::host::no_queries>{}, std::vector<kvs::device::no_queries>{}, p, bound);
+    check_agreement<C>(layers, p, bound);
   }
 }
 }  // namespace
@@ -83,13 +86,9 @@ TEST_CASE("device and host make the same plan of a cache", "[device][host][plan]
 TEST_CASE("device and host make the same plan by LagKV", "[device][host][plan]") {
   cache<float, 64> c(2, 150, 31), brief(2, 20, 32);
   std::vector const layers{c.layer(), brief.layer()};
-  std::vector<kvs::host::no_queries> const none;
-  std::vector<kvs::device::no_queries> const device_none;
-  check_agreement<kvs::lag_kv_streaming<>>(layers, none, device_none,
-                                           {.score = {.sink = 4, .lag = 16}, .budget = {.keep = 0.3}}, 2e-5);
+  check_agreement<kvs::lag_kv_streaming<>>(layers, {.score = {.sink = 4, .lag = 16}, .budget = {.keep = 0.3}}, 2e-5);
   // Ranks of two shares that are equal up to rounding may be exchanged.
-  check_agreement<kvs::lag_kv<>>(layers, none, device_none, {.score = {.sink = 4, .lag = 16}, .budget = {.keep = 0.5}},
-                                 1.01 / 16);
+  check_agreement<kvs::lag_kv<>>(layers, {.score = {.sink = 4, .lag = 16}, .budget = {.keep = 0.5}}, 1.01 / 16);
 }
 
 TEST_CASE("device and host select the same tokens by the same scores", "[device][host][select]") {

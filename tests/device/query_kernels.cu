@@ -13,23 +13,19 @@ kvs::status one(kvs::device::on on, kvs::device::workspace const& w) {
   typename C::params const p{};
   return kvs::plan<C>(on, layer, layer.keys, p, w).state;
 }
-template <class T, int D>
-kvs::status common(kvs::device::on on, kvs::device::workspace const& w) {
-  kvs::status s = one<kvs::snap_kv<>, T, D>(on, w);
-  if (s) s = one<kvs::tova<>, T, D>(on, w);
-  return s;
-}
 }  // namespace
 
 kvs::status compile_query_kernels(kvs::device::on on, kvs::device::workspace const& w) {
-  kvs::status s = common<float, 64>(on, w);
-  if (s) s = common<float, 128>(on, w);
-  if (s) s = common<kvs::f16, 80>(on, w);
-  if (s) s = common<kvs::f16, 128>(on, w);
-  if (s) s = common<kvs::bf16, 64>(on, w);
-  if (s) s = common<kvs::bf16, 96>(on, w);
-  if (s) s = common<kvs::bf16, 128>(on, w);
-  if (s) s = common<kvs::bf16, 256>(on, w);
+  kvs::status s = one<kvs::snap_kv<>, float, 64>(on, w);
+  if (s) s = one<kvs::snap_kv<>, float, 128>(on, w);
+  if (s) s = one<kvs::snap_kv<>, kvs::f16, 80>(on, w);
+  if (s) s = one<kvs::snap_kv<>, kvs::f16, 128>(on, w);
+  if (s) s = one<kvs::snap_kv<>, kvs::bf16, 64>(on, w);
+  if (s) s = one<kvs::snap_kv<>, kvs::bf16, 96>(on, w);
+  if (s) s = one<kvs::snap_kv<>, kvs::bf16, 128>(on, w);
+  if (s) s = one<kvs::snap_kv<>, kvs::bf16, 256>(on, w);
+  if (s) s = one<kvs::tova<>, float, 64>(on, w);
+  if (s) s = one<kvs::tova<>, kvs::bf16, 128>(on, w);
   if (s) s = one<kvs::observed_attention<kvs::aggregate::group_sum>, kvs::bf16, 128>(on, w);
   if (s) s = one<kvs::h2o<kvs::aggregate::group_max>, kvs::bf16, 128>(on, w);
   if (s) s = one<kvs::snap_kv<kvs::aggregate::max, kvs::aggregate::group_max, kvs::smooth::max>, kvs::bf16, 128>(on, w);

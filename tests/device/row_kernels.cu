@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Compiles the kernels of the per-row, per-chunk and by-position scorers, selection and compaction, for every element
+// Compiles the kernels of the per-row and by-position scorers, selection and compaction, for every element
 // type and the head dimensions of common models. A register spill fails the build.
 #include <kvsieve/kvsieve.cuh>
 
@@ -22,8 +22,6 @@ template <class T, int D>
 kvs::status all_strategies(kvs::device::on on, kvs::device::workspace const& w) {
   kvs::status s = both<kvs::key_norm<>, T, D>(on, w);
   if (s) s = both<kvs::key_diff<kvs::smooth::max>, T, D>(on, w);
-  if (s) s = both<kvs::lag_kv<>, T, D>(on, w);
-  if (s) s = both<kvs::lag_kv_streaming<>, T, D>(on, w);
   if (s) s = both<kvs::streaming_llm<>, T, D>(on, w);
   if (s) s = both<kvs::random<kvs::select::heavy_hitters>, T, D>(on, w);
   return s;

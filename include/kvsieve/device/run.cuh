@@ -32,26 +32,26 @@ constexpr void require_queries() {
 /// Bytes of both parts of the workspace that plan() needs for these views.
 template <strategy C, device_layer Layer>
 [[nodiscard]] device::workspace_size workspace_bytes(device::on on, kv_group<Layer> layers,
-                                                     typename C::params const& params) {
+                                                     typename C::params const& params) noexcept {
   device::require_no_queries<C>();
   return device::planner<C, device::on, Layer, device::no_queries>(on, layers, {}, params).bytes();
 }
 template <strategy C, device_layer Layer>
 [[nodiscard]] device::workspace_size workspace_bytes(device::on on, Layer const& layer,
-                                                     typename C::params const& params) {
+                                                     typename C::params const& params) noexcept {
   return workspace_bytes<C>(on, kv_group<Layer>(&layer, 1), params);
 }
 /// @param queries [views] of [Hq, at least the observed, D]: the last ones are observed.
 template <strategy C, device_layer Layer, row_view Queries>
 [[nodiscard]] device::workspace_size workspace_bytes(device::on on, kv_group<Layer> layers,
                                                      cs::span<Queries const> queries,
-                                                     typename C::params const& params) {
+                                                     typename C::params const& params) noexcept {
   device::require_queries<C>();
   return device::planner<C, device::on, Layer, Queries>(on, layers, queries, params).bytes();
 }
 template <strategy C, device_layer Layer, row_view Queries>
 [[nodiscard]] device::workspace_size workspace_bytes(device::on on, Layer const& layer, Queries const& queries,
-                                                     typename C::params const& params) {
+                                                     typename C::params const& params) noexcept {
   return workspace_bytes<C>(on, kv_group<Layer>(&layer, 1), cs::span<Queries const>(&queries, 1), params);
 }
 
@@ -60,44 +60,44 @@ template <strategy C, device_layer Layer, row_view Queries>
 /// @returns the plan; valid on the stream from here on, and on the host its counts and offsets at once.
 template <strategy C, device_layer Layer>
 [[nodiscard]] token_plan plan(device::on on, kv_group<Layer> layers, typename C::params const& params,
-                              device::workspace const& workspace) {
+                              device::workspace const& workspace) noexcept {
   device::require_no_queries<C>();
   return device::planner<C, device::on, Layer, device::no_queries>(on, layers, {}, params).run(workspace);
 }
 template <strategy C, device_layer Layer>
 [[nodiscard]] token_plan plan(device::on on, Layer const& layer, typename C::params const& params,
-                              device::workspace const& workspace) {
+                              device::workspace const& workspace) noexcept {
   return plan<C>(on, kv_group<Layer>(&layer, 1), params, workspace);
 }
 /// @param queries [views] of [Hq, at least the observed, D]: the last ones are observed.
 template <strategy C, device_layer Layer, row_view Queries>
 [[nodiscard]] token_plan plan(device::on on, kv_group<Layer> layers, cs::span<Queries const> queries,
-                              typename C::params const& params, device::workspace const& workspace) {
+                              typename C::params const& params, device::workspace const& workspace) noexcept {
   device::require_queries<C>();
   return device::planner<C, device::on, Layer, Queries>(on, layers, queries, params).run(workspace);
 }
 template <strategy C, device_layer Layer, row_view Queries>
 [[nodiscard]] token_plan plan(device::on on, Layer const& layer, Queries const& queries,
-                              typename C::params const& params, device::workspace const& workspace) {
+                              typename C::params const& params, device::workspace const& workspace) noexcept {
   return plan<C>(on, kv_group<Layer>(&layer, 1), cs::span<Queries const>(&queries, 1), params, workspace);
 }
 
 /// Copies the kept rows of every view into other memory: row i of `to` is row kept[i] of `from`.
 template <strategy C, device_layer From, device_layer To>
-[[nodiscard]] status apply(device::on on, token_plan const& plan, kv_group<From> from, kv_group<To> to) {
+[[nodiscard]] status apply(device::on on, token_plan const& plan, kv_group<From> from, kv_group<To> to) noexcept {
   return device::copy_kept<C>(on, plan, from, to);
 }
 template <strategy C, device_layer From, device_layer To>
-[[nodiscard]] status apply(device::on on, token_plan const& plan, From const& from, To const& to) {
+[[nodiscard]] status apply(device::on on, token_plan const& plan, From const& from, To const& to) noexcept {
   return device::copy_kept<C>(on, plan, kv_group<From>(&from, 1), kv_group<To>(&to, 1));
 }
 /// Moves the kept rows of every view to its front; rows behind them keep what they hold.
 template <strategy C, device_layer Layer>
-[[nodiscard]] status apply(device::on on, token_plan const& plan, kv_group<Layer> layers) {
+[[nodiscard]] status apply(device::on on, token_plan const& plan, kv_group<Layer> layers) noexcept {
   return device::move_kept<C>(on, plan, layers);
 }
 template <strategy C, device_layer Layer>
-[[nodiscard]] status apply(device::on on, token_plan const& plan, Layer const& layer) {
+[[nodiscard]] status apply(device::on on, token_plan const& plan, Layer const& layer) noexcept {
   return device::move_kept<C>(on, plan, kv_group<Layer>(&layer, 1));
 }
 }  // namespace kvsieve::inline v0

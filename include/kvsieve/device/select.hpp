@@ -54,8 +54,7 @@ struct select_body {
       pick(b, score + begin, begin, view.spans.length, view.keep, asked.cut(view.keep),
            list + view.spans.begin + w.x * view.keep, s);
     }
-    // All that was asked for is marked, also what gave way.
-    b.sync();
+    // All that was asked for is marked, also what gave way. pick() syncs after its last look at a score.
     for (index t = index{begin} + b.rank(); t < begin + view.spans.length; t += Block::threads) {
       if (asked.holds(static_cast<int>(t))) score[t] = __builtin_inff();
     }

@@ -124,7 +124,7 @@ key_tile load_keys(Keys const& keys, index head, index first, float* room) {
 /// For the strip of V fragments of rows at `first_row`, e[key][row] = 2^(logit - m[row]) over one block of keys; m is the
 /// rows' maximum over the block and s the sum. What a row does not see gives 0; a row that sees nothing has m = -inf.
 template <int D, int V>
-KVSIEVE_INLINE void exponentials(query_block const& q, int first_row, key_tile const& k, index first_key, float* e,
+void exponentials(query_block const& q, int first_row, key_tile const& k, index first_key, float* e,
                                  float* m, float* s) {
   constexpr int lanes = fragment::lanes, KJ = V >= 3 ? 4 : 8;
   float const minus_inf = -__builtin_inff();

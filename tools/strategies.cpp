@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "strategy.hpp"
+
+#include <charconv>
+#include <cstdio>
+
+#include "preset.hpp"
+
+namespace kvsieve::tool {
+namespace {
+template <class T>
+bool read_number(std::string const& text, T& value) {
+  T read{};
+  auto const [end, error] = std::from_chars(text.data(), text.data() + text.size(), read);
+  if (error != std::errc{} || end != text.data() + text.size() || text.empty()) return false;
+  value = read;
+  return true;
+}
+template <class T>
+std::string number_text(T value) {
+  char buffer[40];
+  auto const [end, error] = std::to_chars(buffer, buffer + sizeof buffer, value);
+  return error == std::errc{} ? std::string(buffer, end) : std::string("?");
+}
+}  // namespace
+
+bool from_text(std::string const& text, int& value) { return read_number(text, value); }
+bool from_text(std::string const& text, float& value) { return read_number(text, value); }
+bool from_text(std::string const& text, double& value) { return read_number(text, value); }
+bool from_text(std::string const& text, std::uint64_t& value) { return read_number(text, value); }
+bool from_text(std::string const& text, std::vector<int>& value) {
+  std::vector<int> read;
+  for (std::size_t at = 0; !text.empty() && at <= text.size();) {
+    std::size_t const comma = std::min(text.find(',', at), text.size());
+    if (int i = 0; read_number(text.substr(at, comma - at), i)) read.push_back(i);
+    else return false;
+    at = comma + 1;
+  }
+  value = std::move(read);
+  return true;
+}
+
+template <>
+std::string to_text(int const& v) { return number_text(v); }
+template <>
+std::string to_text(float const& v) { return number_text(v); }
+template <>
+std::string to_text(double const& v) { return number_text(v); }
+template <>
+std::string to_text(cuda::std::uint64_t const& v) { return number_text(v); }
+template <>
+std::string to_text(cuda::std::span<int const> const& v) {
+  std::string text;
+  for (int const i : v) text += (text.empty() ? "" : ",") + number_text(i);
+  return text;
+}
+
+std::vector<strategy> const& strategies() {
+  static std::vector<strategy> const all = [] {
+    std::vector<strategy> rows;
+    for (auto const& family : {key_presets(), lag_presets(), window_presets(), full_attention_presets(), position_presets()})
+      rows.insert(rows.end(), family.begin(), family.end());
+    return rows;
+  }();
+  return all;
+}
+
+strategy const* find_strategy(std::string const& name) {
+  for (auto const& s : strategies())
+    if (s.name == name) return &s;
+  return nullptr;
+}
+}  // namespace kvsieve::tool
