@@ -86,9 +86,9 @@ on(int, ParallelFor const&) -> on<detail::caller_pool<ParallelFor>>;
 
 /// What the host's calls accept as their first argument.
 template <class E>
-concept executor = requires(E const& e) {
+concept executor = requires(E const& e, void (*task)(index, int)) {
   { e.workers() } -> cs::convertible_to<int>;
-  e.for_each(index{1}, [](index, int) {});
+  e.for_each(index{1}, task);
 };
 }  // namespace host::inline KVSIEVE_TARGET
 }  // namespace kvsieve::inline v0

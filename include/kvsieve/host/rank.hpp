@@ -4,6 +4,7 @@
 #include <cuda/std/bit>
 
 #include <kvsieve/core/fragment.hpp>
+#include <kvsieve/core/math.hpp>
 #include <kvsieve/core/views.hpp>
 
 namespace kvsieve::inline v0 {

@@ -6,6 +6,7 @@
 #include <kvsieve/core/fragment.hpp>
 #include <kvsieve/core/scalar.hpp>
 #include <kvsieve/host/on.hpp>
+#include <kvsieve/host/finite_row.hpp>
 #include <kvsieve/host/rank.hpp>
 #include <kvsieve/host/tasks.hpp>
 
@@ -23,7 +24,7 @@ class score_per_chunk {
   static score_per_chunk carve(arena& a, cs::span<Layer const> layers, int workers, typename Scorer::params const& p) {
     index const room = round_up<index>(p.lag, 16) + 16;
     return score_per_chunk(task_numbers::carve(a, static_cast<index>(layers.size())), room,
-                           a.take<float>(static_cast<std::size_t>(2 * room * workers)), p);
+                           a.take<float>(static_cast<std::size_t>(3 * room * workers)), p);
   }
 
   template <class Exec, class Layer>
@@ -43,12 +44,20 @@ class score_per_chunk {
       partition const q = Scorer::partitions(params_, l.tokens());
       float* const score = out.row(v, head, l.tokens());
       if (q.count == 0) return by_recency(score, q.begin, l.tokens());
-      float* const share = scratch_ + 2 * room_ * worker;
+      float* const share = scratch_ + 3 * room_ * worker;
+      auto* const usable = reinterpret_cast<bool*>(share + 2 * room_);
       index const first = task % each * partitions_per_task;
       for (index p = first; p < q.count && p < first + partitions_per_task; ++p) {
         index const begin = q.begin + p * q.length;
-        shares<false>(l.keys, head, begin, q.length, 1.0f, share, share + room_);
-        shares<true>(l.values, head, begin, q.length, Scorer::value_share(params_), share, share + room_);
+        float const value_share = Scorer::value_share(params_);
+        bool clean = shares<false>(l.keys, head, begin, q.length, 1.0f, nullptr, share, share + room_);
+        clean &= shares<true>(l.values, head, begin, q.length, value_share, nullptr, share, share + room_);
+        if (!clean) {  // rare: look which tokens are finite, and leave the others out of ranges and shares
+          for (index t = 0; t < 2 * q.length; ++t)
+            usable[t] = finite_row(l.keys, head, begin + t) && finite_row(l.values, head, begin + t);
+          (void)shares<false>(l.keys, head, begin, q.length, 1.0f, usable, share, share + room_);
+          (void)shares<true>(l.values, head, begin, q.length, value_share, usable, share, share + room_);
+        }
         if constexpr (Scorer::ranked) rank(share, q.length, score + begin);
         else
           for (index j = 0; j < q.length; ++j) score[begin + j] = share[j];
@@ -65,23 +74,33 @@ class score_per_chunk {
       score[t] = t < sink ? 0.0f : static_cast<float>(t - sink) / static_cast<float>(tokens - sink);
   }
 
-  // share[j] (+)= weight x softmax over the partition of the deviation of token begin + j; u is scratch. A token that
-  // is not finite gets NaN, in keys or in values.
+  // share[j] (+)= weight x softmax over the partition of the deviation of token begin + j; u is scratch. `usable` says
+  // which of the 2 x length tokens take part; without it all do, and false is returned if one of them is not finite.
   template <bool Add, class View>
-  static void shares(View const& rows, index head, index begin, index length, float weight, float* share, float* u) {
+  [[nodiscard]] static bool shares(View const& rows, index head, index begin, index length, float weight,
+                                   bool const* usable, float* share, float* u) {
     constexpr int D = head_dim_of<View>, n = D / lanes;
     fragment scale[n], offset[n];
+    bool clean = true;
     {
-      fragment low[n], high[n];
-      auto const r0 = row_of(rows, head, begin + length);
-      KVSIEVE_UNROLL for (int c = 0; c < n; ++c) low[c] = high[c] = load_row(r0, c * lanes);
-      for (index r = 1; r < length; ++r) {
-        auto const row = row_of(rows, head, begin + length + r);
-        KVSIEVE_UNROLL for (int c = 0; c < n; ++c) Scorer::absorb(low[c], high[c], load_row(row, c * lanes));
+      fragment low[n], high[n], zeros(0.0f);
+      KVSIEVE_UNROLL for (int c = 0; c < n; ++c) {
+        low[c] = fragment(__builtin_inff());
+        high[c] = fragment(-__builtin_inff());
       }
+      for (index r = 0; r < length; ++r) {
+        if (usable != nullptr && !usable[length + r]) continue;
+        auto const row = row_of(rows, head, begin + length + r);
+        KVSIEVE_UNROLL for (int c = 0; c < n; ++c) {
+          fragment const x = load_row(row, c * lanes);
+          Scorer::absorb(low[c], high[c], x);
+          zeros = fma(x, fragment(0.0f), zeros);
+        }
+      }
+      clean = sum(zeros) == 0.0f;
       KVSIEVE_UNROLL for (int c = 0; c < n; ++c) Scorer::range_to_line(low[c], high[c], scale[c], offset[c]);
     }
-    fragment most(-1.0f);
+    fragment most(-1.0f), least(0.0f);
     for (index r = 0; r < length; r += lanes) {
       fragment sums[lanes], squares[lanes];
       index const here = length - r < lanes ? length - r : lanes;
@@ -100,10 +119,14 @@ class score_per_chunk {
         squares[j] = q;
       }
       fragment const d = Scorer::deviation(sum_rows(sums), sum_rows(squares), D);
+      least = min(least, d);
       store(u + r, d);
+      for (index j = 0; usable != nullptr && j < here; ++j)
+        if (!usable[r + j]) u[r + j] = -1.0f;
       for (index j = here; j < lanes; ++j) u[r + j] = -1.0f;
       most = max(most, load(u + r));
     }
+    clean = clean && max_lane(-least) == 0.0f;
     float const top = max_lane(most);
     fragment total(0.0f);
     for (index r = 0; r < length; r += lanes) {
@@ -118,6 +141,7 @@ class score_per_chunk {
       fragment const s = load(u + r) * factor;
       store(share + r, Add ? load(share + r) + s : s);
     }
+    return clean;
   }
 
   // Asks for a row of the reference after next, a few lines for every row that is worked on.

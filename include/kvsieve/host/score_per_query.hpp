@@ -4,6 +4,7 @@
 // ([tokens, rows], linear in the tokens) and scaled once the row sums are known.
 #pragma once
 #include <kvsieve/aggregate/accumulator.hpp>
+#include <kvsieve/host/finite_row.hpp>
 #include <kvsieve/host/on.hpp>
 #include <kvsieve/host/query_block.hpp>
 #include <kvsieve/host/tasks.hpp>
@@ -211,18 +212,10 @@ class score_per_query {
         for (int g = 1; !joint && g < group; ++g)
           joined = grouped::combine(joined, folded::result(column[g * column_stride + t], o));
         score[t] = grouped::result(joined, group);
+        // A key that is not finite got no mass, so only tokens without mass have to be looked at again.
         if (score[t] == 0.0f && !finite_row(keys, head, t)) score[t] = __builtin_nanf("");
       }
     });
-  }
-
-  // A key that is not finite got no mass, so only rows without mass have to be looked at again.
-  template <class Keys>
-  static bool finite_row(Keys const& keys, index head, index t) {
-    auto const row = row_of(keys, head, t);
-    fragment zeros(0.0f);
-    for (int d = 0; d < head_dim_of<Keys>; d += lanes) zeros = fma(load_row(row, d), fragment(0.0f), zeros);
-    return sum(zeros) == 0.0f;
   }
 
   task_numbers tasks_;

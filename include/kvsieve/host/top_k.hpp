@@ -4,6 +4,7 @@
 #pragma once
 #include <cuda/std/bit>
 
+#include <kvsieve/core/arena.hpp>
 #include <kvsieve/core/forced.hpp>
 #include <kvsieve/core/fragment.hpp>
 #include <kvsieve/core/math.hpp>

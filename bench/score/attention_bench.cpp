@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Window attention (SnapKV before pooling) against the multiply-adds of one pass over queries x keys.
+#include <kvsieve/host/score_per_query.hpp>
+#include <kvsieve/presets.hpp>
+#include <kvsieve/reference/attention.hpp>
+#include <kvsieve/reference/group.hpp>
+#include <kvsieve/reference/mean.hpp>
+
+#include "limits.hpp"
+#include "paired.hpp"
+#include "scoring.hpp"
+
+namespace kvsieve::bench {
+namespace {
+using scorer = host::score_per_query<snap_kv<>>;
+
+template <class T>
+scorer carve(arena& a, cache<T> const& layer, matrix<T> const& queries) {
+  return scorer::carve(a, cs::span<cache<T> const>(&layer, 1), cs::span<matrix<T> const>(&queries, 1), on().workers(),
+                       {.window = window});
+}
+template <class T>
+std::size_t scratch_bytes(int heads, int tokens) {
+  T const* const none = nullptr;
+  auto const keys = make_rows<head_dim>(none, heads, tokens);
+  arena a;
+  (void)carve<T>(a, {keys, keys}, make_rows<head_dim>(none, heads * (query_heads / kv_heads), window));
+  return a.used();
+}
+template <class T>
+void run(cache<T> const& layer, matrix<T> const& queries, score_memory const& out, workspace const& scratch) {
+  arena a(scratch.bytes());
+  carve(a, layer, queries)
+      .run(on(), cs::span<cache<T> const>(&layer, 1), cs::span<matrix<T> const>(&queries, 1), out.rows());
+}
+
+template <class T>
+bool matches() {
+  auto const layer = small_layer<T>();
+  auto const queries = small_queries<T>(window);
+  score_memory const out(small_heads, small_tokens);
+  run(layer, queries, out, workspace(scratch_bytes<T>(small_heads, small_tokens)));
+  constexpr int group = query_heads / kv_heads;
+  constexpr std::size_t n = small_tokens;
+  return deviation(out, 0, small_tokens - window, [&](int h, std::span<double> expected) {
+           std::vector<double> p(window * n), each(group * n);
+           for (int g = 0; g < group; ++g) {
+             reference::attention(queries, h * group + g, layer.keys, h, window, std::span<double>(p));
+             reference::mean(p, window, std::span<double>(each).subspan(static_cast<std::size_t>(g) * n, n));
+           }
+           reference::group_mean(each, group, expected);
+         }) < 1e-4;
+}
+
+auto const registered = register_shapes<float, bf16>("score/attention_window", [](auto type, benchmark::State& state, int tokens) {
+  using T = decltype(type);
+  static bool const right = matches<T>();
+  if (!right) return state.SkipWithError("window attention differs from the reference");
+  score_memory const out(kv_heads, tokens);
+  workspace const scratch(scratch_bytes<T>(kv_heads, tokens));
+  double const flops = 2.0 * query_heads * window * tokens * head_dim;
+  constexpr double part = 8;  // the limit runs an eighth of that: its rate does not depend on the amount
+  in_turns(state, "score/attention_window", dtype_of<T>, tokens,
+           {.limit = "multiply-adds of one pass", .bytes = static_cast<double>(elements_of(tokens) * sizeof(T)),
+            .flops = flops, .machine = measured_limits().flops, .scale = part, .goal = 0.60},
+           [&] { run(cold_layer<T>(tokens), some_queries<T>(window), out, scratch); },
+           [&] { multiply_add(flops / part); });
+});
+}  // namespace
+}  // namespace kvsieve::bench
