@@ -14,7 +14,8 @@ void copy_plain(void* to, void const* from, std::size_t bytes);
 /// Independent multiply-adds in registers; returns the operations done, about `flops` of them.
 double multiply_add(double flops);
 
-/// Best of some rounds over cold memory, measured once when first asked for: GB/s (read and written bytes) and GF/s.
+/// Best of some rounds over cold memory, measured once when first asked for: GB/s by the wall clock (copies: read and
+/// written bytes) and GF/s by the workers' CPU time.
 struct limits {
   double read = 0, copy = 0, plain_copy = 0, flops = 0;
 };

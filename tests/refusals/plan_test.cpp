@@ -22,7 +22,7 @@ struct cache {
 template <class C, class... Views>
 void refused(typename C::params const& params, errc code, std::vector<std::string> const& parts, Views const&... views) {
   host::on const on;
-  (void)workspace_bytes<C>(on, views..., params);
+  [[maybe_unused]] std::size_t volatile const bytes = workspace_bytes<C>(on, views..., params);
   support::workspace memory(1 << 20);
   token_plan const p = plan<C>(on, views..., params, memory.span());
   check_refused(p.state, code, parts);

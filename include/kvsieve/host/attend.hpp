@@ -51,7 +51,8 @@ class attention {
     for (index v = 0; v < views(); ++v)
       m.first_partial[v + 1] = m.first_partial[v] + queries(v).extent(0) * segments_of(layer(v).tokens());
     on_.for_each(m.tasks.count(), [&](index i, int) {
-      auto const [v, task] = m.tasks.find(i);
+      auto const at = m.tasks.find(i);
+      index const v = at.view, task = at.task;  // clang 14 captures no structured bindings
       index const segments = segments_of(layer(v).tokens()), head = task / segments, segment = task % segments;
       index const group = queries(v).extent(0) / layer(v).heads();
       for (index g = 0; g < group; g += most_heads) {

@@ -11,29 +11,38 @@ namespace kvsieve::inline v0 {
 namespace host::inline KVSIEVE_TARGET {
 
 /// out[i] = rank of x[i] / n, ranks ascending from 0, equal values in their order. x is not negative, or NaN: a NaN
-/// gives NaN and takes no rank. Room behind x up to a multiple of `lanes` is overwritten.
+/// gives NaN and takes no rank. x up to a multiple of `lanes` is overwritten.
 inline void rank(float* x, index n, float* out) {
   constexpr int lanes = fragment::lanes;
   // Floats that are not negative compare like their bits. NaN and the padding rank behind everything.
   constexpr int last = 0x7fffffff;
   auto const bits = [](float f) { return f == f ? cs::bit_cast<int>(f) : last; };
-  for (index i = n; i < round_up<index>(n, lanes); ++i) x[i] = __builtin_nanf("");
 #if KVSIEVE_HOST_VECTORS
+  for (index i = 0; i < round_up<index>(n, lanes); ++i) x[i] = cs::bit_cast<float>(i < n ? bits(x[i]) : last);
+  auto const at = [x](index i) { return cs::bit_cast<int>(x[i]); };
+  auto const all = [](int b) { return (fragment::mask)fragment(cs::bit_cast<float>(b)).v; };
   fragment::mask id;
   for (int i = 0; i < lanes; ++i) id[i] = i;
   for (index block = 0; block < n; block += lanes) {
-    fragment::mask mine, count{};
-    for (int i = 0; i < lanes; ++i) mine[i] = bits(x[block + i]);
-    // b < mine counts -1 per true lane; before this block equal ones count too, which b - 1 does.
-    for (index j = 0; j < block; ++j) count -= (fragment::mask)((bits(x[j]) - 1 - fragment::mask{}) < mine);
-    for (int j = 0; j < lanes; ++j) {
-      fragment::mask const b = bits(x[block + j]) - fragment::mask{};
-      count -= (fragment::mask)(b < mine) | ((fragment::mask)(b == mine) & (fragment::mask)(j < id));
+    fragment::mask const mine = (fragment::mask)load(x + block).v;
+    fragment::mask count{}, more{};
+    // b < mine is -1 in a true lane; before this block equal ones count too, which b - 1 does.
+    for (index j = 0; j < block; j += 2) {
+      count += (fragment::mask)(all(at(j) - 1) < mine);
+      more += (fragment::mask)(all(at(j + 1) - 1) < mine);
     }
-    for (index j = block + lanes; j < n; ++j) count -= (fragment::mask)((bits(x[j]) - fragment::mask{}) < mine);
+    for (int j = 0; j < lanes; ++j) {
+      fragment::mask const b = all(at(block + j));
+      count += (fragment::mask)(b < mine) | ((fragment::mask)(b == mine) & (fragment::mask)(j < id));
+    }
+    for (index j = block + lanes; j < round_up<index>(n, lanes); j += 2) {
+      count += (fragment::mask)(all(at(j)) < mine);
+      more += (fragment::mask)(all(at(j + 1)) < mine);
+    }
+    count += more;
     for (int i = 0; i < lanes && block + i < n; ++i)
-      out[block + i] = x[block + i] == x[block + i] ? static_cast<float>(count[i]) / static_cast<float>(n)
-                                                    : __builtin_nanf("");
+      out[block + i] = at(block + i) != last ? static_cast<float>(-count[i]) / static_cast<float>(n)
+                                             : __builtin_nanf("");
   }
 #else
   for (index i = 0; i < n; ++i) {

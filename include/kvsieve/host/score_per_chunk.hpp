@@ -88,15 +88,20 @@ class score_per_chunk {
         low[c] = fragment(__builtin_inff());
         high[c] = fragment(-__builtin_inff());
       }
-      for (index r = 0; r < length; ++r) {
-        if (usable != nullptr && !usable[length + r]) continue;
+      auto const look = [&](index r) {
         auto const row = row_of(rows, head, begin + length + r);
+        ahead<0>(rows, head, begin + 2 * length + r);
         KVSIEVE_UNROLL for (int c = 0; c < n; ++c) {
           fragment const x = load_row(row, c * lanes);
           Scorer::absorb(low[c], high[c], x);
           zeros = fma(x, fragment(0.0f), zeros);
         }
-      }
+      };
+      if (usable == nullptr)
+        for (index r = 0; r < length; ++r) look(r);
+      else
+        for (index r = 0; r < length; ++r)
+          if (usable[length + r]) look(r);
       clean = sum(zeros) == 0.0f;
       KVSIEVE_UNROLL for (int c = 0; c < n; ++c) Scorer::range_to_line(low[c], high[c], scale[c], offset[c]);
     }
@@ -104,19 +109,23 @@ class score_per_chunk {
     for (index r = 0; r < length; r += lanes) {
       fragment sums[lanes], squares[lanes];
       index const here = length - r < lanes ? length - r : lanes;
-      for (int j = 0; j < lanes; ++j) {
-        sums[j] = squares[j] = fragment(0.0f);
-        if (j >= here) continue;
+      auto const add_up = [&](int j) {
         auto const row = row_of(rows, head, begin + r + j);
-        ahead(rows, head, begin + r + j + 2 * length);
-        fragment s(0.0f), q(0.0f);
-        KVSIEVE_UNROLL for (int c = 0; c < n; ++c) {
-          fragment const y = fma(load_row(row, c * lanes), scale[c], offset[c]);
+        ahead<1>(rows, head, begin + r + j + 2 * length);
+        fragment y = fma(load_row(row, 0), scale[0], offset[0]), s = y, q = y * y;
+        KVSIEVE_UNROLL for (int c = 1; c < n; ++c) {
+          y = fma(load_row(row, c * lanes), scale[c], offset[c]);
           s = s + y;
           q = fma(y, y, q);
         }
         sums[j] = s;
         squares[j] = q;
+      };
+      if (here == lanes) {
+        for (int j = 0; j < lanes; ++j) add_up(j);
+      } else {
+        for (int j = 0; j < lanes; ++j) sums[j] = squares[j] = fragment(0.0f);
+        for (int j = 0; j < here; ++j) add_up(j);
       }
       fragment const d = Scorer::deviation(sum_rows(sums), sum_rows(squares), D);
       least = min(least, d);
@@ -144,13 +153,14 @@ class score_per_chunk {
     return clean;
   }
 
-  // Asks for a row of the reference after next, a few lines for every row that is worked on.
-  template <class View>
+  // Asks for half of a row of the reference after next. Both passes over a partition do so, one half each, so that
+  // memory is busy all the time.
+  template <int Half, class View>
   KVSIEVE_INLINE static void ahead(View const& rows, index head, index token) {
     if constexpr (contiguous_rows<View>) {
-      if (token >= rows.extent(1)) return;
-      auto const* p = reinterpret_cast<char const*>(row_of(rows, head, token));
-      KVSIEVE_UNROLL for (std::size_t b = 0; b < sizeof(element_of<View>) * head_dim_of<View>; b += 64)
+      constexpr std::size_t bytes = sizeof(element_of<View>) * head_dim_of<View>, half = (bytes / 2 + 63) / 64 * 64;
+      auto const* p = reinterpret_cast<char const*>(row_of(rows, head, token < rows.extent(1) ? token : 0));
+      KVSIEVE_UNROLL for (std::size_t b = Half == 0 ? 0 : half; b < (Half == 0 ? half : bytes); b += 64)
           __builtin_prefetch(p + b, 0, 2);
     }
   }
