@@ -1,8 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Writes what README.md and docs/methods.md take from the tree: the presets as `kvsieve list --json` prints them, and the
-code between the [readme] marks of examples/01_compress_after_prefill.cpp. With --check it writes nothing and fails when a
-page differs. Python 3.9 or later, no packages."""
+"""Writes what README.md and pages of docs/ take from the tree.
+
+The presets, as `kvsieve list --json` prints them; the code between the [readme] marks of
+examples/01_compress_after_prefill.cpp; the struct of examples/03_own_score.cpp. With --check it writes nothing and
+fails when a page differs. Python 3.9 or later, no packages.
+"""
 import argparse
 import json
 import pathlib
@@ -13,6 +16,7 @@ import textwrap
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 EXAMPLE = "examples/01_compress_after_prefill.cpp"
+OWN_SCORE = "examples/03_own_score.cpp"
 STAGES = ("score", "aggregate", "group", "heads", "smooth", "budget", "select", "evict", "store")
 
 
@@ -30,7 +34,9 @@ def presets(program):
 
 def paper(preset):
     found = re.search(r"arXiv (\d{4}\.\d{4,5})", preset["paper"])
-    return f"{preset['title']}, [{found[0]}](https://arxiv.org/abs/{found[1]})" if found else f"{preset['title']}, {preset['paper']}"
+    if not found:
+        return f"{preset['title']}, {preset['paper']}"
+    return f"{preset['title']}, [{found[0]}](https://arxiv.org/abs/{found[1]})"
 
 
 def stages(preset):
@@ -84,6 +90,13 @@ def example():
     return "```cpp\n" + textwrap.dedent(parts[1]).rstrip() + "\n```"
 
 
+def own_score():
+    found = re.search(r"^/// [^\n]*\nstruct .*?^};\n", (ROOT / OWN_SCORE).read_text(), flags=re.M | re.S)
+    if not found:
+        sys.exit(f"method_table: {OWN_SCORE} has to hold a documented struct")
+    return "```cpp\n" + found[0].rstrip() + "\n```"
+
+
 def filled(page, text, name, body):
     begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
     if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
@@ -94,13 +107,16 @@ def filled(page, text, name, body):
 def main():
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--check", action="store_true", help="write nothing; fail when a page differs")
-    arguments.add_argument("--program", type=pathlib.Path, help="the kvsieve program (default: the newest build/*/tools/kvsieve)")
+    arguments.add_argument(
+        "--program", type=pathlib.Path, help="the kvsieve program (default: the newest build/*/tools/kvsieve)"
+    )
     arguments = arguments.parse_args()
 
     all_presets = presets(arguments.program or find_program())
     pages = {
         "README.md": {"methods": table(all_presets), "example": example()},
         "docs/methods.md": {"methods": table(all_presets), "parameters": parameters(all_presets)},
+        "docs/adding_a_policy.md": {"own_score": own_score()},
     }
     different = []
     for page, parts in pages.items():

@@ -166,6 +166,41 @@ KVSIEVE_INLINE KVSIEVE_HD fragment load_row(Row const& row, int d) {
     return r;
   }
 }
+/// Fragments in a row of D channels.
+template <int D>
+inline constexpr int fragments_of = D / fragment::lanes;
+/// The channel that lane `lane` of fragment `c` of load_channels holds. bf16 comes as even and odd channels of a pair of
+/// fragments, which spares shuffles: sums over channels do not mind, and what is held per channel follows this map.
+template <class T, int D>
+[[nodiscard]] KVSIEVE_HD constexpr int channel_at(int c, int lane) {
+#if KVSIEVE_HOST_VECTORS
+  if (cs::is_same_v<T, bf16> && (c | 1) < fragments_of<D>) return (c & ~1) * fragment::lanes + 2 * lane + (c & 1);
+#endif
+  return c * fragment::lanes + lane;
+}
+/// Loads fragments [first, first + Count) of a row in the order of channel_at; `first` is even.
+template <int D, int Count, class Row>
+KVSIEVE_INLINE KVSIEVE_HD void load_channels(Row const& row, int first, fragment (&out)[Count]) {
+  constexpr int lanes = fragment::lanes;
+  KVSIEVE_UNROLL for (int c = 0; c < Count; c += 2) {
+    if (first + c >= fragments_of<D>) continue;
+    bool const paired = first + c + 1 < fragments_of<D>;
+#if KVSIEVE_HOST_VECTORS
+    if constexpr (cs::is_same_v<Row, bf16*> || cs::is_same_v<Row, bf16 const*>) {
+      if (paired && c + 1 < Count) {
+        typedef unsigned words __attribute__((vector_size(4 * KVSIEVE_HOST_LANES)));
+        words x;
+        __builtin_memcpy(&x, row + (first + c) * lanes, sizeof x);
+        out[c] = fragment((fragment::vector)(x << 16));
+        out[c + 1] = fragment((fragment::vector)(x & 0xffff0000u));
+        continue;
+      }
+    }
+#endif
+    out[c] = load_row(row, (first + c) * lanes);
+    if (paired && c + 1 < Count) out[c + 1] = load_row(row, (first + c + 1) * lanes);
+  }
+}
 KVSIEVE_INLINE KVSIEVE_HD void store(float* p, fragment x) { __builtin_memcpy(p, &x.v, sizeof x.v); }
 
 /// Sums L fragments across their lanes at once: lane i of the result is the sum over the lanes of a[i].

@@ -14,6 +14,8 @@ namespace host::inline KVSIEVE_TARGET {
 
 template <executor Exec, class Queries, class Layer>
 class attention {
+  using key_element = element_of<typename Layer::keys_type>;
+  using value_element = element_of<typename Layer::values_type>;
   static constexpr int D = Layer::head_dim, lanes = fragment::lanes, n = D / lanes;
   static constexpr int block = 128;       // tokens whose logits are held at once
   static constexpr int most_heads = 4;    // query heads that share a pass over the rows
@@ -136,7 +138,10 @@ class attention {
     float const scale = static_cast<float>(1.4426950408889634 / __builtin_sqrt(static_cast<double>(D)));
     for (int g = 0; g < G; ++g) {
       auto const row = row_of(queries, first_query + g, 0);
-      for (int d = 0; d < D; ++d) q[g][d] = to_float(row[d]) * scale, out[g][d] = 0.0f;
+      for (int c = 0; c < n; ++c)
+        for (int i = 0; i < lanes; ++i)
+          q[g][c * lanes + i] = to_float(row[channel_at<key_element, D>(c, i)]) * scale;
+      for (int d = 0; d < D; ++d) out[g][d] = 0.0f;
       most[g] = -__builtin_inff();
       total[g] = 0.0f;
     }
@@ -170,13 +175,13 @@ class attention {
         ahead(l.values, head, token);
         fragment x[G], y[G];
         KVSIEVE_UNROLL for (int g = 0; g < G; ++g) x[g] = y[g] = fragment(0.0f);
-        KVSIEVE_UNROLL for (int c = 0; c < n; ++c) {
-          fragment const k = load_row(row, c * lanes);
+        fragment k[n];
+        load_channels<D>(row, 0, k);
+        KVSIEVE_UNROLL for (int c = 0; c < n; ++c)
           KVSIEVE_UNROLL for (int g = 0; g < G; ++g) {
-            if (c % 2 == 0) x[g] = fma(k, load(q[g] + c * lanes), x[g]);
-            else y[g] = fma(k, load(q[g] + c * lanes), y[g]);
+            if (c % 2 == 0) x[g] = fma(k[c], load(q[g] + c * lanes), x[g]);
+            else y[g] = fma(k[c], load(q[g] + c * lanes), y[g]);
           }
-        }
         KVSIEVE_UNROLL for (int g = 0; g < G; ++g) part[g * step + t] = x[g] + y[g];
       }
       alignas(64) float sums[lanes];
@@ -210,7 +215,7 @@ class attention {
   template <int G>
   static void add_values(Layer const& l, index head, index first, int here, float const (&w)[G][block + lanes],
                          float (&out)[G][D]) {
-    constexpr int held = 16 / G < 1 ? 1 : 16 / G, width = n < held ? n : held;
+    constexpr int held = G == 1 ? 16 : G == 2 ? 8 : 4, width = n < held ? n : held;  // even, so pairs stay together
     KVSIEVE_UNROLL for (int c0 = 0; c0 < n; c0 += width) {
       fragment sums[G][width];
       KVSIEVE_UNROLL for (int g = 0; g < G; ++g) KVSIEVE_UNROLL for (int c = 0; c < width; ++c)
@@ -219,8 +224,7 @@ class attention {
         auto const row = row_of(l.values, head, first + j);
         if (c0 == 0) ahead(l.keys, head, first + block + j);
         fragment v[width];
-        KVSIEVE_UNROLL for (int c = 0; c < width; ++c)
-            if (c0 + c < n) v[c] = load_row(row, (c0 + c) * lanes);
+        load_channels<D>(row, c0, v);
         KVSIEVE_UNROLL for (int g = 0; g < G; ++g) {
           fragment const weight(w[g][j]);
           KVSIEVE_UNROLL for (int c = 0; c < width; ++c)
@@ -253,7 +257,9 @@ class attention {
       total += factor * parts[s].total;
       for (int d = 0; d < D; ++d) sums[d] += factor * parts[s].out[d];
     }
-    for (int d = 0; d < D; ++d) out(query, 0, d) = sums[d] / total;
+    for (int c = 0; c < n; ++c)
+      for (int i = 0; i < lanes; ++i)
+        out(query, 0, channel_at<value_element, D>(c, i)) = sums[c * lanes + i] / total;
   }
 
   Exec const& on_;

@@ -83,7 +83,7 @@ class score_per_chunk {
     fragment scale[n], offset[n];
     bool clean = true;
     {
-      fragment low[n], high[n], zeros(0.0f);
+      fragment low[n], high[n], zeros[4] = {0.0f, 0.0f, 0.0f, 0.0f};
       KVSIEVE_UNROLL for (int c = 0; c < n; ++c) {
         low[c] = fragment(__builtin_inff());
         high[c] = fragment(-__builtin_inff());
@@ -91,10 +91,11 @@ class score_per_chunk {
       auto const look = [&](index r) {
         auto const row = row_of(rows, head, begin + length + r);
         ahead<0>(rows, head, begin + 2 * length + r);
+        fragment x[n];
+        load_channels<D>(row, 0, x);
         KVSIEVE_UNROLL for (int c = 0; c < n; ++c) {
-          fragment const x = load_row(row, c * lanes);
-          Scorer::absorb(low[c], high[c], x);
-          zeros = fma(x, fragment(0.0f), zeros);
+          Scorer::absorb(low[c], high[c], x[c]);
+          zeros[c % 4] = fma(x[c], fragment(0.0f), zeros[c % 4]);
         }
       };
       if (usable == nullptr)
@@ -102,7 +103,7 @@ class score_per_chunk {
       else
         for (index r = 0; r < length; ++r)
           if (usable[length + r]) look(r);
-      clean = sum(zeros) == 0.0f;
+      clean = sum((zeros[0] + zeros[1]) + (zeros[2] + zeros[3])) == 0.0f;
       KVSIEVE_UNROLL for (int c = 0; c < n; ++c) Scorer::range_to_line(low[c], high[c], scale[c], offset[c]);
     }
     fragment most(-1.0f), least(0.0f);
@@ -112,9 +113,11 @@ class score_per_chunk {
       auto const add_up = [&](int j) {
         auto const row = row_of(rows, head, begin + r + j);
         ahead<1>(rows, head, begin + r + j + 2 * length);
-        fragment y = fma(load_row(row, 0), scale[0], offset[0]), s = y, q = y * y;
+        fragment x[n];
+        load_channels<D>(row, 0, x);
+        fragment y = fma(x[0], scale[0], offset[0]), s = y, q = y * y;
         KVSIEVE_UNROLL for (int c = 1; c < n; ++c) {
-          y = fma(load_row(row, c * lanes), scale[c], offset[c]);
+          y = fma(x[c], scale[c], offset[c]);
           s = s + y;
           q = fma(y, y, q);
         }

@@ -32,13 +32,17 @@ KVSIEVE_INLINE fragment sum_row_block(View const& view, index head, index first,
   if (rows >= fragment::lanes) {
     KVSIEVE_UNROLL for (int j = 0; j < fragment::lanes; ++j) {
       auto const r = row_of(view, head, first + j);
-      part[j] = sum_terms<D>([&](int c) { return term(load_row(r, c * fragment::lanes), c); });
+      fragment k[fragments_of<D>];
+      load_channels<D>(r, 0, k);
+      part[j] = sum_terms<D>([&](int c) { return term(k[c], c); });
     }
   } else {
     for (int j = 0; j < fragment::lanes; ++j) part[j] = fragment(0.0f);
     for (int j = 0; j < rows; ++j) {
       auto const r = row_of(view, head, first + j);
-      part[j] = sum_terms<D>([&](int c) { return term(load_row(r, c * fragment::lanes), c); });
+      fragment k[fragments_of<D>];
+      load_channels<D>(r, 0, k);
+      part[j] = sum_terms<D>([&](int c) { return term(k[c], c); });
     }
   }
   return sum_rows(part);
@@ -49,9 +53,6 @@ class score_per_row {
   static constexpr int lanes = fragment::lanes;
 
  public:
-  template <class Layer>
-  static constexpr int fragments = Layer::head_dim / lanes;
-
   /// Scratch: task numbers; for a scorer with a summary also its partial sums.
   template <class Layer>
   static score_per_row carve(arena& a, cs::span<Layer const> layers, int /*workers*/) {
@@ -96,7 +97,7 @@ class score_per_row {
   // First pass of a segment: the number kept for each row goes where its score will be; the weighed rows are summed.
   template <class Layer>
   static void absorb(Layer const& l, index head, index segment, float* kept, float* partial) {
-    constexpr int D = Layer::head_dim, n = fragments<Layer>;
+    constexpr int D = Layer::head_dim, n = fragments_of<D>;
     fragment sum[n];
     KVSIEVE_UNROLL for (int c = 0; c < n; ++c) sum[c] = fragment(0.0f);
     index const first = segment * segment_rows, last = end_of(l, first);
@@ -111,7 +112,9 @@ class score_per_row {
         if (s == 0.0f) continue;  // a row that is not finite: 0 * inf would reach every token
         auto const row = row_of(l.keys, head, r + j);
         fragment const factor(s);
-        KVSIEVE_UNROLL for (int c = 0; c < n; ++c) sum[c] = fma(load_row(row, c * lanes), factor, sum[c]);
+        fragment k[n];
+        load_channels<D>(row, 0, k);
+        KVSIEVE_UNROLL for (int c = 0; c < n; ++c) sum[c] = fma(k[c], factor, sum[c]);
       }
     }
     KVSIEVE_UNROLL for (int c = 0; c < n; ++c) store(partial + c * lanes, sum[c]);
@@ -120,7 +123,7 @@ class score_per_row {
   // Second pass of a segment, from its end: what the first pass read last is still near.
   template <class Layer>
   static void compare(Layer const& l, index head, index segment, float const* summary, float summary_norm, float* score) {
-    constexpr int D = Layer::head_dim, n = fragments<Layer>;
+    constexpr int D = Layer::head_dim, n = fragments_of<D>;
     fragment mean[n];
     KVSIEVE_UNROLL for (int c = 0; c < n; ++c) mean[c] = load(summary + c * lanes);
     index const first = segment * segment_rows, last = end_of(l, first);
@@ -187,7 +190,7 @@ class score_per_row {
   }
 
   task_numbers tasks_;
-  float* partial_ = nullptr;  ///< [1 + segments, D]: the summary, then each segment's sum
+  float* partial_ = nullptr;  ///< [1 + segments, D]: the summary, then each segment's sum; channels as channel_at
 };
 }  // namespace host::inline KVSIEVE_TARGET
 }  // namespace kvsieve::inline v0

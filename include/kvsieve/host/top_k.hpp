@@ -104,9 +104,12 @@ inline void emit(unsigned const* key, index n, unsigned cut, index ties, int fir
     __m512i const k = _mm512_loadu_si512(key + i);
     unsigned take = _mm512_cmpgt_epu32_mask(k, t), equal = _mm512_cmpeq_epu32_mask(k, t);
     for (; equal != 0 && ties > 0; equal &= equal - 1, --ties) take |= equal & (0u - equal);
-    // A masked store: the list ends where it ends.
-    _mm512_mask_compressstoreu_epi32(out + o, static_cast<__mmask16>(take), id);
-    o += __builtin_popcount(take);
+    // Compressed in a register: straight to memory is microcode on some CPUs. The list ends where it ends, so no more
+    // is stored than was taken.
+    int const taken = __builtin_popcount(take);
+    _mm512_mask_storeu_epi32(out + o, static_cast<__mmask16>((1u << taken) - 1),
+                             _mm512_maskz_compress_epi32(static_cast<__mmask16>(take), id));
+    o += taken;
   }
 #endif
   for (; i < n; ++i) {
