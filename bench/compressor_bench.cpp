@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Whole plans of half the tokens: scoring, joining, pooling, selecting. What a caller waits for, and what peers are held
-// against.
+// Whole plans of half the tokens: scoring, joining, pooling, selecting. What a caller waits for, and what peers are
+// held against.
 #include <kvsieve/kvsieve.hpp>
 
 #include "limits.hpp"
@@ -34,7 +34,8 @@ int plans(char const* name) {
     if (!plan || plan.count() != tokens / 2) return state.SkipWithError("no plan, or not of half the tokens");
     std::size_t const count = tensors * elements_of(tokens);
     in_turns(state, name, dtype_of<T>, tokens,
-             {.limit = tensors == 1 ? "read of K" : "read of K and V", .bytes = static_cast<double>(count * sizeof(T)),
+             {.limit = tensors == 1 ? "read of K" : "read of K and V",
+              .bytes = static_cast<double>(count * sizeof(T)),
               .machine = measured_limits().read},
              make, [&] { read_sum(pool<T>().take(count), count * sizeof(T)); });
   });

@@ -19,8 +19,10 @@ int main(int argc, char** argv) {
   bool lists = false;
   for (int i = 0; i < argc; ++i) {
     std::string_view const word = argv[i];
-    if (i > 0 && word.starts_with(flag)) table = argv[i] + flag.size();
-    else rest.push_back(argv[i]);
+    if (i > 0 && word.starts_with(flag))
+      table = argv[i] + flag.size();
+    else
+      rest.push_back(argv[i]);
     lists = lists || word.starts_with("--benchmark_list_tests");
   }
   int count = static_cast<int>(rest.size());

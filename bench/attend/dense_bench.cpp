@@ -29,22 +29,26 @@ bool matches() {
   return true;
 }
 
-auto const registered = register_shapes<float, bf16, f16>("attend/dense", [](auto type, benchmark::State& state, int tokens) {
-  using T = decltype(type);
-  static bool const right = matches<T>();
-  if (!right) return state.SkipWithError("decode attention differs from the reference");
-  auto const query = some_queries<T>(1);
-  std::vector<float> out(static_cast<std::size_t>(query_heads * head_dim));
-  auto const view = make_rows<head_dim>(out.data(), query_heads, 1);
-  workspace const memory(attend_workspace_bytes(on(), query, cold_layer<T>(tokens)));
-  std::size_t const count = 2 * elements_of(tokens);
-  status last;
-  in_turns(state, "attend/dense", dtype_of<T>, tokens,
-           {.limit = "read of K and V", .bytes = static_cast<double>(count * sizeof(T)),
-            .machine = measured_limits().read, .goal = 0.75},
-           [&] { last = attend(on(), query, cold_layer<T>(tokens), view, memory.bytes()); },
-           [&] { read_sum(pool<T>().take(count), count * sizeof(T)); });
-  if (!last) state.SkipWithError("attend refused its arguments");
-});
+auto const registered =
+    register_shapes<float, bf16, f16>("attend/dense", [](auto type, benchmark::State& state, int tokens) {
+      using T = decltype(type);
+      static bool const right = matches<T>();
+      if (!right) return state.SkipWithError("decode attention differs from the reference");
+      auto const query = some_queries<T>(1);
+      std::vector<float> out(static_cast<std::size_t>(query_heads * head_dim));
+      auto const view = make_rows<head_dim>(out.data(), query_heads, 1);
+      workspace const memory(attend_workspace_bytes(on(), query, cold_layer<T>(tokens)));
+      std::size_t const count = 2 * elements_of(tokens);
+      status last;
+      in_turns(
+          state, "attend/dense", dtype_of<T>, tokens,
+          {.limit = "read of K and V",
+           .bytes = static_cast<double>(count * sizeof(T)),
+           .machine = measured_limits().read,
+           .goal = 0.75},
+          [&] { last = attend(on(), query, cold_layer<T>(tokens), view, memory.bytes()); },
+          [&] { read_sum(pool<T>().take(count), count * sizeof(T)); });
+      if (!last) state.SkipWithError("attend refused its arguments");
+    });
 }  // namespace
 }  // namespace kvsieve::bench

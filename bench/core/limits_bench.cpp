@@ -33,7 +33,11 @@ void wake(benchmark::State& state) {
   for (auto _ : state) state.SetIterationTime(time_of([] { workers()(0, [](int) {}); }).wall);
 }
 BENCHMARK(read)->Name("core/limits/read")->UseManualTime()->Unit(benchmark::kMillisecond)->Iterations(15);
-BENCHMARK(streaming)->Name("core/limits/streaming_copy")->UseManualTime()->Unit(benchmark::kMillisecond)->Iterations(15);
+BENCHMARK(streaming)
+    ->Name("core/limits/streaming_copy")
+    ->UseManualTime()
+    ->Unit(benchmark::kMillisecond)
+    ->Iterations(15);
 BENCHMARK(plain)->Name("core/limits/plain_copy")->UseManualTime()->Unit(benchmark::kMillisecond)->Iterations(15);
 BENCHMARK(fused)->Name("core/limits/multiply_add")->UseManualTime()->Unit(benchmark::kMillisecond)->Iterations(15);
 BENCHMARK(wake)->Name("core/limits/wake_team")->UseManualTime()->Unit(benchmark::kMicrosecond)->Iterations(500);

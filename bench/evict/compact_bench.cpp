@@ -47,22 +47,26 @@ bool moved(token_plan const& plan, cache<T> const& from, kv_layer<rows<T, head_d
   return true;
 }
 
-auto const registered = register_shapes<float, bf16>("evict/compact", [](auto type, benchmark::State& state, int tokens) {
-  using T = decltype(type);
-  auto const first = cold_layer<T>(tokens);
-  planned<T> const p(first);
-  int const kept = p.plan.count();
-  auto const target = cold_target<T>(kv_heads, kept);
-  if (!apply<strategy_used>(on(), p.plan, first, target) || !moved(p.plan, first, target))
-    return state.SkipWithError("compaction moved a row wrongly");
-  std::size_t const bytes = 2 * sizeof(T) * static_cast<std::size_t>(kept) * kv_heads * head_dim;
-  status last;
-  in_turns(
-      state, "evict/compact", dtype_of<T>, tokens,
-      {.limit = "streaming copy", .bytes = 2.0 * static_cast<double>(bytes), .machine = measured_limits().copy, .goal = 0.65},
-      [&] { last = apply<strategy_used>(on(), p.plan, cold_layer<T>(tokens), cold_target<T>(kv_heads, kept)); },
-      [&] { copy_streaming(sink().take(bytes), pool<T>().take(bytes / sizeof(T)), bytes); });
-  if (!last) state.SkipWithError("apply refused its arguments");
-});
+auto const registered =
+    register_shapes<float, bf16>("evict/compact", [](auto type, benchmark::State& state, int tokens) {
+      using T = decltype(type);
+      auto const first = cold_layer<T>(tokens);
+      planned<T> const p(first);
+      int const kept = p.plan.count();
+      auto const target = cold_target<T>(kv_heads, kept);
+      if (!apply<strategy_used>(on(), p.plan, first, target) || !moved(p.plan, first, target))
+        return state.SkipWithError("compaction moved a row wrongly");
+      std::size_t const bytes = 2 * sizeof(T) * static_cast<std::size_t>(kept) * kv_heads * head_dim;
+      status last;
+      in_turns(
+          state, "evict/compact", dtype_of<T>, tokens,
+          {.limit = "streaming copy",
+           .bytes = 2.0 * static_cast<double>(bytes),
+           .machine = measured_limits().copy,
+           .goal = 0.65},
+          [&] { last = apply<strategy_used>(on(), p.plan, cold_layer<T>(tokens), cold_target<T>(kv_heads, kept)); },
+          [&] { copy_streaming(sink().take(bytes), pool<T>().take(bytes / sizeof(T)), bytes); });
+      if (!last) state.SkipWithError("apply refused its arguments");
+    });
 }  // namespace
 }  // namespace kvsieve::bench

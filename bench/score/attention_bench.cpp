@@ -52,7 +52,8 @@ bool matches() {
          }) < 1e-4;
 }
 
-auto const registered = register_shapes<float, bf16>("score/attention_window", [](auto type, benchmark::State& state, int tokens) {
+auto const registered = register_shapes<float, bf16>("score/attention_window", [](auto type, benchmark::State& state,
+                                                                                  int tokens) {
   using T = decltype(type);
   static bool const right = matches<T>();
   if (!right) return state.SkipWithError("window attention differs from the reference");
@@ -60,11 +61,15 @@ auto const registered = register_shapes<float, bf16>("score/attention_window", [
   workspace const scratch(scratch_bytes<T>(kv_heads, tokens));
   double const flops = 2.0 * query_heads * window * tokens * head_dim;
   constexpr double part = 8;  // the limit runs an eighth of that: its rate does not depend on the amount
-  in_turns(state, "score/attention_window", dtype_of<T>, tokens,
-           {.limit = "multiply-adds of one pass", .bytes = static_cast<double>(elements_of(tokens) * sizeof(T)),
-            .flops = flops, .machine = measured_limits().flops, .scale = part, .goal = 0.60},
-           [&] { run(cold_layer<T>(tokens), some_queries<T>(window), out, scratch); },
-           [&] { multiply_add(flops / part); });
+  in_turns(
+      state, "score/attention_window", dtype_of<T>, tokens,
+      {.limit = "multiply-adds of one pass",
+       .bytes = static_cast<double>(elements_of(tokens) * sizeof(T)),
+       .flops = flops,
+       .machine = measured_limits().flops,
+       .scale = part,
+       .goal = 0.60},
+      [&] { run(cold_layer<T>(tokens), some_queries<T>(window), out, scratch); }, [&] { multiply_add(flops / part); });
 });
 }  // namespace
 }  // namespace kvsieve::bench

@@ -18,7 +18,8 @@ void run(cache<T> const& layer, score_memory const& out, workspace const& scratc
 std::size_t scratch_bytes() {
   cache<float> const none{};
   arena a;
-  (void)host::score_per_chunk<score::lag_relative>::carve(a, cs::span<cache<float> const>(&none, 1), on().workers(), {});
+  (void)host::score_per_chunk<score::lag_relative>::carve(a, cs::span<cache<float> const>(&none, 1), on().workers(),
+                                                          {});
   return a.used();
 }
 
@@ -34,18 +35,21 @@ bool matches() {
          }) < 2.5 / q.length;
 }
 
-auto const registered = register_shapes<float, bf16>("score/lag_relative", [](auto type, benchmark::State& state, int tokens) {
+auto const registered = register_shapes<float, bf16>("score/lag_relative", [](auto type, benchmark::State& state,
+                                                                              int tokens) {
   using T = decltype(type);
   static bool const right = matches<T>();
   if (!right) return state.SkipWithError("LagKV differs from the reference");
   score_memory const out(kv_heads, tokens);
   workspace const scratch(scratch_bytes());
   std::size_t const count = 2 * elements_of(tokens);
-  in_turns(state, "score/lag_relative", dtype_of<T>, tokens,
-           {.limit = "read of K and V", .bytes = static_cast<double>(count * sizeof(T)),
-            .machine = measured_limits().read, .goal = 0.65},
-           [&] { run(cold_layer<T>(tokens), out, scratch); },
-           [&] { read_sum(pool<T>().take(count), count * sizeof(T)); });
+  in_turns(
+      state, "score/lag_relative", dtype_of<T>, tokens,
+      {.limit = "read of K and V",
+       .bytes = static_cast<double>(count * sizeof(T)),
+       .machine = measured_limits().read,
+       .goal = 0.65},
+      [&] { run(cold_layer<T>(tokens), out, scratch); }, [&] { read_sum(pool<T>().take(count), count * sizeof(T)); });
 });
 }  // namespace
 }  // namespace kvsieve::bench

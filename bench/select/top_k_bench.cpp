@@ -14,7 +14,8 @@ namespace {
 /// Room for the selections of all workers.
 class selection {
  public:
-  explicit selection(int tokens) : tokens_(tokens), memory_(bytes(tokens)), kept_(static_cast<std::size_t>(kv_heads * tokens)) {}
+  explicit selection(int tokens)
+      : tokens_(tokens), memory_(bytes(tokens)), kept_(static_cast<std::size_t>(kv_heads * tokens)) {}
 
   void run(score_memory const& scores, int keep) {
     arena a(memory_.bytes());
@@ -47,7 +48,8 @@ bool matches() {
   for (int h = 0; h < small_heads; ++h) {
     float const* const row = scores.out().row(h);
     std::vector<double> const score(row, row + small_tokens);
-    if (!std::ranges::equal(reference::top_k(score, small_tokens / 2), std::span(s.kept(h), small_tokens / 2))) return false;
+    if (!std::ranges::equal(reference::top_k(score, small_tokens / 2), std::span(s.kept(h), small_tokens / 2)))
+      return false;
   }
   return true;
 }
@@ -61,9 +63,13 @@ auto const registered = register_shapes<float>("select/top_k", [](auto, benchmar
   std::memcpy(mine.rows().data, scores.out().rows().data,
               sizeof(float) * static_cast<std::size_t>(kv_heads * host::score_rows::stride(tokens)));
   selection s(tokens);
-  in_turns(state, "select/top_k", dtype::f32, tokens,
-           {.limit = "key-norm pass (share)", .bytes = 4.0 * kv_heads * (tokens + tokens / 2), .goal = -0.05, .inverse = true},
-           [&] { s.run(mine, tokens / 2); }, [&] { scores.run(cold_layer_of_keys<float>(tokens)); });
+  in_turns(
+      state, "select/top_k", dtype::f32, tokens,
+      {.limit = "key-norm pass (share)",
+       .bytes = 4.0 * kv_heads * (tokens + tokens / 2),
+       .goal = -0.05,
+       .inverse = true},
+      [&] { s.run(mine, tokens / 2); }, [&] { scores.run(cold_layer_of_keys<float>(tokens)); });
 });
 }  // namespace
 }  // namespace kvsieve::bench

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -52,7 +53,8 @@ std::string own_command() {
   for (; !folder.empty() && folder != folder.root_path(); folder = folder.parent_path())
     if (std::ifstream in(folder / "compile_commands.json"); in) {
       for (std::string line; std::getline(in, line);)
-        if (line.find("\"command\"") != std::string::npos && line.find("bench/main.cpp") != std::string::npos) return line;
+        if (line.find("\"command\"") != std::string::npos && line.find("bench/main.cpp") != std::string::npos)
+          return line;
       return {};
     }
   return {};

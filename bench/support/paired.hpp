@@ -17,13 +17,13 @@ namespace kvsieve::bench {
 
 /// What a benchmark does and what it is held against.
 struct facts {
-  char const* limit = "";   ///< name of the limit
-  double bytes = 0;         ///< compulsory bytes of the operation
-  double flops = 0;         ///< 0: not told
-  double machine = 0;       ///< the limit as measured at the start, of the same unit as bytes or flops, in 1e9 a second
-  double scale = 1;         ///< the limit loop does 1 / scale of the work
+  char const* limit = "";  ///< name of the limit
+  double bytes = 0;        ///< compulsory bytes of the operation
+  double flops = 0;        ///< 0: not told
+  double machine = 0;      ///< the limit as measured at the start, of the same unit as bytes or flops, in 1e9 a second
+  double scale = 1;        ///< the limit loop does 1 / scale of the work
   double goal = 0;
-  bool inverse = false;     ///< the ratio is operation / limit: a share to stay small
+  bool inverse = false;  ///< the ratio is operation / limit: a share to stay small
 };
 
 /// Runs limit and operation in turns for all iterations of `state`; the time reported is the operation's wall clock.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Cold memory: a large buffer of normally distributed numbers for each element type, handed out in turn, so that what is
-// read next left every cache long ago.
+// Cold memory: a large buffer of normally distributed numbers for each element type, handed out in turn, so that what
+// is read next left every cache long ago.
 #pragma once
 #include <kvsieve/core/dtype.hpp>
 

@@ -41,9 +41,10 @@ std::vector<record>& records() {
 
 void print_table() {
   auto const& l = measured_limits();
-  std::printf("\nlimits, %d threads: read %.1f GB/s, streaming copy %.1f GB/s, plain copy %.1f GB/s (read and written), "
-              "f32 multiply-add %.0f GF/s\n\n",
-              workers().workers(), l.read, l.copy, l.plain_copy, l.flops);
+  std::printf(
+      "\nlimits, %d threads: read %.1f GB/s, streaming copy %.1f GB/s, plain copy %.1f GB/s (read and written), "
+      "f32 multiply-add %.0f GF/s\n\n",
+      workers().workers(), l.read, l.copy, l.plain_copy, l.flops);
   std::printf("%-24s %-5s %6s | %9s %9s | %7s %15s | %7s %15s | %5s | %6s | %s\n", "operation", "dtype", "tokens", "ms",
               "CPU ms", "wall %", "quartiles", "CPU %", "quartiles", "goal", "allocs", "of");
   long allocated = 0;
@@ -51,17 +52,19 @@ void print_table() {
     char goal[16] = "";
     if (r.goal > 0) std::snprintf(goal, sizeof goal, "%.0f", 100 * r.goal);
     if (r.goal < 0) std::snprintf(goal, sizeof goal, "< %.0f", -100 * r.goal);
-    std::printf("%-24s %-5s %6d | %9.3f %9.3f | %7.1f %7.1f-%7.1f | %7.1f %7.1f-%7.1f | %5s | %6ld | %s\n", r.name.c_str(),
-                r.dtype.c_str(), r.tokens, r.milliseconds.median, r.cpu_milliseconds, 100 * r.ratio.median,
-                100 * r.ratio.low, 100 * r.ratio.high, 100 * r.cpu_ratio.median, 100 * r.cpu_ratio.low,
-                100 * r.cpu_ratio.high, goal, r.allocations, r.limit.c_str());
+    std::printf("%-24s %-5s %6d | %9.3f %9.3f | %7.1f %7.1f-%7.1f | %7.1f %7.1f-%7.1f | %5s | %6ld | %s\n",
+                r.name.c_str(), r.dtype.c_str(), r.tokens, r.milliseconds.median, r.cpu_milliseconds,
+                100 * r.ratio.median, 100 * r.ratio.low, 100 * r.ratio.high, 100 * r.cpu_ratio.median,
+                100 * r.cpu_ratio.low, 100 * r.cpu_ratio.high, goal, r.allocations, r.limit.c_str());
     allocated += r.allocations;
   }
   std::printf("\nallocations in score, plan, apply and attend: %ld\n", allocated);
   std::string why;
   double const seconds = compile_seconds(why);
-  if (seconds >= 0) std::printf("a file that includes kvsieve/kvsieve.hpp: %.2f s with g++ -O2\n", seconds);
-  else std::printf("compile time of kvsieve/kvsieve.hpp: skipped, %s\n", why.c_str());
+  if (seconds >= 0)
+    std::printf("a file that includes kvsieve/kvsieve.hpp: %.2f s with g++ -O2\n", seconds);
+  else
+    std::printf("compile time of kvsieve/kvsieve.hpp: skipped, %s\n", why.c_str());
 }
 
 bool write_json(char const* path) {
@@ -72,11 +75,12 @@ bool write_json(char const* path) {
   auto const& l = measured_limits();
   std::string why;
   double const seconds = compile_seconds(why);
-  std::fprintf(f,
-               "{\n  \"date\": %s,\n  \"cpu\": %s,\n  \"threads\": %d,\n  \"last_level_cache\": %zu,\n  \"compiler\": %s,\n"
-               "  \"flags\": %s,\n  \"commit\": %s,\n",
-               quoted(e.date).c_str(), quoted(e.cpu).c_str(), workers().workers(), last_level_cache(),
-               quoted(e.compiler).c_str(), quoted(e.flags).c_str(), quoted(e.commit).c_str());
+  std::fprintf(
+      f,
+      "{\n  \"date\": %s,\n  \"cpu\": %s,\n  \"threads\": %d,\n  \"last_level_cache\": %zu,\n  \"compiler\": %s,\n"
+      "  \"flags\": %s,\n  \"commit\": %s,\n",
+      quoted(e.date).c_str(), quoted(e.cpu).c_str(), workers().workers(), last_level_cache(),
+      quoted(e.compiler).c_str(), quoted(e.flags).c_str(), quoted(e.commit).c_str());
   std::fprintf(f, "  \"shape\": {\"kv_heads\": %d, \"query_heads\": %d, \"head_dim\": %d, \"window\": %d},\n", kv_heads,
                query_heads, head_dim, window);
   std::fprintf(f,

@@ -22,12 +22,12 @@ struct spread {
 struct record {
   std::string name, dtype;
   int tokens = 0;
-  std::string limit;            ///< what the ratio is of
-  spread milliseconds;          ///< wall clock
+  std::string limit;    ///< what the ratio is of
+  spread milliseconds;  ///< wall clock
   double best_milliseconds = 0, cpu_milliseconds = 0;
   spread ratio, cpu_ratio;
   long allocations = 0;
-  double goal = 0;              ///< fraction to reach; negative: to stay under; 0: none
+  double goal = 0;  ///< fraction to reach; negative: to stay under; 0: none
 };
 
 std::vector<record>& records();

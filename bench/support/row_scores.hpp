@@ -45,8 +45,7 @@ bool row_scores_match(Reference const& reference) {
   auto const layer = small_layer<T>();
   row_scores<Scorer, T> const scores(small_heads, small_tokens);
   scores.run(layer);
-  return deviation(scores.out(), 0, small_tokens, [&](int h, std::span<double> out) {
-           reference(layer.keys, h, out);
-         }) < 1e-4;
+  return deviation(scores.out(), 0, small_tokens,
+                   [&](int h, std::span<double> out) { reference(layer.keys, h, out); }) < 1e-4;
 }
 }  // namespace kvsieve::bench

@@ -31,7 +31,9 @@ class workspace {
 class score_memory {
  public:
   score_memory(int heads, int tokens)
-      : heads_(heads), tokens_(tokens), memory_(sizeof(float) * static_cast<std::size_t>(heads * host::score_rows::stride(tokens))) {}
+      : heads_(heads),
+        tokens_(tokens),
+        memory_(sizeof(float) * static_cast<std::size_t>(heads * host::score_rows::stride(tokens))) {}
 
   [[nodiscard]] host::score_rows rows() const {
     static constexpr index start = 0;

@@ -14,7 +14,9 @@ inline constexpr int all_tokens[] = {4096, 16384, 65536};
 inline constexpr int longest = 65536;
 
 /// Elements of the keys (or the values) of one layer.
-constexpr std::size_t elements_of(int tokens) { return std::size_t{kv_heads} * static_cast<std::size_t>(tokens) * head_dim; }
+constexpr std::size_t elements_of(int tokens) {
+  return std::size_t{kv_heads} * static_cast<std::size_t>(tokens) * head_dim;
+}
 
 /// How often a benchmark of this many tokens is repeated: enough for quartiles, short enough for a whole run.
 constexpr int rounds_of(int tokens) { return tokens <= 4096 ? 31 : tokens <= 16384 ? 21 : 9; }

@@ -27,8 +27,10 @@ void check(support::shape const& s, double keep, int window, Fold const& fold, J
         },
         [&](int) { return support::ends(0, all ? 0 : window); });
   };
-  if (s.combination % 2 == 0) run.template operator()<float, 64, false>();
-  else run.template operator()<kvsieve::bf16, 80, true>();
+  if (s.combination % 2 == 0)
+    run.template operator()<float, 64, false>();
+  else
+    run.template operator()<kvsieve::bf16, 80, true>();
 }
 
 /// Runs the property; `fold` is the accumulator's reference.
@@ -46,8 +48,10 @@ bool agrees_with_reference(char const* what, Fold const& fold) {
       if (join == 1) check<Observed, Accumulator, aggregate::group_sum>(s, keep, window, fold, reference::group_sum);
       if (join == 2) check<Observed, Accumulator, aggregate::group_max>(s, keep, window, fold, reference::group_max);
     };
-    if (all) over.template operator()<kvsieve::observe::all>();
-    else over.template operator()<kvsieve::observe::window>();
+    if (all)
+      over.template operator()<kvsieve::observe::all>();
+    else
+      over.template operator()<kvsieve::observe::window>();
   });
 }
 }  // namespace aggregate_tests

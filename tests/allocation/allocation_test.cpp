@@ -21,8 +21,12 @@ void* count_and_allocate(std::size_t size, std::size_t alignment) {
 
 [[gnu::noinline]] void* operator new(std::size_t n) { return count_and_allocate(n == 0 ? 1 : n, 16); }
 [[gnu::noinline]] void* operator new[](std::size_t n) { return count_and_allocate(n == 0 ? 1 : n, 16); }
-[[gnu::noinline]] void* operator new(std::size_t n, std::align_val_t a) { return count_and_allocate(n, static_cast<std::size_t>(a)); }
-[[gnu::noinline]] void* operator new[](std::size_t n, std::align_val_t a) { return count_and_allocate(n, static_cast<std::size_t>(a)); }
+[[gnu::noinline]] void* operator new(std::size_t n, std::align_val_t a) {
+  return count_and_allocate(n, static_cast<std::size_t>(a));
+}
+[[gnu::noinline]] void* operator new[](std::size_t n, std::align_val_t a) {
+  return count_and_allocate(n, static_cast<std::size_t>(a));
+}
 [[gnu::noinline]] void operator delete(void* p) noexcept { std::free(p); }
 [[gnu::noinline]] void operator delete[](void* p) noexcept { std::free(p); }
 [[gnu::noinline]] void operator delete(void* p, std::size_t) noexcept { std::free(p); }
@@ -57,7 +61,8 @@ template <class C, class On>
 void check(On const& on, typename C::params const& params, int query_tokens) {
   std::vector<support::layer<f16, 64>> layers, results;
   for (int const n : {3000, 70, 500})
-    layers.emplace_back(2, 3, n, query_tokens < 0 ? n : query_tokens, support::layout::packed, support::content::normal, 1u);
+    layers.emplace_back(2, 3, n, query_tokens < 0 ? n : query_tokens, support::layout::packed, support::content::normal,
+                        1u);
   std::vector<decltype(layers[0].view())> views, to;
   std::vector<decltype(layers[0].queries.view())> queries;
   for (auto& l : layers) {
@@ -85,8 +90,10 @@ void check(On const& on, typename C::params const& params, int query_tokens) {
     CHECK(after == before);
     CHECK(threads_after == threads_before);
   };
-  if constexpr (C::observes_queries) run(all, asked);
-  else run(all);
+  if constexpr (C::observes_queries)
+    run(all, asked);
+  else
+    run(all);
 }
 
 template <class C>

@@ -7,9 +7,9 @@
 
 namespace {
 // out = sum p v / sum p. An error e of the logits moves every p by a factor exp(e), which moves the output by at most
-// expm1(2 e) sum p |v - out| (the part that all p share cancels). Weighing, adding and joining: one chain through the rows
-// of a segment of 1024, one addition a segment, two roundings a block of 128 rows, and a few exponentials of 2.6 u;
-// once in the numerator and once in the denominator. Weights below 2^-126 count as 0.
+// expm1(2 e) sum p |v - out| (the part that all p share cancels). Weighing, adding and joining: one chain through the
+// rows of a segment of 1024, one addition a segment, two roundings a block of 128 rows, and a few exponentials of 2.6
+// u; once in the numerator and once in the denominator. Weights below 2^-126 count as 0.
 template <int D>
 support::expected reference_of(auto const& layer, int query_head, int head) {
   auto const queries = layer.queries.view();
@@ -59,7 +59,9 @@ void check(support::shape const& s) {
     queries.push_back(layers[v].queries.view());
     results.push_back(out[v].view());
   }
-  auto const span_of = []<class V>(std::vector<V> const& views) { return kvsieve::cs::span<V const>(views.data(), views.size()); };
+  auto const span_of = []<class V>(std::vector<V> const& views) {
+    return kvsieve::cs::span<V const>(views.data(), views.size());
+  };
   auto const done = support::with_executor(s.executor, [&](auto const& on) {
     if (s.views() == 1) {
       support::workspace memory(kvsieve::attend_workspace_bytes(on, queries[0], caches[0]));

@@ -11,8 +11,8 @@ TEST_CASE("uniform: floor(tokens * keep) in double, not corrected") {
     int tokens;
     double keep;
     int count;
-  } const cases[] = {{100, 0.29, 28}, {10, 0.1, 1}, {10, 1 - 0.9, 0}, {10, 1 - 0.8, 1}, {100, 1 - 0.9, 9},
-                     {768, 0.25, 192}, {7, 1.0, 7}, {7, 0.0, 0}, {1, 0.999, 0}};
+  } const cases[] = {{100, 0.29, 28},  {10, 0.1, 1}, {10, 1 - 0.9, 0}, {10, 1 - 0.8, 1}, {100, 1 - 0.9, 9},
+                     {768, 0.25, 192}, {7, 1.0, 7},  {7, 0.0, 0},      {1, 0.999, 0}};
   for (auto const& c : cases) {
     CAPTURE(c.tokens, c.keep);
     CHECK(kvsieve::budget::uniform::count({.keep = c.keep}, c.tokens) == c.count);
@@ -38,8 +38,8 @@ TEST_CASE("uniform: every head of a plan keeps the count of its view") {
     double const keep = *support::fractions();
     int const limit = *rc::gen::resize(100, rc::gen::oneOf(rc::gen::just(-1), rc::gen::inRange(0, 1200)));
     auto const layers = support::make_layers<float, 64, false>(s, [](int) { return 1; });
-    auto const p = support::make_plan<kvsieve::key_norm<>>(s.executor, layers,
-                                                           {.budget = {.keep = keep, .tokens = limit}});
+    auto const p =
+        support::make_plan<kvsieve::key_norm<>>(s.executor, layers, {.budget = {.keep = keep, .tokens = limit}});
     RC_ASSERT(static_cast<bool>(p.plan));
     for (int v = 0; v < s.views(); ++v)
       for (int h = 0; h < s.kv_heads; ++h)

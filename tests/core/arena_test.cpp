@@ -5,8 +5,8 @@
 #include <limits>
 #include <vector>
 
-#include <catch2/catch_all.hpp>
 #include <rapidcheck.h>
+#include <catch2/catch_all.hpp>
 
 #include "generators.hpp"
 
@@ -16,13 +16,19 @@ namespace {
 // One take of a random sequence: how many objects of which size.
 void* take(arena& a, int kind, std::size_t count) {
   switch (kind) {
-    case 0: return a.take<char>(count);
-    case 1: return a.take<float>(count);
-    case 2: return a.take<std::int64_t>(count);
-    default: return a.take<std::byte[48]>(count);
+    case 0:
+      return a.take<char>(count);
+    case 1:
+      return a.take<float>(count);
+    case 2:
+      return a.take<std::int64_t>(count);
+    default:
+      return a.take<std::byte[48]>(count);
   }
 }
-std::size_t bytes_of(int kind, std::size_t count) { return count * (kind == 0 ? 1 : kind == 1 ? 4 : kind == 2 ? 8 : 48); }
+std::size_t bytes_of(int kind, std::size_t count) {
+  return count * (kind == 0 ? 1 : kind == 1 ? 4 : kind == 2 ? 8 : 48);
+}
 }  // namespace
 
 TEST_CASE("what an arena counts is what it hands out") {

@@ -65,7 +65,8 @@ TEMPLATE_TEST_CASE("narrowing rounds to nearest, ties to even, at every midpoint
           if ((low & 0x7fffu) >= bits_of_infinity<TestType>) return true;  // the last one's neighbour is the infinity
           auto const high = static_cast<std::uint16_t>(low + 1);           // the next one away from 0
           // Beyond the largest finite value the grid goes on for the purpose of rounding.
-          double const step = std::abs(value_of<TestType>(low) - value_of<TestType>(static_cast<std::uint16_t>(low - 1)));
+          double const step =
+              std::abs(value_of<TestType>(low) - value_of<TestType>(static_cast<std::uint16_t>(low - 1)));
           double const to = (high & 0x7fffu) == bits_of_infinity<TestType>
                                 ? value_of<TestType>(low) + std::copysign(step, value_of<TestType>(low))
                                 : value_of<TestType>(high);
@@ -85,7 +86,7 @@ TEST_CASE("narrowing overflows to infinity and keeps signs") {
   CHECK(from_float<f16>(-1e30f).bits == 0xfc00u);
   CHECK(from_float<f16>(infinity).bits == 0x7c00u);
   CHECK(from_float<f16>(-0.0f).bits == 0x8000u);
-  CHECK(from_float<f16>(0x1p-25f).bits == 0u);                  // a tie between 0 and the smallest subnormal
+  CHECK(from_float<f16>(0x1p-25f).bits == 0u);  // a tie between 0 and the smallest subnormal
   CHECK(from_float<f16>(std::nextafter(0x1p-25f, 1.0f)).bits == 1u);
   CHECK(from_float<f16>(std::numeric_limits<float>::denorm_min()).bits == 0u);
   CHECK(from_float<bf16>(std::numeric_limits<float>::max()).bits == 0x7f80u);

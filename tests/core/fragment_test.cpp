@@ -56,7 +56,8 @@ TEST_CASE("a fragment's operations are those of its lanes") {
   CHECK(agree([](F a, F b, F) { return max(a, b); }, [](float a, float b, float) { return a < b ? b : a; }));
   CHECK(agree([](F a, F b, F) { return min(a, b); }, [](float a, float b, float) { return b < a ? b : a; }));
   CHECK(agree([](F a, F, F) { return sqrt(a); }, [](float a, float, float) { return std::sqrt(a); }));
-  CHECK(agree([](F a, F b, F c) { return where(a < b, b, c); }, [](float a, float b, float c) { return a < b ? b : c; }));
+  CHECK(
+      agree([](F a, F b, F c) { return where(a < b, b, c); }, [](float a, float b, float c) { return a < b ? b : c; }));
   CHECK(agree([](F a, F b, F c) { return where(a == b, b, c); },
               [](float a, float b, float c) { return a == b ? b : c; }));
   CHECK(agree([](F a, F b, F) { return a += b; }, [](float a, float b, float) { return a + b; }));
@@ -94,13 +95,16 @@ TEMPLATE_TEST_CASE("a load widens consecutive elements at any alignment", "", fl
   std::vector<TestType> memory(3 * lanes);
   std::mt19937 random(5);
   for (auto& x : memory) {
-    if constexpr (std::is_same_v<TestType, float>) x = std::bit_cast<float>(static_cast<std::uint32_t>(random()));
-    else x.bits = static_cast<std::uint16_t>(random());
+    if constexpr (std::is_same_v<TestType, float>)
+      x = std::bit_cast<float>(static_cast<std::uint32_t>(random()));
+    else
+      x.bits = static_cast<std::uint16_t>(random());
   }
   bool equal = true;
   for (int at = 0; at < 2 * lanes; ++at) {
     fragment const pointer = host::load_row(static_cast<TestType const*>(memory.data()), at);
-    for (int j = 0; j < lanes; ++j) equal = equal && same(pointer[j], to_float(memory[static_cast<std::size_t>(at + j)]));
+    for (int j = 0; j < lanes; ++j)
+      equal = equal && same(pointer[j], to_float(memory[static_cast<std::size_t>(at + j)]));
   }
   CHECK(equal);
 }
@@ -151,8 +155,10 @@ TEST_CASE("a row that is not finite leaves the sums of the others alone") {
   for (int i = 0; i < lanes; ++i) rows[i] = fragment(i % 3 == 1 ? quiet_nan : 1.0f);
   fragment const sums = host::sum_rows(rows);
   for (int i = 0; i < lanes; ++i) {
-    if (i % 3 == 1) CHECK(std::isnan(sums[i]));
-    else CHECK(sums[i] == static_cast<float>(lanes));
+    if (i % 3 == 1)
+      CHECK(std::isnan(sums[i]));
+    else
+      CHECK(sums[i] == static_cast<float>(lanes));
   }
 }
 

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <limits>
 
-#include <catch2/catch_all.hpp>
 #include <rapidcheck.h>
+#include <catch2/catch_all.hpp>
 
 #include "generators.hpp"
 
@@ -17,8 +17,8 @@ float const infinity = std::numeric_limits<float>::infinity(), quiet_nan = std::
 }
 
 TEST_CASE("ordered() sorts NaN, then -inf, then the numbers, then +inf") {
-  float const ascending[] = {quiet_nan,   -infinity, -std::numeric_limits<float>::max(), -1.0f, -0x1p-149f, 0.0f, 0x1p-149f,
-                             1.0f, std::numeric_limits<float>::max(), infinity};
+  float const ascending[] = {quiet_nan, -infinity, -std::numeric_limits<float>::max(), -1.0f,   -0x1p-149f, 0.0f,
+                             0x1p-149f, 1.0f,      std::numeric_limits<float>::max(),  infinity};
   for (std::size_t i = 1; i < std::size(ascending); ++i) {
     CAPTURE(ascending[i - 1], ascending[i]);
     CHECK(ordered(ascending[i - 1]) < ordered(ascending[i]));

@@ -21,7 +21,8 @@ TEST_CASE("a status converts to true only when all went well") {
 
 TEST_CASE("a message names the view, the argument and both values") {
   CHECK(text({}) == "ok");
-  CHECK(text(fail(errc::bad_params, "budget.keep", 1.5, "must be at most", 1)) == "budget.keep is 1.5, must be at most 1");
+  CHECK(text(fail(errc::bad_params, "budget.keep", 1.5, "must be at most", 1)) ==
+        "budget.keep is 1.5, must be at most 1");
   CHECK(text(fail(errc::bad_params, "budget.keep", 1.5, "must be at most", 1, 3)) ==
         "view 3: budget.keep is 1.5, must be at most 1");
   CHECK(text(fail(errc::workspace_too_small, "workspace", 2147483648.0, "must hold at least", 4294967297.0)) ==

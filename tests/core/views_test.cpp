@@ -78,8 +78,8 @@ TEMPLATE_TEST_CASE("a row of any layout holds the view's elements", "", float, f
 
 TEST_CASE("what is no view of rows is no row_view") {
   STATIC_CHECK(!row_view<int>);
-  STATIC_CHECK(!row_view<cs::mdspan<float, cs::dextents<kvsieve::index, 3>>>);        // D has to be known
-  STATIC_CHECK(!row_view<cs::mdspan<double, row_extents<64>>>);              // no element type
-  STATIC_CHECK(!row_view<cs::mdspan<float, cs::extents<kvsieve::index, 4, 64>>>);     // no heads
+  STATIC_CHECK(!row_view<cs::mdspan<float, cs::dextents<kvsieve::index, 3>>>);     // D has to be known
+  STATIC_CHECK(!row_view<cs::mdspan<double, row_extents<64>>>);                    // no element type
+  STATIC_CHECK(!row_view<cs::mdspan<float, cs::extents<kvsieve::index, 4, 64>>>);  // no heads
   STATIC_CHECK(row_view<cs::mdspan<bf16 const, row_extents<64>>>);
 }

@@ -63,8 +63,10 @@ outcome run(On const& on, Layers const& layers, typename C::params const& params
       }
     return o;
   };
-  if constexpr (C::observes_queries) return make(all, asked);
-  else return make(all);
+  if constexpr (C::observes_queries)
+    return make(all, asked);
+  else
+    return make(all);
 }
 
 // Few heads over many tokens, and many heads of different lengths: drivers cut their work differently.
@@ -72,7 +74,8 @@ template <class C>
 void same_for_all(int query_tokens, typename C::params const& params, int long_tokens = 5000) {
   std::vector<std::vector<support::layer<bf16, 64>>> caches(2);
   auto const queries = [&](int n) { return query_tokens < 0 ? n : std::min(n, query_tokens); };
-  caches[0].emplace_back(1, 3, long_tokens, queries(long_tokens), support::layout::packed, support::content::normal, 1u);
+  caches[0].emplace_back(1, 3, long_tokens, queries(long_tokens), support::layout::packed, support::content::normal,
+                         1u);
   for (int const n : {900, 70, long_tokens / 2, 300})
     caches[1].emplace_back(3, 2, n, queries(n), support::layout::nhd, support::content::non_finite, 2u);
   for (auto const& layers : caches) {
@@ -126,7 +129,8 @@ TEST_CASE("attend gives the same for 1 to 8 threads") {
 
 TEST_CASE("a token's score does not depend on the views beside its own") {
   std::vector<support::layer<float, 96>> layers;
-  for (int const n : {40, 1500, 900}) layers.emplace_back(2, 2, n, 16, support::layout::packed, support::content::normal, 4u);
+  for (int const n : {40, 1500, 900})
+    layers.emplace_back(2, 2, n, 16, support::layout::packed, support::content::normal, 4u);
   auto const apart = [&]<class C>(typename C::params const& params) {
     outcome const together = run<C>(host::on{}, layers, params);
     std::size_t row = 0;

@@ -110,7 +110,8 @@ TEST_CASE("compact: in place the kept rows move to the front bit for bit, and no
           for (std::size_t r = 0; r < kept.size(); ++r)
             for (int d = 0; d < D; ++d) {
               auto const row = static_cast<kvsieve::index>(r);
-              RC_ASSERT(support::same_bits(given.layers[i].keys.view()(h, row, d), before[i].keys.view()(h, kept[r], d)));
+              RC_ASSERT(
+                  support::same_bits(given.layers[i].keys.view()(h, row, d), before[i].keys.view()(h, kept[r], d)));
               RC_ASSERT(
                   support::same_bits(given.layers[i].values.view()(h, row, d), before[i].values.view()(h, kept[r], d)));
             }

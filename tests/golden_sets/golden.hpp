@@ -25,9 +25,9 @@ inline constexpr int head_dim = 64, tokens = 768;
 
 /// Reads one layer's inputs.
 inline kvsieve::tool::dump_layer read_layer(int layer) {
-  std::filesystem::path const file = layer == 9
-                                         ? std::filesystem::path(KVSIEVE_TEST_DATA_DIR) / "smollm2_135m_layer9.safetensors"
-                                         : std::filesystem::path(KVSIEVE_GOLDEN_DIR) / "smollm2_135m_layers0_21.safetensors";
+  std::filesystem::path const file =
+      layer == 9 ? std::filesystem::path(KVSIEVE_TEST_DATA_DIR) / "smollm2_135m_layer9.safetensors"
+                 : std::filesystem::path(KVSIEVE_GOLDEN_DIR) / "smollm2_135m_layers0_21.safetensors";
   kvsieve::tool::cache_dump dump;
   auto const wrong = kvsieve::tool::read_dump(file, {layer}, dump);
   INFO(wrong.value_or(""));
@@ -87,8 +87,10 @@ struct plan_of_layer {
       memory = support::workspace(kvsieve::workspace_bytes<C>(on, views..., params));
       plan = kvsieve::plan<C>(on, views..., params, memory.span());
     };
-    if constexpr (C::observes_queries) run(cache, rows_of(inputs.queries));
-    else run(cache);
+    if constexpr (C::observes_queries)
+      run(cache, rows_of(inputs.queries));
+    else
+      run(cache);
     REQUIRE(plan);
   }
 };

@@ -8,12 +8,13 @@ using namespace kvsieve;
 
 TEST_CASE("lag_kv_streaming keeps what LagKV keeps of one append") {
   for (int const layer : {0, 9, 21}) {
-    golden::plan_of_layer<lag_kv_streaming<>> const half(layer, {.score = {.sink = 16, .lag = 64}, .budget = {.keep = 0.5}});
-    golden::plan_of_layer<lag_kv_streaming<>> const longer(layer,
-                                                           {.score = {.sink = 16, .lag = 128}, .budget = {.keep = 0.5}});
+    golden::plan_of_layer<lag_kv_streaming<>> const short_lag(
+        layer, {.score = {.sink = 16, .lag = 64}, .budget = {.keep = 0.5}});
+    golden::plan_of_layer<lag_kv_streaming<>> const longer(
+        layer, {.score = {.sink = 16, .lag = 128}, .budget = {.keep = 0.5}});
     for (int head = 0; head < 3; ++head) {
       CAPTURE(layer, head);
-      golden::check_kept(half.plan, head, golden::kept("lag_kv_streaming", layer, head));
+      golden::check_kept(short_lag.plan, head, golden::kept("lag_kv_streaming", layer, head));
       golden::check_kept(longer.plan, head, golden::kept("lagkv_original_a", layer, head));
     }
   }
@@ -60,14 +61,16 @@ TEST_CASE("streamed through a growing cache, lag_kv_streaming keeps what LagKV k
       next_token += count;
       int const now = length + count;
       strategy::params const params{.score = {.sink = base, .lag = 64, .value_share = 0.5f}, .budget = {.keep = 0.25}};
-      kv_layer const cache{make_rows<64>(k.data(), 3, now, 768 * 64, 64), make_rows<64>(v.data(), 3, now, 768 * 64, 64)};
+      kv_layer const cache{make_rows<64>(k.data(), 3, now, 768 * 64, 64),
+                           make_rows<64>(v.data(), 3, now, 768 * 64, 64)};
       support::workspace memory(workspace_bytes<strategy>(on, cache, params));
       token_plan const p = plan<strategy>(on, cache, params, memory.span());
       REQUIRE(p);
       REQUIRE(apply<strategy>(on, p, cache));
       for (int h = 0; h < 3; ++h) {
         std::vector<int> left;
-        for (int const row : p.kept(0, h)) left.push_back(token[static_cast<std::size_t>(h)][static_cast<std::size_t>(row)]);
+        for (int const row : p.kept(0, h))
+          left.push_back(token[static_cast<std::size_t>(h)][static_cast<std::size_t>(row)]);
         token[static_cast<std::size_t>(h)] = left;
       }
       base = score::lag_relative_streaming::next_sink(params.score, now,

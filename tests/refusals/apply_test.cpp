@@ -45,9 +45,8 @@ TEST_CASE("apply refuses a plan that failed, with the plan's own reason") {
     support::workspace memory(0);
     return plan<key_norm<>>(on, s.cache.const_view(), {}, memory.span());
   };
-  refused(errc::workspace_too_small, {"workspace is 0"}, [&](setting& s) {
-    return apply<key_norm<>>(on, failed(s), s.cache.view(), s.result.view());
-  });
+  refused(errc::workspace_too_small, {"workspace is 0"},
+          [&](setting& s) { return apply<key_norm<>>(on, failed(s), s.cache.view(), s.result.view()); });
   refused(errc::workspace_too_small, {"workspace is 0"},
           [&](setting& s) { return apply<key_norm<>>(on, failed(s), s.cache.view()); });
 }
@@ -104,14 +103,14 @@ TEST_CASE("apply refuses a result that overlaps the cache") {
 
 TEST_CASE("apply refuses null and misaligned memory, named by its argument") {
   auto const null = make_rows<64>(static_cast<bf16*>(nullptr), 2, 40);
-  refused(errc::bad_pointer, {"keys is 0", "null"}, [&](setting& s) {
-    return apply<key_norm<>>(on, s.plan, kv_layer{null, s.cache.values.view()});
-  });
+  refused(errc::bad_pointer, {"keys is 0", "null"},
+          [&](setting& s) { return apply<key_norm<>>(on, s.plan, kv_layer{null, s.cache.values.view()}); });
   refused(errc::bad_pointer, {"to.keys is 0", "null"}, [&](setting& s) {
     return apply<key_norm<>>(on, s.plan, s.cache.view(), kv_layer{null, s.result.values.view()});
   });
   refused(errc::bad_pointer, {"to.values is 1", "alignment", "2"}, [](setting& s) {
     auto* const odd = reinterpret_cast<bf16*>(reinterpret_cast<char*>(s.result.values.memory().data()) + 1);
-    return apply<key_norm<>>(on, s.plan, s.cache.view(), kv_layer{s.result.keys.view(), make_rows<64>(odd, 2, 10, 600, 64)});
+    return apply<key_norm<>>(on, s.plan, s.cache.view(),
+                             kv_layer{s.result.keys.view(), make_rows<64>(odd, 2, 10, 600, 64)});
   });
 }

@@ -18,7 +18,7 @@ template <class Query, class Layer, class Out>
 void refused(setting const& s, errc code, std::vector<std::string> const& parts, Query const& q, Layer const& l,
              Out const& out) {
   auto const before = s.out.memory();
-  [[maybe_unused]] std::size_t volatile const bytes = attend_workspace_bytes(on, q, l);
+  [[maybe_unused]] std::size_t const volatile bytes = attend_workspace_bytes(on, q, l);
   support::workspace memory(1 << 20);
   check_refused(attend(on, q, l, out, memory.span()), code, parts);
   CHECK(memory.untouched());
@@ -97,7 +97,8 @@ TEST_CASE("attend refuses a workspace that is too small or misaligned") {
     CHECK(memory.untouched());
   }
   support::workspace memory(needed + 64);
-  check_refused(attend(on, q, layer, s.out.view(), memory.span().subspan(4)), errc::bad_pointer, {"workspace is 4", "64"});
+  check_refused(attend(on, q, layer, s.out.view(), memory.span().subspan(4)), errc::bad_pointer,
+                {"workspace is 4", "64"});
   CHECK(memory.untouched());
   CHECK(std::memcmp(before.data(), s.out.memory().data(), before.size() * sizeof(float)) == 0);
 }

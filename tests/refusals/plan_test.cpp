@@ -20,9 +20,10 @@ struct cache {
 
 // Refused whatever the workspace; asking how much workspace it takes is no crime and gives some number.
 template <class C, class... Views>
-void refused(typename C::params const& params, errc code, std::vector<std::string> const& parts, Views const&... views) {
+void refused(typename C::params const& params, errc code, std::vector<std::string> const& parts,
+             Views const&... views) {
   host::on const on;
-  [[maybe_unused]] std::size_t volatile const bytes = workspace_bytes<C>(on, views..., params);
+  [[maybe_unused]] std::size_t const volatile bytes = workspace_bytes<C>(on, views..., params);
   support::workspace memory(1 << 20);
   token_plan const p = plan<C>(on, views..., params, memory.span());
   check_refused(p.state, code, parts);
@@ -32,8 +33,10 @@ void refused(typename C::params const& params, errc code, std::vector<std::strin
 template <class C>
 void bad_params(typename C::params const& params, std::vector<std::string> const& parts) {
   cache const c;
-  if constexpr (C::observes_queries) refused<C>(params, errc::bad_params, parts, c.view(), c.queries());
-  else refused<C>(params, errc::bad_params, parts, c.view());
+  if constexpr (C::observes_queries)
+    refused<C>(params, errc::bad_params, parts, c.view(), c.queries());
+  else
+    refused<C>(params, errc::bad_params, parts, c.view());
 }
 }  // namespace
 
@@ -69,8 +72,8 @@ TEST_CASE("plan refuses a pool without a middle") {
 TEST_CASE("plan refuses a share outside [0, 1]") {
   cache const c;
   auto const share = [&](double x, std::vector<std::string> const& parts) {
-    refused<compressor<score::key_norm, select::heavy_hitters>>({.select = {.recent_share = x}}, errc::bad_params, parts,
-                                                                c.view());
+    refused<compressor<score::key_norm, select::heavy_hitters>>({.select = {.recent_share = x}}, errc::bad_params,
+                                                                parts, c.view());
   };
   share(-0.1, {"select.recent_share is -0.1", "at least 0"});
   share(1.1, {"select.recent_share is 1.1", "at most 1"});
@@ -109,7 +112,8 @@ TEST_CASE("plan refuses a cache without tokens or heads") {
 
 TEST_CASE("plan refuses extents that leave the range of its indices") {
   float x[64] = {};
-  for (kvsieve::index const n : {kvsieve::index{1} << 31, kvsieve::index{3'000'000'000}, kvsieve::index{1} << 62, std::numeric_limits<kvsieve::index>::max() / 64}) {
+  for (kvsieve::index const n : {kvsieve::index{1} << 31, kvsieve::index{3'000'000'000}, kvsieve::index{1} << 62,
+                                 std::numeric_limits<kvsieve::index>::max() / 64}) {
     CAPTURE(n);
     auto const many = make_rows<64>(static_cast<float const*>(x), 1, n, 64, 64);
     refused<key_norm<>>({}, errc::bad_shape, {"keys.tokens is ", "at most"}, kv_layer{many, many});
@@ -127,7 +131,8 @@ TEST_CASE("plan refuses keys and values that do not fit each other") {
   cache const c;
   support::layer<float, 64> const longer(2, 1, 41, 1, support::layout::packed, support::content::normal, 2);
   support::layer<float, 64> const wider(3, 1, 40, 1, support::layout::packed, support::content::normal, 2);
-  refused<lag_kv<>>({}, errc::bad_shape, {"values.tokens is 41", "40"}, kv_layer{c.l.keys.view(), longer.values.view()});
+  refused<lag_kv<>>({}, errc::bad_shape, {"values.tokens is 41", "40"},
+                    kv_layer{c.l.keys.view(), longer.values.view()});
   refused<lag_kv<>>({}, errc::bad_shape, {"values.heads is 3", "2"}, kv_layer{c.l.keys.view(), wider.values.view()});
 }
 
@@ -178,7 +183,8 @@ TEST_CASE("plan refuses null and misaligned memory") {
   auto const null_queries = make_rows<64>(static_cast<float const*>(nullptr), 6, 20);
   refused<snap_kv<>>({.score = {.window = 8}}, errc::bad_pointer, {"queries is 0", "null"}, c.view(), null_queries);
   auto const odd_queries = make_rows<64>(reinterpret_cast<float const*>(bytes + 1), 6, 10);
-  refused<snap_kv<>>({.score = {.window = 8}}, errc::bad_pointer, {"queries is 1", "alignment", "4"}, c.view(), odd_queries);
+  refused<snap_kv<>>({.score = {.window = 8}}, errc::bad_pointer, {"queries is 1", "alignment", "4"}, c.view(),
+                     odd_queries);
 }
 
 TEST_CASE("plan refuses null memory under a layout of the caller's") {

@@ -23,11 +23,9 @@ TEST_CASE("attention of the last window, pooled: SnapKV") {
     int const spare = *rc::gen::resize(100, rc::gen::inRange(0, 3));  // queries before the window are not looked at
     int const kernel = *rc::gen::element(1, 3, 5, 7);
     support::with_combination(s.combination, [&]<class T, int D, bool Strided>() {
-      auto const layers =
-          support::make_layers<T, D, Strided>(s, [&](int n) { return std::min(n, window + spare); });
+      auto const layers = support::make_layers<T, D, Strided>(s, [&](int n) { return std::min(n, window + spare); });
       auto const p = support::make_plan<kvsieve::snap_kv<>>(
-          s.executor, layers,
-          {.score = {.window = window}, .smooth = {.kernel = kernel}, .budget = {.keep = keep}});
+          s.executor, layers, {.score = {.window = window}, .smooth = {.kernel = kernel}, .budget = {.keep = keep}});
       auto const expect = [&](int v, int h) {
         auto const& l = layers[static_cast<std::size_t>(v)];
         auto e = support::attention_reference(l, h, s.group, window, reference::mean, reference::group_mean);
@@ -75,8 +73,7 @@ TEST_CASE("attention of all queries, mean over those that see a token") {
     double const keep = *support::fractions();
     support::with_combination(s.combination, [&]<class T, int D, bool Strided>() {
       auto const layers = support::make_layers<T, D, Strided>(s, [](int n) { return n; });
-      auto const p =
-          support::make_plan<kvsieve::observed_attention<>>(s.executor, layers, {.budget = {.keep = keep}});
+      auto const p = support::make_plan<kvsieve::observed_attention<>>(s.executor, layers, {.budget = {.keep = keep}});
       support::assert_plan(
           p, s, keep,
           [&](int v, int h) {

@@ -49,9 +49,10 @@ support::expected reference_of(auto const& layer, int head) {
     auto const i = static_cast<std::size_t>(t);
     double const relative = support::gamma(D + 4) + mean_norm_error;
     double const underflow = D * 0x1p-149 / (norm * mean_norm);
-    e.bound[i] = mean_norm_error < 0.25
-                     ? (dot_error / (norm * mean_norm) + underflow + std::abs(e.score[i]) * relative) / (1 - 2 * relative)
-                     : 2.1;
+    e.bound[i] =
+        mean_norm_error < 0.25
+            ? (dot_error / (norm * mean_norm) + underflow + std::abs(e.score[i]) * relative) / (1 - 2 * relative)
+            : 2.1;
   }
   return e;
 }

@@ -23,10 +23,11 @@ double deviation_error(auto const& x, int head, int token, std::vector<double> c
   for (int d = 0; d < D; ++d) {
     auto const i = static_cast<std::size_t>(d);
     double const range = high[i] - low[i], value = reference::element_at(x, head, token, d);
-    bool const counts = 0 < range && std::isfinite(static_cast<float>(range)) &&
-                        std::isfinite(1.0f / static_cast<float>(range));
+    bool const counts =
+        0 < range && std::isfinite(static_cast<float>(range)) && std::isfinite(1.0f / static_cast<float>(range));
     double const z = counts ? (value - low[i]) / range - 0.5 : -0.5;
-    double const error = counts ? u * (6 * std::abs(low[i]) + 5 * std::abs(value)) / range + 3 * u * (1 + std::abs(z)) : 0;
+    double const error =
+        counts ? u * (6 * std::abs(low[i]) + 5 * std::abs(value)) / range + 3 * u * (1 + std::abs(z)) : 0;
     squares += z * z;
     sum += z;
     moved += error * error;
@@ -86,8 +87,8 @@ TEST_CASE("lag_relative_streaming: shares are the reference's, and each partitio
     auto const s = *support::shapes(1, 3001);
     double const keep = *support::fractions();
     int const sink = *rc::gen::resize(100, rc::gen::inRange(0, 12));
-    int const lag = *rc::gen::resize(100, rc::gen::weightedOneOf<int>({{3, rc::gen::inRange(1, 20)},
-                                                                       {1, rc::gen::inRange(1, 300)}}));
+    int const lag = *rc::gen::resize(
+        100, rc::gen::weightedOneOf<int>({{3, rc::gen::inRange(1, 20)}, {1, rc::gen::inRange(1, 300)}}));
     float const value_share = *rc::gen::element(0.0f, 0.5f, 1.0f, 3.0f);
     support::with_combination(s.combination, [&]<class T, int D, bool Strided>() {
       auto const layers = support::make_layers<T, D, Strided>(s, [](int) { return 1; });
@@ -105,8 +106,8 @@ TEST_CASE("lag_relative_streaming: shares are the reference's, and each partitio
           support::assert_scores(p.plan, v, h, e, support::ends(first, tokens - last));
           auto const scores = p.plan.scores(v, h);
           std::vector<double> const seen(scores.begin(), scores.end());
-          auto const want = reference::top_k_in_partitions(seen, first, lag, partitions,
-                                                           static_cast<int>(std::floor(lag * keep)));
+          auto const want =
+              reference::top_k_in_partitions(seen, first, lag, partitions, static_cast<int>(std::floor(lag * keep)));
           auto const kept = p.plan.kept(v, h);
           RC_ASSERT(std::vector<int>(kept.begin(), kept.end()) == want);
         }
@@ -120,8 +121,8 @@ TEST_CASE("lag_relative: ranks are the reference's, but for shares too close to 
     auto const s = *support::shapes(1, 3001);
     double const keep = *support::fractions();
     int const sink = *rc::gen::resize(100, rc::gen::inRange(0, 12));
-    int const lag = *rc::gen::resize(100, rc::gen::weightedOneOf<int>({{3, rc::gen::inRange(1, 20)},
-                                                                       {1, rc::gen::inRange(1, 300)}}));
+    int const lag = *rc::gen::resize(
+        100, rc::gen::weightedOneOf<int>({{3, rc::gen::inRange(1, 20)}, {1, rc::gen::inRange(1, 300)}}));
     support::with_combination(s.combination, [&]<class T, int D, bool Strided>() {
       auto const layers = support::make_layers<T, D, Strided>(s, [](int) { return 1; });
       auto const p = support::make_plan<kvsieve::lag_kv<>>(

@@ -20,11 +20,11 @@ std::vector<float> draw_scores(std::mt19937& random, int kind, std::size_t count
     float& x = scores[i];
     if (kind == 0) x = normal(random);
     if (kind == 1) x = few[random() % std::size(few)];
-    if (kind == 2) x = 0.5f;                                                            // all equal
-    if (kind == 3) x = std::bit_cast<float>(static_cast<std::uint32_t>(random()));      // any bits
-    if (kind == 4) x = 1.0f + 0x1p-23f * static_cast<float>(random() % 7);              // neighbours
+    if (kind == 2) x = 0.5f;                                                        // all equal
+    if (kind == 3) x = std::bit_cast<float>(static_cast<std::uint32_t>(random()));  // any bits
+    if (kind == 4) x = 1.0f + 0x1p-23f * static_cast<float>(random() % 7);          // neighbours
     if (kind == 5) x = static_cast<float>(random() % 3) * 1e-3f - static_cast<float>(i % 2);
-    if (kind == 6) x = -static_cast<float>(i);                                          // sorted
+    if (kind == 6) x = -static_cast<float>(i);  // sorted
     if (kind == 7) x = NAN;
   }
   return scores;
@@ -35,10 +35,15 @@ struct selection {
   std::vector<int> white_list;
 };
 selection draw_selection(int shortest) {
-  auto const few = [](int most) { return rc::gen::resize(100, rc::gen::weightedOneOf<int>({{2, rc::gen::just(0)}, {2, rc::gen::inRange(0, 9)}, {1, rc::gen::inRange(0, most)}})); };
+  auto const few = [](int most) {
+    return rc::gen::resize(100,
+                           rc::gen::weightedOneOf<int>(
+                               {{2, rc::gen::just(0)}, {2, rc::gen::inRange(0, 9)}, {1, rc::gen::inRange(0, most)}}));
+  };
   selection chosen{*few(shortest + 3), *few(shortest + 3), {}};
   if (*rc::gen::arbitrary<bool>()) {
-    auto const listed = *rc::gen::resize(20, rc::gen::container<std::set<int>>(rc::gen::resize(100, rc::gen::inRange(0, shortest))));
+    auto const listed =
+        *rc::gen::resize(20, rc::gen::container<std::set<int>>(rc::gen::resize(100, rc::gen::inRange(0, shortest))));
     chosen.white_list.assign(listed.begin(), listed.end());
   }
   return chosen;
@@ -66,7 +71,8 @@ void check(support::shape const& s, int kind, Params select, selection const& ch
     int const count = kvsieve::budget::uniform::count({.keep = keep, .tokens = limit}, tokens);
     reference::forced_tokens const forced{chosen.sink, recent(count), chosen.white_list};
     int forced_count = 0;
-    for (int t = 0; t < tokens; ++t) forced_count += reference::reason_of(t, tokens, forced) != reference::reason::score;
+    for (int t = 0; t < tokens; ++t)
+      forced_count += reference::reason_of(t, tokens, forced) != reference::reason::score;
     budget_under_forced = budget_under_forced || forced_count > count;
     for (int h = 0; h < s.kv_heads; ++h) {
       float const* const row = table.data() + (v * s.kv_heads + h) * longest;
@@ -125,14 +131,22 @@ TEST_CASE("top_k: one long row, every count") {
   }
 }
 
-TEST_CASE("top_k: where the budget is smaller than the forced tokens, recent ones go first, then sinks, then the list") {
+TEST_CASE(
+    "top_k: where the budget is smaller than the forced tokens, recent ones go first, then sinks, then the list") {
   support::shape s;
   s.tokens = {20};
   auto const layers = support::make_layers<float, 64, false>(s, [](int) { return 1; });
   std::vector<float> const table(20, 9.0f);
   int const listed[] = {7, 9};
-  std::vector<int> const want[] = {{},     {7},    {7, 9}, {0, 7, 9}, {0, 1, 7, 9}, {0, 1, 7, 9, 19},
-                                   {0, 1, 7, 9, 18, 19}, {0, 1, 7, 9, 17, 18, 19}, {0, 1, 2, 7, 9, 17, 18, 19}};
+  std::vector<int> const want[] = {{},
+                                   {7},
+                                   {7, 9},
+                                   {0, 7, 9},
+                                   {0, 1, 7, 9},
+                                   {0, 1, 7, 9, 19},
+                                   {0, 1, 7, 9, 18, 19},
+                                   {0, 1, 7, 9, 17, 18, 19},
+                                   {0, 1, 2, 7, 9, 17, 18, 19}};
   for (int count = 0; count < 9; ++count) {
     CAPTURE(count);
     auto const p = support::make_plan<kvsieve::compressor<support::scripted>>(

@@ -4,6 +4,7 @@
 #include "pools.hpp"
 
 TEST_CASE("average: pooled scores are the reference's") {
-  CHECK(smooth_tests::agrees_with_reference<kvsieve::smooth::average>(
-      "average: pooled scores are the reference's", kvsieve::reference::average_pool, [](int kernel) { return kernel; }));
+  CHECK(smooth_tests::agrees_with_reference<kvsieve::smooth::average>("average: pooled scores are the reference's",
+                                                                      kvsieve::reference::average_pool,
+                                                                      [](int kernel) { return kernel; }));
 }

@@ -12,8 +12,8 @@ TEST_CASE("none: scores reach selection as they are") {
   support::shape s;
   s.tokens = {7};
   auto const layers = support::make_layers<float, 64, false>(s, [](int) { return 1; });
-  auto const p = support::make_plan<strategy>(
-      0, layers, {.score = {.table = table.data(), .stride = 7}, .budget = {.tokens = 3}});
+  auto const p =
+      support::make_plan<strategy>(0, layers, {.score = {.table = table.data(), .stride = 7}, .budget = {.tokens = 3}});
   REQUIRE(p.plan);
   auto const scores = p.plan.scores(0, 0);
   CHECK(std::memcmp(scores.data(), table.data(), sizeof(float) * table.size()) == 0);

@@ -28,12 +28,11 @@ bool agrees_with_reference(char const* what, Pool const& pool, Roundings const& 
       x = s.what == support::content::non_finite && random() % 6 == 0 ? awkward[random() % std::size(awkward)]
                                                                       : normal(random);
     auto const layers = support::make_layers<float, 64, false>(s, [](int) { return 1; });
-    auto const p = support::make_plan<strategy>(
-        s.executor, layers,
-        {.score = {.table = table.data(), .stride = longest, .ends = {0, tail}},
-         .smooth = {.kernel = kernel},
-         .budget = {.keep = keep},
-         .select = {.sink = sink}});
+    auto const p = support::make_plan<strategy>(s.executor, layers,
+                                                {.score = {.table = table.data(), .stride = longest, .ends = {0, tail}},
+                                                 .smooth = {.kernel = kernel},
+                                                 .budget = {.keep = keep},
+                                                 .select = {.sink = sink}});
     auto const expect = [&](int v, int h) {
       int const tokens = s.tokens[static_cast<std::size_t>(v)];
       auto const scored = static_cast<std::size_t>(tokens - tail);

@@ -13,9 +13,9 @@
 namespace support {
 
 /// Relative error of the probabilities of one query head. A logit is a dot product of D terms with a scaled query, in
-/// units of log2: off by gamma(D + 3) of sum |q_d k_d| / sqrt(D), then by its difference to the largest one, at most 2 u
-/// of the largest magnitude; twice that much moves a probability (its own logit and the sum). Beside it: the sum of at
-/// most 64 positive terms a block and a block after another, two exponentials (1.3 ulp, 2.6 u each) in numerator and
+/// units of log2: off by gamma(D + 3) of sum |q_d k_d| / sqrt(D), then by its difference to the largest one, at most 2
+/// u of the largest magnitude; twice that much moves a probability (its own logit and the sum). Beside it: the sum of
+/// at most 64 positive terms a block and a block after another, two exponentials (1.3 ulp, 2.6 u each) in numerator and
 /// denominator, and five more roundings.
 inline double probability_error(auto const& queries, int query_head, auto const& keys, int head, int observed) {
   constexpr int D = kvsieve::head_dim_of<std::decay_t<decltype(keys)>>;
@@ -37,8 +37,9 @@ inline double probability_error(auto const& queries, int query_head, auto const&
   return std::expm1(2 * logit) + gamma(64.0 + static_cast<double>(tokens) / 64.0 + 20.0);
 }
 
-/// One KV head's score: `fold(p, observed, out)` over the queries, then `join(each, heads, out)` over the group. All terms
-/// are positive, so relative errors stay what they are and each addition adds a rounding. Exponentials below 2^-126 are 0.
+/// One KV head's score: `fold(p, observed, out)` over the queries, then `join(each, heads, out)` over the group. All
+/// terms are positive, so relative errors stay what they are and each addition adds a rounding. Exponentials below
+/// 2^-126 are 0.
 template <class Fold, class Join>
 expected attention_reference(auto const& layer, int head, int group, int observed, Fold const& fold, Join const& join) {
   auto const keys = layer.keys.view();
@@ -55,8 +56,7 @@ expected attention_reference(auto const& layer, int head, int group, int observe
   }
   join(std::span<double const>(each), group, std::span<double>(e.score));
   relative += gamma(observed + group + 4);
-  for (std::size_t t = 0; t < tokens; ++t)
-    e.bound[t] = relative * std::abs(e.score[t]) + observed * group * 0x1p-124;
+  for (std::size_t t = 0; t < tokens; ++t) e.bound[t] = relative * std::abs(e.score[t]) + observed * group * 0x1p-124;
   return e;
 }
 }  // namespace support

@@ -83,8 +83,7 @@ class tensor {
           if (what == content::zero && special) x = 0;
           set(h, t, d, x);
         }
-        if (what == content::non_finite && special)
-          set(h, t, static_cast<int>(random() % D), awkward[random() % 3]);
+        if (what == content::non_finite && special) set(h, t, static_cast<int>(random() % D), awkward[random() % 3]);
       }
   }
 
@@ -127,15 +126,24 @@ inline constexpr int combinations = 9;
 template <class F>
 auto with_combination(int which, F const& f) {
   switch (which) {
-    case 1: return f.template operator()<f16, 80, false>();
-    case 2: return f.template operator()<bf16, 96, false>();
-    case 3: return f.template operator()<float, 128, true>();
-    case 4: return f.template operator()<bf16, 128, false>();
-    case 5: return f.template operator()<f16, 256, false>();
-    case 6: return f.template operator()<float, 256, false>();
-    case 7: return f.template operator()<bf16, 64, true>();
-    case 8: return f.template operator()<f16, 64, false>();
-    default: return f.template operator()<float, 64, false>();
+    case 1:
+      return f.template operator()<f16, 80, false>();
+    case 2:
+      return f.template operator()<bf16, 96, false>();
+    case 3:
+      return f.template operator()<float, 128, true>();
+    case 4:
+      return f.template operator()<bf16, 128, false>();
+    case 5:
+      return f.template operator()<f16, 256, false>();
+    case 6:
+      return f.template operator()<float, 256, false>();
+    case 7:
+      return f.template operator()<bf16, 64, true>();
+    case 8:
+      return f.template operator()<f16, 64, false>();
+    default:
+      return f.template operator()<float, 64, false>();
   }
 }
 [[nodiscard]] inline std::string name_of(layout l) {

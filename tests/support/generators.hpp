@@ -63,9 +63,9 @@ inline rc::Gen<shape> shapes(int least_tokens = 1, int most_tokens = 3001) {
 /// A fraction of [0, 1], its ends likely.
 inline rc::Gen<double> fractions() {
   return rc::gen::weightedOneOf<double>(
-      {{1, rc::gen::just(0.0)},
-       {1, rc::gen::just(1.0)},
-       {4, rc::gen::map(rc::gen::inRange(0, 1001), [](int x) { return x / 1000.0; })}});
+      {{1, rc::gen::just(0.0)}, {1, rc::gen::just(1.0)}, {4, rc::gen::map(rc::gen::inRange(0, 1001), [](int x) {
+                                                            return x / 1000.0;
+                                                          })}});
 }
 
 namespace detail {
@@ -88,8 +88,8 @@ template <class Property>
   rc::detail::TestMetadata metadata;
   metadata.id = metadata.description = what;
   detail::silent listener;
-  auto const result = rc::detail::checkProperty(rc::detail::toProperty(property), metadata, parameters, listener,
-                                                given.reproduce);
+  auto const result =
+      rc::detail::checkProperty(rc::detail::toProperty(property), metadata, parameters, listener, given.reproduce);
   rc::detail::SuccessResult success;
   if (result.match(success)) return true;
   std::cerr << "- " << what << std::endl;

@@ -33,8 +33,7 @@ template <class T, int D, bool Strided, class QueryTokens>
 std::vector<layer<T, D, Strided>> make_layers(shape const& s, QueryTokens const& query_tokens) {
   std::vector<layer<T, D, Strided>> layers;
   std::uint32_t seed = s.seed;
-  for (int const n : s.tokens)
-    layers.emplace_back(s.kv_heads, s.group, n, query_tokens(n), s.where, s.what, seed++);
+  for (int const n : s.tokens) layers.emplace_back(s.kv_heads, s.group, n, query_tokens(n), s.where, s.what, seed++);
   return layers;
 }
 
@@ -114,8 +113,8 @@ inline void assert_selection(kvsieve::token_plan const& plan, int view, int head
   RC_ASSERT(std::vector<int>(kept.begin(), kept.end()) == want);
 }
 
-/// Asserts that what one head keeps is what the reference keeps of its own scores, but for tokens whose scores lie closer
-/// to each other than the bounds allow to tell.
+/// Asserts that what one head keeps is what the reference keeps of its own scores, but for tokens whose scores lie
+/// closer to each other than the bounds allow to tell.
 inline void assert_kept(kvsieve::token_plan const& plan, int view, int head, int keep, expected const& e,
                         kvsieve::reference::forced_tokens const& forced) {
   std::vector<int> const want = kvsieve::reference::top_k(e.score, keep, forced);

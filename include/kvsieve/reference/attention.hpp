@@ -12,11 +12,11 @@ namespace kvsieve::inline v0 {
 namespace reference {
 
 /// Attention probabilities of the last `observed` queries of one query head over the keys of its KV head:
-/// p[i * N + t] = exp(z_it) / sum over the visible t' of exp(z_it'), z_it = <q_i, k_t> / sqrt(D); `p` holds observed * N.
-/// Observed query i stands at position N - observed + i and sees the keys up to it; for the others p is 0.
-/// A key that is not finite is NaN in all its rows and takes no mass from the others; a query that is not finite gives
-/// every finite key 0.
-/// The scores of SnapKV (arXiv 2404.14469), H2O (arXiv 2306.14048) and TOVA (arXiv 2401.06104) are folds of these.
+/// p[i * N + t] = exp(z_it) / sum over the visible t' of exp(z_it'), z_it = <q_i, k_t> / sqrt(D); `p` holds observed *
+/// N. Observed query i stands at position N - observed + i and sees the keys up to it; for the others p is 0. A key
+/// that is not finite is NaN in all its rows and takes no mass from the others; a query that is not finite gives every
+/// finite key 0. The scores of SnapKV (arXiv 2404.14469), H2O (arXiv 2306.14048) and TOVA (arXiv 2401.06104) are folds
+/// of these.
 void attention(row_view auto const& queries, index query_head, row_view auto const& keys, index head, int observed,
                std::span<double> p) {
   constexpr int channels = head_dim_of<std::decay_t<decltype(keys)>>;

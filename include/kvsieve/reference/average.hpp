@@ -7,9 +7,9 @@
 namespace kvsieve::inline v0 {
 namespace reference {
 
-/// pooled[t] = sum of the scores in [t - kernel / 2, t + kernel / 2], divided by kernel; beyond the ends counts 0 and is
-/// divided by as well. A score that is not finite stays as it is and adds nothing to its neighbours.
-/// SnapKV, arXiv 2404.14469.
+/// pooled[t] = sum of the scores in [t - kernel / 2, t + kernel / 2], divided by kernel; beyond the ends counts 0 and
+/// is divided by as well. A score that is not finite stays as it is and adds nothing to its neighbours. SnapKV, arXiv
+/// 2404.14469.
 inline void average_pool(std::span<double const> score, int kernel, std::span<double> pooled) {
   int const tokens = static_cast<int>(score.size()), reach = kernel / 2;
   for (int t = 0; t < tokens; ++t) {

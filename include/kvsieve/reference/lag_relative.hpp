@@ -12,10 +12,10 @@ namespace kvsieve::inline v0 {
 namespace reference {
 
 /// How far the tokens [begin, begin + lag) of one head deviate from what the next `lag` tokens look like:
-/// deviation[n] = standard deviation over the channels (divisor D - 1) of y_d = (x_nd - lo_d) / (hi_d - lo_d), lo and hi
-/// the smallest and largest x_d of the next `lag` tokens. A channel whose range is 0, not finite, or so small that its
-/// reciprocal is no float counts y = 0. Tokens that `usable` refuses take no part: theirs is NaN, and lo and hi pass
-/// them over.
+/// deviation[n] = standard deviation over the channels (divisor D - 1) of y_d = (x_nd - lo_d) / (hi_d - lo_d), lo and
+/// hi the smallest and largest x_d of the next `lag` tokens. A channel whose range is 0, not finite, or so small that
+/// its reciprocal is no float counts y = 0. Tokens that `usable` refuses take no part: theirs is NaN, and lo and hi
+/// pass them over.
 template <class Usable>
 void lag_deviation(row_view auto const& x, index head, index begin, int lag, Usable const& usable,
                    std::span<double> deviation) {
@@ -34,8 +34,8 @@ void lag_deviation(row_view auto const& x, index head, index begin, int lag, Usa
     double mean = 0, squares = 0;
     for (std::size_t d = 0; d < channels; ++d) {
       double const range = high[d] - low[d];
-      bool const counts = 0 < range && std::isfinite(static_cast<float>(range)) &&
-                          std::isfinite(1.0f / static_cast<float>(range));
+      bool const counts =
+          0 < range && std::isfinite(static_cast<float>(range)) && std::isfinite(1.0f / static_cast<float>(range));
       if (counts) y[d] = (element_at(x, head, n, static_cast<int>(d)) - low[d]) / range;
       mean += y[d] / channels;
     }
@@ -58,10 +58,10 @@ inline void share_of(std::span<double const> deviation, std::span<double> share)
 }
 
 /// LagKV, the authors' form: after `sink` tokens come partitions of `lag`; a token of any partition but the last scores
-/// share of its key deviation + value_share * share of its value deviation, shares being softmaxes inside the partition.
-/// Sinks, the last partition and the remainder are left at +inf: they stay. So do all tokens of a cache shorter than
-/// sink + 2 lag. A token whose key or value is not finite scores NaN. `score` holds N.
-/// Liang et al., "LagKV: Lag-Relative Information of the KV Cache Tells Which Tokens Are Important", arXiv 2504.04704.
+/// share of its key deviation + value_share * share of its value deviation, shares being softmaxes inside the
+/// partition. Sinks, the last partition and the remainder are left at +inf: they stay. So do all tokens of a cache
+/// shorter than sink + 2 lag. A token whose key or value is not finite scores NaN. `score` holds N. Liang et al.,
+/// "LagKV: Lag-Relative Information of the KV Cache Tells Which Tokens Are Important", arXiv 2504.04704.
 void lag_relative_streaming(row_view auto const& keys, row_view auto const& values, index head, int sink, int lag,
                             double value_share, std::span<double> score) {
   int const tokens = static_cast<int>(score.size()), partitions = (tokens - sink) / lag;
@@ -80,15 +80,16 @@ void lag_relative_streaming(row_view auto const& keys, row_view auto const& valu
 }
 
 /// LagKV as NVIDIA kvpress ranks it: the rank of the raw score (above, value_share 1) inside the partition, divided by
-/// lag. Equal scores rank in their order, the smaller index lower. Tokens that are not finite score NaN and take no rank.
-/// Caches shorter than sink + 2 lag are scored by recency, (t - sink) / (N - sink).
-/// Sinks and what has no successor are left at +inf: they stay. `score` holds N.
+/// lag. Equal scores rank in their order, the smaller index lower. Tokens that are not finite score NaN and take no
+/// rank. Caches shorter than sink + 2 lag are scored by recency, (t - sink) / (N - sink). Sinks and what has no
+/// successor are left at +inf: they stay. `score` holds N.
 void lag_relative(row_view auto const& keys, row_view auto const& values, index head, int sink, int lag,
                   std::span<double> score) {
   int const tokens = static_cast<int>(score.size());
   lag_relative_streaming(keys, values, head, sink, lag, 1.0, score);
   if (tokens < sink + 2 * lag) {
-    for (int t = sink; t < tokens; ++t) score[static_cast<std::size_t>(t)] = static_cast<double>(t - sink) / (tokens - sink);
+    for (int t = sink; t < tokens; ++t)
+      score[static_cast<std::size_t>(t)] = static_cast<double>(t - sink) / (tokens - sink);
     return;
   }
   std::vector<double> const raw(score.begin(), score.end());

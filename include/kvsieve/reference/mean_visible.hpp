@@ -8,8 +8,8 @@
 namespace kvsieve::inline v0 {
 namespace reference {
 
-/// score[t] = sum over the observed queries of p[i * tokens + t], divided by how many of them could see token t: kvpress's
-/// observed attention. `p` holds observed * tokens probabilities, `score` tokens.
+/// score[t] = sum over the observed queries of p[i * tokens + t], divided by how many of them could see token t:
+/// kvpress's observed attention. `p` holds observed * tokens probabilities, `score` tokens.
 inline void mean_visible(std::span<double const> p, int observed, std::span<double> score) {
   sum(p, observed, score);
   for (std::size_t t = 0; t < score.size(); ++t)
