@@ -11,7 +11,10 @@ mark_as_advanced(KVSIEVE_CCACHE)
 if(PROJECT_IS_TOP_LEVEL AND KVSIEVE_CCACHE)
   foreach(_lang CXX CUDA)
     if(NOT DEFINED CMAKE_${_lang}_COMPILER_LAUNCHER)
-      set(CMAKE_${_lang}_COMPILER_LAUNCHER "${KVSIEVE_CCACHE}")
+      # Paths relative to the tree, so that a second clone finds what the first one compiled.
+      set(CMAKE_${_lang}_COMPILER_LAUNCHER
+        "${CMAKE_COMMAND}" -E env "CCACHE_BASEDIR=${PROJECT_SOURCE_DIR}" CCACHE_NOHASHDIR=1 "${KVSIEVE_CCACHE}"
+      )
     endif()
   endforeach()
 endif()

@@ -147,17 +147,20 @@ message run_typed(cache_dump const& dump, run_options const& options, outcome& o
   return {};
 }
 
-template <class C, class T>
-message run_elements(cache_dump const& dump, run_options const& options, outcome& out) {
-  switch (dump.head_dim) {
-    case 64: return run_typed<C, T, 64>(dump, options, out);
-    case 80: return run_typed<C, T, 80>(dump, options, out);
-    case 96: return run_typed<C, T, 96>(dump, options, out);
-    case 128: return run_typed<C, T, 128>(dump, options, out);
-    case 256: return run_typed<C, T, 256>(dump, options, out);
-    default: return "head_dim is " + std::to_string(dump.head_dim) + ", this program is built for 64, 80, 96, 128 and 256";
+/// The head dimensions that this program is built for.
+template <int... D>
+struct head_dims {
+  template <class C, class T>
+  static message run(cache_dump const& dump, run_options const& options, outcome& out) {
+    message result;
+    bool const known = ((dump.head_dim == D && (result = run_typed<C, T, D>(dump, options, out), true)) || ...);
+    if (known) return result;
+    std::string all;
+    ((all += (all.empty() ? "" : ", ") + std::to_string(D)), ...);
+    return "head_dim is " + std::to_string(dump.head_dim) + ", this program is built for " + all;
   }
-}
+};
+using built_head_dims = head_dims<KVSIEVE_TOOL_HEAD_DIMS>;
 }  // namespace detail
 
 /// The row of a preset.
@@ -180,9 +183,9 @@ template <class C>
   s.run = [name = s.name](cache_dump const& dump, run_options const& options, outcome& out) -> message {
     outcome fresh;
     fresh.strategy = name;
-    message m = dump.type == dtype::f32   ? detail::run_elements<C, float>(dump, options, fresh)
-                : dump.type == dtype::f16 ? detail::run_elements<C, f16>(dump, options, fresh)
-                                          : detail::run_elements<C, bf16>(dump, options, fresh);
+    message m = dump.type == dtype::f32   ? detail::built_head_dims::run<C, float>(dump, options, fresh)
+                : dump.type == dtype::f16 ? detail::built_head_dims::run<C, f16>(dump, options, fresh)
+                                          : detail::built_head_dims::run<C, bf16>(dump, options, fresh);
     if (!m) out = std::move(fresh);
     return m;
   };

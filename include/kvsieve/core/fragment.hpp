@@ -282,8 +282,11 @@ struct fragment {
   fragment r;                                                         \
   KVSIEVE_UNROLL for (int i = 0; i < lanes; ++i) r.v[i] = expression; \
   return r
+  friend KVSIEVE_HD inline fragment operator-(fragment a) { KVSIEVE_EACH(-a.v[i]); }
   friend KVSIEVE_HD inline fragment operator+(fragment a, fragment b) { KVSIEVE_EACH(a.v[i] + b.v[i]); }
   friend KVSIEVE_HD inline fragment operator-(fragment a, fragment b) { KVSIEVE_EACH(a.v[i] - b.v[i]); }
+  friend KVSIEVE_HD inline fragment max(fragment a, fragment b) { KVSIEVE_EACH(a.v[i] < b.v[i] ? b.v[i] : a.v[i]); }
+  friend KVSIEVE_HD inline fragment min(fragment a, fragment b) { KVSIEVE_EACH(b.v[i] < a.v[i] ? b.v[i] : a.v[i]); }
   friend KVSIEVE_HD inline fragment operator*(fragment a, fragment b) { KVSIEVE_EACH(a.v[i] * b.v[i]); }
   friend KVSIEVE_HD inline fragment fma(fragment a, fragment b, fragment c) { KVSIEVE_EACH(a.v[i] * b.v[i] + c.v[i]); }
 #undef KVSIEVE_EACH

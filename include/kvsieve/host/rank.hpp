@@ -13,11 +13,11 @@ namespace host::inline KVSIEVE_TARGET {
 /// out[i] = rank of x[i] / n, ranks ascending from 0, equal values in their order. x is not negative, or NaN: a NaN
 /// gives NaN and takes no rank. x up to a multiple of `lanes` is overwritten.
 inline void rank(float* x, index n, float* out) {
-  constexpr int lanes = fragment::lanes;
   // Floats that are not negative compare like their bits. NaN and the padding rank behind everything.
   constexpr int last = 0x7fffffff;
   auto const bits = [](float f) { return f == f ? cs::bit_cast<int>(f) : last; };
 #if KVSIEVE_HOST_VECTORS
+  constexpr int lanes = fragment::lanes;
   for (index i = 0; i < round_up<index>(n, lanes); ++i) x[i] = cs::bit_cast<float>(i < n ? bits(x[i]) : last);
   auto const at = [x](index i) { return cs::bit_cast<int>(x[i]); };
   auto const all = [](int b) { return (fragment::mask)fragment(cs::bit_cast<float>(b)).v; };
