@@ -17,7 +17,7 @@ class attention {
   using key_element = element_of<typename Layer::keys_type>;
   using value_element = element_of<typename Layer::values_type>;
   static constexpr int D = Layer::head_dim, lanes = fragment::lanes, n = D / lanes;
-  static constexpr int block = 128;       // tokens whose logits are held at once
+  static constexpr int block = 32;        // tokens at a time: what is asked for ahead still finds room
   static constexpr int most_heads = 4;    // query heads that share a pass over the rows
   static_assert(head_dim_of<Queries> == D, "kvsieve::attend: queries and cache have the same head dimension");
   static_assert(D % 16 == 0 && D <= 512, "kvsieve: the head dimension must be a multiple of 16, up to 512");

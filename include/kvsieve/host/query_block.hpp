@@ -14,8 +14,9 @@ namespace host::inline KVSIEVE_TARGET {
 inline constexpr int query_block_positions = 64;
 inline constexpr int key_block = 64;
 
-/// Rows are worked on in strips of up to four fragments, each strip contiguous in memory.
-inline constexpr int strip_rows = 4 * fragment::lanes;
+/// Rows are worked on in strips of up to two fragments, each contiguous in memory: the packed queries of a strip, 16 KB
+/// at D 128, leave room in the first cache for the keys.
+inline constexpr int strip_rows = 2 * fragment::lanes;
 
 /// Queries of one KV head packed for the lanes, scaled by log2(e) / sqrt(D); row = g * row_stride + w. The strip that
 /// starts at row r lies at packed + r * D as [D, rows of the strip].
@@ -126,7 +127,7 @@ key_tile load_keys(Keys const& keys, index head, index first, float* room) {
 template <int D, int V>
 void exponentials(query_block const& q, int first_row, key_tile const& k, index first_key, float* e,
                                  float* m, float* s) {
-  constexpr int lanes = fragment::lanes, KJ = V >= 3 ? 4 : 8;
+  constexpr int lanes = fragment::lanes, KJ = 8;  // 16 sums in registers hide the latency of a multiply-add
   float const minus_inf = -__builtin_inff();
   for (int j = 0; j < key_block; j += KJ)
     logits<D, KJ, V>(q.packed + first_row * D, k.keys + j * k.stride, k.stride, e + j * V * lanes);

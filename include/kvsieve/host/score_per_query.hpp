@@ -133,12 +133,8 @@ class score_per_query {
     for (int row = 0; row < q.padded; row += strip_rows) {
       float* const e = c.e + first_key * q.padded + row * key_block;
       float *const most = c.most + b * q.padded + row, *const total = c.total + b * q.padded + row;
-      switch (q.strip(row) / lanes) {
-        case 4: exponentials<D, 4>(q, row, k, first_key, e, most, total); break;
-        case 3: exponentials<D, 3>(q, row, k, first_key, e, most, total); break;
-        case 2: exponentials<D, 2>(q, row, k, first_key, e, most, total); break;
-        default: exponentials<D, 1>(q, row, k, first_key, e, most, total); break;
-      }
+      if (q.strip(row) == strip_rows) exponentials<D, 2>(q, row, k, first_key, e, most, total);
+      else exponentials<D, 1>(q, row, k, first_key, e, most, total);
     }
   }
 

@@ -5,48 +5,11 @@
 #include <kvsieve/core/fragment.hpp>
 #include <kvsieve/core/scalar.hpp>
 #include <kvsieve/host/on.hpp>
+#include <kvsieve/host/row_sums.hpp>
 #include <kvsieve/host/tasks.hpp>
 
 namespace kvsieve::inline v0 {
 namespace host::inline KVSIEVE_TARGET {
-
-/// Adds up term(c) over the D / lanes fragments of a row, in two chains.
-template <int D, class Term>
-KVSIEVE_INLINE fragment sum_terms(Term const& term) {
-  constexpr int n = D / fragment::lanes;
-  fragment x = term(0);
-  if constexpr (n == 1) return x;
-  fragment y = term(1);
-  KVSIEVE_UNROLL for (int c = 2; c + 1 < n; c += 2) {
-    x += term(c);
-    y += term(c + 1);
-  }
-  if constexpr (n > 2 && n % 2 == 1) x += term(n - 1);
-  return x + y;
-}
-
-/// Row sums of up to `lanes` rows at once, a row in each lane: lane j is the sum of term(row(first + j), c).
-template <int D, class View, class Term>
-KVSIEVE_INLINE fragment sum_row_block(View const& view, index head, index first, index rows, Term const& term) {
-  fragment part[fragment::lanes];
-  if (rows >= fragment::lanes) {
-    KVSIEVE_UNROLL for (int j = 0; j < fragment::lanes; ++j) {
-      auto const r = row_of(view, head, first + j);
-      fragment k[fragments_of<D>];
-      load_channels<D>(r, 0, k);
-      part[j] = sum_terms<D>([&](int c) { return term(k[c], c); });
-    }
-  } else {
-    for (int j = 0; j < fragment::lanes; ++j) part[j] = fragment(0.0f);
-    for (int j = 0; j < rows; ++j) {
-      auto const r = row_of(view, head, first + j);
-      fragment k[fragments_of<D>];
-      load_channels<D>(r, 0, k);
-      part[j] = sum_terms<D>([&](int c) { return term(k[c], c); });
-    }
-  }
-  return sum_rows(part);
-}
 
 template <class Scorer>
 class score_per_row {
@@ -120,14 +83,15 @@ class score_per_row {
     KVSIEVE_UNROLL for (int c = 0; c < n; ++c) store(partial + c * lanes, sum[c]);
   }
 
-  // Second pass of a segment, from its end: what the first pass read last is still near.
+  // Second pass of a segment. Segments come from the last one back, since what the first pass read last is still near;
+  // inside a segment rows go forwards, the way memory is fetched ahead.
   template <class Layer>
   static void compare(Layer const& l, index head, index segment, float const* summary, float summary_norm, float* score) {
     constexpr int D = Layer::head_dim, n = fragments_of<D>;
     fragment mean[n];
     KVSIEVE_UNROLL for (int c = 0; c < n; ++c) mean[c] = load(summary + c * lanes);
     index const first = segment * segment_rows, last = end_of(l, first);
-    for (index r = first + round_up<index>(last - first, lanes) - lanes; r >= first; r -= lanes) {
+    for (index r = first; r < last; r += lanes) {
       fragment const dot =
           sum_row_block<D>(l.keys, head, r, last - r, [&](fragment k, int c) { return Scorer::term(k, mean[c]); });
       store(score + r, Scorer::score(dot, load(score + r), summary_norm));
