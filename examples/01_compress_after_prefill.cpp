@@ -10,7 +10,8 @@
 namespace kvs = kvsieve;
 
 int main() {
-  // What an engine has after prefill: keys and values [Hkv, N, D], and the queries of the last 64 positions [Hq, 64, D].
+  // What an engine has after prefill: keys and values [Hkv, N, D], and the queries of the last 64 positions [Hq, 64,
+  // D].
   constexpr int Hkv = 2, Hq = 8, N = 1024, D = 64, W = 64;
   std::mt19937 random(1);
   std::normal_distribution<float> normal;
@@ -19,10 +20,10 @@ int main() {
     for (float& e : *x) e = normal(random);
 
   // [readme]
-  using my_cache = kvs::snap_kv<>;                       // a published method; kvs::snap_kv<kvs::smooth::max> overrides a part
+  using my_cache = kvs::snap_kv<>;  // a published method; kvs::snap_kv<kvs::smooth::max> overrides a part
   my_cache::params params{.score = {.window = W}, .budget = {.keep = 0.25}, .select = {.sink = 4}};
 
-  kvs::host::team team{2};                               // standing threads, yours; host::on{} runs inline
+  kvs::host::team team{2};  // standing threads, yours; host::on{} runs inline
   kvs::host::on on{team};
   kvs::kv_layer cache{kvs::make_rows<D>(k.data(), Hkv, N), kvs::make_rows<D>(v.data(), Hkv, N)};
   auto const queries = kvs::make_rows<D>(static_cast<float const*>(q.data()), Hq, W);
@@ -31,7 +32,7 @@ int main() {
   auto* const memory = static_cast<std::byte*>(std::aligned_alloc(64, bytes / 64 * 64 + 64));
 
   kvs::token_plan const plan = kvs::plan<my_cache>(on, cache, queries, params, {memory, bytes});
-  if (!plan) return EXIT_FAILURE;                        // plan.state.message(buffer) says which argument, and both values
+  if (!plan) return EXIT_FAILURE;  // plan.state.message(buffer) says which argument, and both values
   if (!kvs::apply<my_cache>(on, plan, cache)) return EXIT_FAILURE;  // in place: kept rows move to the front
 
   kvs::kv_layer const kept{kvs::make_rows<D>(k.data(), Hkv, plan.count(), N * D, D),

@@ -24,12 +24,14 @@ struct tensor {
   [[nodiscard]] std::int64_t elements() const;
   [[nodiscard]] std::size_t size_bytes() const;
   template <class T>
-  [[nodiscard]] T const* as() const { return reinterpret_cast<T const*>(bytes.get()); }
+  [[nodiscard]] T const* as() const {
+    return reinterpret_cast<T const*>(bytes.get());
+  }
 };
 
 /// One layer of a dump: keys and values [Hkv, N, D], queries [Hq, W, D] of the last W positions, all after RoPE.
 struct dump_layer {
-  int layer = 0;  ///< the model's own index
+  int layer = 0;                                    ///< the model's own index
   tensor keys, values, queries, output_projection;  ///< the last two may be absent
 };
 

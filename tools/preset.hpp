@@ -64,7 +64,8 @@ message fill_params(run_options const& options, typename C::params& params, outc
                     std::vector<std::unique_ptr<std::vector<int>>>& lists) {
   if (options.keep >= 0) params.budget.keep = options.keep;
   if (options.tokens >= 0) {
-    if (options.tokens > 2147418112) return "--tokens is " + std::to_string(options.tokens) + ", must be at most 2147418112";
+    if (options.tokens > 2147418112)
+      return "--tokens is " + std::to_string(options.tokens) + ", must be at most 2147418112";
     params.budget.tokens = static_cast<int>(options.tokens);
   }
   for (auto const& [key, text] : options.set)
@@ -95,7 +96,8 @@ message run_typed(cache_dump const& dump, run_options const& options, outcome& o
     layers.push_back({make_rows<D>(l.keys.template as<T>(), dump.kv_heads, dump.tokens),
                       make_rows<D>(l.values.template as<T>(), dump.kv_heads, dump.tokens)});
     if (!C::observes_queries) continue;
-    if (!l.queries.present()) return "layers." + std::to_string(l.layer) + ".q is missing, and this strategy reads queries";
+    if (!l.queries.present())
+      return "layers." + std::to_string(l.layer) + ".q is missing, and this strategy reads queries";
     queries.push_back(make_rows<D>(l.queries.template as<T>(), dump.query_heads, l.queries.shape[1]));
   }
   cuda::std::span<kv_layer<cache> const> const group(layers.data(), layers.size());
@@ -104,15 +106,18 @@ message run_typed(cache_dump const& dump, run_options const& options, outcome& o
   host::team team(options.threads);
   host::on on(team);
   auto const call = [&](auto const& f) {
-    if constexpr (C::observes_queries) return f(group, observed);
-    else return f(group);
+    if constexpr (C::observes_queries)
+      return f(group, observed);
+    else
+      return f(group);
   };
   std::size_t const size = call([&](auto... views) { return workspace_bytes<C>(on, views..., params); });
   bytes_ptr const workspace = allocate(size);
   if (workspace == nullptr) return "out of memory: the workspace takes " + std::to_string(size) + " bytes";
 
   auto const start = std::chrono::steady_clock::now();
-  token_plan const kept = call([&](auto... views) { return plan<C>(on, views..., params, std::span(workspace.get(), size)); });
+  token_plan const kept =
+      call([&](auto... views) { return plan<C>(on, views..., params, std::span(workspace.get(), size)); });
   double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (!kept) return text_of(kept.state);
   if (!kept.note) out.note = text_of(kept.note);
@@ -124,12 +129,14 @@ message run_typed(cache_dump const& dump, run_options const& options, outcome& o
     std::size_t const bytes = store::dense::bytes(dump.kv_heads, rows, D, sizeof(T));
     memory.push_back(allocate(bytes));
     auto* const data = reinterpret_cast<T*>(memory.back().get());
-    packed.push_back({make_rows<D>(data, dump.kv_heads, rows), make_rows<D>(data + index{dump.kv_heads} * rows * D, dump.kv_heads, rows)});
+    packed.push_back({make_rows<D>(data, dump.kv_heads, rows),
+                      make_rows<D>(data + index{dump.kv_heads} * rows * D, dump.kv_heads, rows)});
     out.bytes_before += store::dense::bytes(dump.kv_heads, dump.tokens, D, sizeof(T));
     out.bytes_after += bytes;
   }
   auto const move = std::chrono::steady_clock::now();
-  status const applied = apply<C>(on, kept, group, cuda::std::span<kv_layer<result> const>(packed.data(), packed.size()));
+  status const applied =
+      apply<C>(on, kept, group, cuda::std::span<kv_layer<result> const>(packed.data(), packed.size()));
   seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - move).count();
   if (!applied) return text_of(applied);
   out.seconds = seconds;
@@ -173,13 +180,15 @@ template <class C>
   s.source = std::move(facts.source);
   s.stages = std::move(facts.stages);
   s.uniformity = name_of(C::uniformity_class);
-  for (auto const& [need, word] : {std::pair{needs::keys, "keys"}, {needs::values, "values"}, {needs::queries, "queries"}})
+  for (auto const& [need, word] :
+       {std::pair{needs::keys, "keys"}, {needs::values, "values"}, {needs::queries, "queries"}})
     if (reads(C::reads, need)) s.reads += (s.reads.empty() ? "" : ", ") + std::string(word);
   if (s.reads.empty()) s.reads = "nothing";
   typename C::params defaults;
-  C::params::each(defaults, [&](char const* stage, char const* name, auto& member, char const* unit, char const* meaning) {
-    s.fields.push_back({std::string(stage) + "." + name, to_text(member), unit, meaning});
-  });
+  C::params::each(defaults,
+                  [&](char const* stage, char const* name, auto& member, char const* unit, char const* meaning) {
+                    s.fields.push_back({std::string(stage) + "." + name, to_text(member), unit, meaning});
+                  });
   s.run = [name = s.name](cache_dump const& dump, run_options const& options, outcome& out) -> message {
     outcome fresh;
     fresh.strategy = name;

@@ -32,8 +32,10 @@ bool from_text(std::string const& text, std::vector<int>& value) {
   std::vector<int> read;
   for (std::size_t at = 0; !text.empty() && at <= text.size();) {
     std::size_t const comma = std::min(text.find(',', at), text.size());
-    if (int i = 0; read_number(text.substr(at, comma - at), i)) read.push_back(i);
-    else return false;
+    if (int i = 0; read_number(text.substr(at, comma - at), i))
+      read.push_back(i);
+    else
+      return false;
     at = comma + 1;
   }
   value = std::move(read);
@@ -41,13 +43,21 @@ bool from_text(std::string const& text, std::vector<int>& value) {
 }
 
 template <>
-std::string to_text(int const& v) { return number_text(v); }
+std::string to_text(int const& v) {
+  return number_text(v);
+}
 template <>
-std::string to_text(float const& v) { return number_text(v); }
+std::string to_text(float const& v) {
+  return number_text(v);
+}
 template <>
-std::string to_text(double const& v) { return number_text(v); }
+std::string to_text(double const& v) {
+  return number_text(v);
+}
 template <>
-std::string to_text(cuda::std::uint64_t const& v) { return number_text(v); }
+std::string to_text(cuda::std::uint64_t const& v) {
+  return number_text(v);
+}
 template <>
 std::string to_text(cuda::std::span<int const> const& v) {
   std::string text;
@@ -58,7 +68,8 @@ std::string to_text(cuda::std::span<int const> const& v) {
 std::vector<strategy> const& strategies() {
   static std::vector<strategy> const all = [] {
     std::vector<strategy> rows;
-    for (auto const& family : {key_presets(), lag_presets(), window_presets(), full_attention_presets(), position_presets()})
+    for (auto const& family :
+         {key_presets(), lag_presets(), window_presets(), full_attention_presets(), position_presets()})
       rows.insert(rows.end(), family.begin(), family.end());
     return rows;
   }();

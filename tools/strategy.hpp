@@ -19,8 +19,8 @@ struct field {
 };
 
 struct run_options {
-  double keep = -1;              ///< fraction of tokens kept; negative: the preset's default
-  long long tokens = -1;         ///< or tokens kept per head; negative: unset
+  double keep = -1;       ///< fraction of tokens kept; negative: the preset's default
+  long long tokens = -1;  ///< or tokens kept per head; negative: unset
   int threads = 1;
   std::vector<std::pair<std::string, std::string>> set;  ///< "stage.field" = value, applied last
 };
@@ -34,20 +34,20 @@ struct layer_outcome {
 /// What one strategy did to one dump.
 struct outcome {
   std::string strategy;
-  std::string uniformity;              ///< "U0" ... "U3"
+  std::string uniformity;                                   ///< "U0" ... "U3"
   std::vector<std::pair<std::string, std::string>> params;  ///< every field as it was used
-  std::vector<layer_outcome> layers;   ///< in the order of the dump
-  std::size_t bytes_before = 0, bytes_after = 0;  ///< keys and values, metadata included
-  double seconds = 0;                  ///< of plan and apply together
-  std::string note;                    ///< something a person should know (a forced set over budget); may be empty
+  std::vector<layer_outcome> layers;                        ///< in the order of the dump
+  std::size_t bytes_before = 0, bytes_after = 0;            ///< keys and values, metadata included
+  double seconds = 0;                                       ///< of plan and apply together
+  std::string note;  ///< something a person should know (a forced set over budget); may be empty
 };
 
 struct strategy {
-  std::string name, title, paper;      ///< "snap_kv", "SnapKV", "arXiv 2404.14469"
+  std::string name, title, paper;                           ///< "snap_kv", "SnapKV", "arXiv 2404.14469"
   std::vector<std::pair<std::string, std::string>> stages;  ///< ("score", "attention"), ("aggregate", "mean"), ...
-  std::string reads;                   ///< "keys, queries"
-  std::string uniformity;              ///< "U1"
-  std::string source;                  ///< what its numbers are checked against
+  std::string reads;                                        ///< "keys, queries"
+  std::string uniformity;                                   ///< "U1"
+  std::string source;                                       ///< what its numbers are checked against
   std::vector<field> fields;
   std::function<message(cache_dump const&, run_options const&, outcome&)> run;
 };

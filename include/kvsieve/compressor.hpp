@@ -57,15 +57,18 @@ struct compressor {
 
   static_assert(!cs::is_same_v<score_policy, detail::missing>,
                 "kvsieve::compressor needs a scoring policy: add one of kvsieve::score::*");
-  static_assert(observes_queries || cs::is_same_v<detail::pick_t<stages::aggregate, detail::missing, Ps...>, detail::missing>,
-                "kvsieve::compressor: an aggregate policy folds queries, and this score reads none: leave the aggregate "
-                "policy out or score by kvsieve::score::attention");
-  static_assert(observes_queries || cs::is_same_v<detail::pick_t<stages::group, detail::missing, Ps...>, detail::missing>,
-                "kvsieve::compressor: a group policy joins query heads, and this score reads no queries: leave it out or "
-                "score by kvsieve::score::attention");
-  static_assert(!select_policy::in_partitions || requires { &score_policy::partitions; },
-                "kvsieve::select::top_k_in_partitions needs a score that has partitions: use "
-                "kvsieve::score::lag_relative_streaming, or select with kvsieve::select::top_k");
+  static_assert(
+      observes_queries || cs::is_same_v<detail::pick_t<stages::aggregate, detail::missing, Ps...>, detail::missing>,
+      "kvsieve::compressor: an aggregate policy folds queries, and this score reads none: leave the aggregate "
+      "policy out or score by kvsieve::score::attention");
+  static_assert(
+      observes_queries || cs::is_same_v<detail::pick_t<stages::group, detail::missing, Ps...>, detail::missing>,
+      "kvsieve::compressor: a group policy joins query heads, and this score reads no queries: leave it out or "
+      "score by kvsieve::score::attention");
+  static_assert(
+      !select_policy::in_partitions || requires { &score_policy::partitions; },
+      "kvsieve::select::top_k_in_partitions needs a score that has partitions: use "
+      "kvsieve::score::lag_relative_streaming, or select with kvsieve::select::top_k");
 
   /// What the strategy reads of a cache; queries are asked for only where this says so.
   static constexpr needs reads = score_policy::reads | aggregate_policy::reads | group_policy::reads |
@@ -128,8 +131,9 @@ concept strategy = requires {
 /// Fails to compile when an engine that holds lists up to class `Limit` is given a strategy of a higher class.
 template <strategy C, uniformity Limit>
 constexpr void require_uniformity() {
-  static_assert(C::uniformity_class <= Limit,
-                "kvsieve: this strategy keeps counts that differ more than the engine can hold: choose a budget of a lower "
-                "uniformity class (see docs/design/uniformity.md)");
+  static_assert(
+      C::uniformity_class <= Limit,
+      "kvsieve: this strategy keeps counts that differ more than the engine can hold: choose a budget of a lower "
+      "uniformity class (see docs/design/uniformity.md)");
 }
 }  // namespace kvsieve::inline v0

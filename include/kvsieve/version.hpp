@@ -27,4 +27,4 @@ namespace kvsieve {
 /// The version as text, e.g. "0.1.0".
 inline constexpr char version[] = KVSIEVE_VERSION_STRING;
 
-} // namespace kvsieve
+}  // namespace kvsieve

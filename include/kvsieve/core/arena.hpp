@@ -33,7 +33,9 @@ class arena {
   /// Bytes asked for so far.
   [[nodiscard]] constexpr std::size_t used() const noexcept { return used_; }
   /// False once more was asked for than the caller owns.
-  [[nodiscard]] constexpr bool fits() const noexcept { return base_ == nullptr ? size_ == 0 && used_ == 0 : used_ <= size_; }
+  [[nodiscard]] constexpr bool fits() const noexcept {
+    return base_ == nullptr ? size_ == 0 && used_ == 0 : used_ <= size_;
+  }
 
  private:
   std::byte* base_ = nullptr;

@@ -30,7 +30,9 @@ template <class T>
 concept element = cs::is_same_v<T, float> || cs::is_same_v<T, f16> || cs::is_same_v<T, bf16>;
 
 template <element T>
-inline constexpr dtype dtype_of = cs::is_same_v<T, float> ? dtype::f32 : cs::is_same_v<T, f16> ? dtype::f16 : dtype::bf16;
+inline constexpr dtype dtype_of = cs::is_same_v<T, float> ? dtype::f32
+                                  : cs::is_same_v<T, f16> ? dtype::f16
+                                                          : dtype::bf16;
 
 /// Bytes of one element.
 [[nodiscard]] constexpr int size_of(dtype t) { return t == dtype::f32 ? 4 : 2; }
@@ -43,7 +45,8 @@ inline constexpr dtype dtype_of = cs::is_same_v<T, float> ? dtype::f32 : cs::is_
 [[nodiscard]] KVSIEVE_HD constexpr float to_float(float x) { return x; }
 [[nodiscard]] KVSIEVE_HD constexpr float to_float(bf16 x) { return cs::bit_cast<float>(cs::uint32_t{x.bits} << 16); }
 [[nodiscard]] KVSIEVE_HD constexpr float to_float(f16 x) {
-  cs::uint32_t const sign = cs::uint32_t{x.bits & 0x8000u} << 16, exponent = x.bits >> 10 & 31u, fraction = x.bits & 1023u;
+  cs::uint32_t const sign = cs::uint32_t{x.bits & 0x8000u} << 16, exponent = x.bits >> 10 & 31u,
+                     fraction = x.bits & 1023u;
   if (exponent == 31) return cs::bit_cast<float>(sign | 0x7f800000u | fraction << 13);
   if (exponent != 0) return cs::bit_cast<float>(sign | (exponent + 112) << 23 | fraction << 13);
   float const magnitude = static_cast<float>(fraction) * 0x1p-24f;  // zero or subnormal: exact in float
@@ -63,7 +66,7 @@ template <element T>
     cs::uint32_t const sign = u >> 16 & 0x8000u, magnitude = u & 0x7fffffffu;
     if (magnitude > 0x7f800000u) return {static_cast<cs::uint16_t>(sign | 0x7e00u | (magnitude >> 13 & 0x3ffu))};
     if (magnitude >= 0x477ff000u) return {static_cast<cs::uint16_t>(sign | 0x7c00u)};  // 65520 and above round to inf
-    if (magnitude >= 0x38800000u) {                                                    // normal: rebias, round at bit 13
+    if (magnitude >= 0x38800000u) {  // normal: rebias, round at bit 13
       cs::uint32_t const r = magnitude - 0x38000000u;
       return {static_cast<cs::uint16_t>(sign | (r + 0xfffu + (r >> 13 & 1u)) >> 13)};
     }

@@ -54,12 +54,12 @@ struct fragment {
   friend KVSIEVE_INLINE KVSIEVE_HD mask operator==(fragment a, fragment b) { return (mask)(a.v == b.v); }
   friend KVSIEVE_INLINE KVSIEVE_HD fragment where(mask m, fragment a, fragment b) { return {m ? a.v : b.v}; }
 #else
-#define KVSIEVE_EACH(expression)                                \
-  fragment r;                                                   \
+#define KVSIEVE_EACH(expression)                                      \
+  fragment r;                                                         \
   KVSIEVE_UNROLL for (int i = 0; i < lanes; ++i) r.v[i] = expression; \
   return r
-#define KVSIEVE_EACH_MASK(expression)                           \
-  mask r;                                                       \
+#define KVSIEVE_EACH_MASK(expression)                                          \
+  mask r;                                                                      \
   KVSIEVE_UNROLL for (int i = 0; i < lanes; ++i) r[i] = (expression) ? -1 : 0; \
   return r
   friend KVSIEVE_INLINE KVSIEVE_HD fragment operator-(fragment a) { KVSIEVE_EACH(-a.v[i]); }
@@ -169,8 +169,8 @@ KVSIEVE_INLINE KVSIEVE_HD fragment load_row(Row const& row, int d) {
 /// Fragments in a row of D channels.
 template <int D>
 inline constexpr int fragments_of = D / fragment::lanes;
-/// The channel that lane `lane` of fragment `c` of load_channels holds. bf16 comes as even and odd channels of a pair of
-/// fragments, which spares shuffles: sums over channels do not mind, and what is held per channel follows this map.
+/// The channel that lane `lane` of fragment `c` of load_channels holds. bf16 comes as even and odd channels of a pair
+/// of fragments, which spares shuffles: sums over channels do not mind, and what is held per channel follows this map.
 template <class T, int D>
 [[nodiscard]] KVSIEVE_HD constexpr int channel_at(int c, int lane) {
 #if KVSIEVE_HOST_VECTORS
@@ -263,7 +263,8 @@ KVSIEVE_INLINE KVSIEVE_HD fragment exp2(fragment x) {
   p = fma(p, r, fragment(2.4022649e-1f));
   p = fma(p, r, fragment(6.9314720e-1f));
   p = fma(p, r, fragment(1.0f));
-  return where(in_range, fragment{(fragment::vector)((fragment::mask)p.v + ((fragment::mask)t.v << 23))}, fragment(0.0f));
+  return where(in_range, fragment{(fragment::vector)((fragment::mask)p.v + ((fragment::mask)t.v << 23))},
+               fragment(0.0f));
 #else
   fragment r = x;
   for (int i = 0; i < fragment::lanes; ++i) r.v[i] = x.v[i] > -126.0f ? ::exp2f(x.v[i]) : 0.0f;

@@ -16,11 +16,11 @@ struct token_plan {
   status note{};  ///< not ok when a budget was smaller than the forced tokens: which view, budget, forced tokens
   uniformity uniformity_class = uniformity::U1;
   int views = 0, heads = 0;
-  int const* logical_tokens = nullptr;   ///< [views]: N of each view, which is also the position of the next token
-  index const* offset = nullptr;         ///< [views * heads + 1] into `list`
-  int const* list = nullptr;             ///< kept tokens, device memory when the plan was made there
-  float const* score = nullptr;          ///< what selection saw; row r of view v starts at score_offset[v] + r * stride
-  index const* score_offset = nullptr;   ///< [views]
+  int const* logical_tokens = nullptr;  ///< [views]: N of each view, which is also the position of the next token
+  index const* offset = nullptr;        ///< [views * heads + 1] into `list`
+  int const* list = nullptr;            ///< kept tokens, device memory when the plan was made there
+  float const* score = nullptr;         ///< what selection saw; row r of view v starts at score_offset[v] + r * stride
+  index const* score_offset = nullptr;  ///< [views]
 
   constexpr explicit operator bool() const noexcept { return static_cast<bool>(state); }
 

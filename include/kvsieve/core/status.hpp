@@ -47,7 +47,8 @@ struct [[nodiscard]] status {
       n = std::snprintf(buffer.data(), buffer.size(), "%s%s is %.10g, %s %.10g", where, argument, got, rule, expected);
     }
     if (n < 0) return {};
-    return {buffer.data(), static_cast<std::size_t>(n) < buffer.size() ? static_cast<std::size_t>(n) : buffer.size() - 1};
+    return {buffer.data(),
+            static_cast<std::size_t>(n) < buffer.size() ? static_cast<std::size_t>(n) : buffer.size() - 1};
   }
 };
 

@@ -17,8 +17,8 @@ class attention {
   using key_element = element_of<typename Layer::keys_type>;
   using value_element = element_of<typename Layer::values_type>;
   static constexpr int D = Layer::head_dim, lanes = fragment::lanes, n = D / lanes;
-  static constexpr int block = 32;        // tokens at a time: what is asked for ahead still finds room
-  static constexpr int most_heads = 4;    // query heads that share a pass over the rows
+  static constexpr int block = 32;      // tokens at a time: what is asked for ahead still finds room
+  static constexpr int most_heads = 4;  // query heads that share a pass over the rows
   static_assert(head_dim_of<Queries> == D, "kvsieve::attend: queries and cache have the same head dimension");
   static_assert(D % 16 == 0 && D <= 512, "kvsieve: the head dimension must be a multiple of 16, up to 512");
 
@@ -60,13 +60,22 @@ class attention {
       for (index g = 0; g < group; g += most_heads) {
         auto const work = [&](auto heads) {
           attend_segment<decltype(heads)::value>(layer(v), queries(v), head, head * group + g, segment,
-                                                 m.partials + m.first_partial[v] + (head * group + g) * segments, segments);
+                                                 m.partials + m.first_partial[v] + (head * group + g) * segments,
+                                                 segments);
         };
         switch (group - g) {
-          case 1: work(cs::integral_constant<int, 1>{}); break;
-          case 2: work(cs::integral_constant<int, 2>{}); break;
-          case 3: work(cs::integral_constant<int, 3>{}); break;
-          default: work(cs::integral_constant<int, most_heads>{}); break;
+          case 1:
+            work(cs::integral_constant<int, 1>{});
+            break;
+          case 2:
+            work(cs::integral_constant<int, 2>{});
+            break;
+          case 3:
+            work(cs::integral_constant<int, 3>{});
+            break;
+          default:
+            work(cs::integral_constant<int, most_heads>{});
+            break;
         }
       }
     });
@@ -115,7 +124,8 @@ class attention {
       if (status const s = check::layer(l, l.heads(), w); !s) return s;
       if (q.extent(1) != 1) return fail(errc::bad_shape, "query.tokens", at(q.extent(1)), "must be", 1, w);
       if (q.extent(0) < l.heads() || q.extent(0) % l.heads() != 0)
-        return fail(errc::bad_shape, "query.heads", at(q.extent(0)), "must be a multiple of the KV heads,", l.heads(), w);
+        return fail(errc::bad_shape, "query.heads", at(q.extent(0)), "must be a multiple of the KV heads,", l.heads(),
+                    w);
       if (o.extent(0) != q.extent(0))
         return fail(errc::bad_shape, "out.heads", at(o.extent(0)), "must equal the query heads,", at(q.extent(0)), w);
       if (o.extent(1) != 1) return fail(errc::bad_shape, "out.tokens", at(o.extent(1)), "must be", 1, w);
@@ -139,8 +149,7 @@ class attention {
     for (int g = 0; g < G; ++g) {
       auto const row = row_of(queries, first_query + g, 0);
       for (int c = 0; c < n; ++c)
-        for (int i = 0; i < lanes; ++i)
-          q[g][c * lanes + i] = to_float(row[channel_at<key_element, D>(c, i)]) * scale;
+        for (int i = 0; i < lanes; ++i) q[g][c * lanes + i] = to_float(row[channel_at<key_element, D>(c, i)]) * scale;
       for (int d = 0; d < D; ++d) out[g][d] = 0.0f;
       most[g] = -__builtin_inff();
       total[g] = 0.0f;
@@ -177,11 +186,12 @@ class attention {
         KVSIEVE_UNROLL for (int g = 0; g < G; ++g) x[g] = y[g] = fragment(0.0f);
         fragment k[n];
         load_channels<D>(row, 0, k);
-        KVSIEVE_UNROLL for (int c = 0; c < n; ++c)
-          KVSIEVE_UNROLL for (int g = 0; g < G; ++g) {
-            if (c % 2 == 0) x[g] = fma(k[c], load(q[g] + c * lanes), x[g]);
-            else y[g] = fma(k[c], load(q[g] + c * lanes), y[g]);
-          }
+        KVSIEVE_UNROLL for (int c = 0; c < n; ++c) KVSIEVE_UNROLL for (int g = 0; g < G; ++g) {
+          if (c % 2 == 0)
+            x[g] = fma(k[c], load(q[g] + c * lanes), x[g]);
+          else
+            y[g] = fma(k[c], load(q[g] + c * lanes), y[g]);
+        }
         KVSIEVE_UNROLL for (int g = 0; g < G; ++g) part[g * step + t] = x[g] + y[g];
       }
       alignas(64) float sums[lanes];
@@ -218,8 +228,8 @@ class attention {
     constexpr int held = G == 1 ? 16 : G == 2 ? 8 : 4, width = n < held ? n : held;  // even, so pairs stay together
     KVSIEVE_UNROLL for (int c0 = 0; c0 < n; c0 += width) {
       fragment sums[G][width];
-      KVSIEVE_UNROLL for (int g = 0; g < G; ++g) KVSIEVE_UNROLL for (int c = 0; c < width; ++c)
-          if (c0 + c < n) sums[g][c] = load(out[g] + (c0 + c) * lanes);
+      KVSIEVE_UNROLL for (int g = 0; g < G; ++g) KVSIEVE_UNROLL for (int c = 0; c < width; ++c) if (c0 + c < n)
+          sums[g][c] = load(out[g] + (c0 + c) * lanes);
       for (int j = 0; j < here; ++j) {
         auto const row = row_of(l.values, head, first + j);
         if (c0 == 0) ahead(l.keys, head, first + block + j);
@@ -227,12 +237,11 @@ class attention {
         load_channels<D>(row, c0, v);
         KVSIEVE_UNROLL for (int g = 0; g < G; ++g) {
           fragment const weight(w[g][j]);
-          KVSIEVE_UNROLL for (int c = 0; c < width; ++c)
-              if (c0 + c < n) sums[g][c] = fma(v[c], weight, sums[g][c]);
+          KVSIEVE_UNROLL for (int c = 0; c < width; ++c) if (c0 + c < n) sums[g][c] = fma(v[c], weight, sums[g][c]);
         }
       }
-      KVSIEVE_UNROLL for (int g = 0; g < G; ++g) KVSIEVE_UNROLL for (int c = 0; c < width; ++c)
-          if (c0 + c < n) store(out[g] + (c0 + c) * lanes, sums[g][c]);
+      KVSIEVE_UNROLL for (int g = 0; g < G; ++g) KVSIEVE_UNROLL for (int c = 0; c < width; ++c) if (c0 + c < n)
+          store(out[g] + (c0 + c) * lanes, sums[g][c]);
     }
   }
 
@@ -258,8 +267,7 @@ class attention {
       for (int d = 0; d < D; ++d) sums[d] += factor * parts[s].out[d];
     }
     for (int c = 0; c < n; ++c)
-      for (int i = 0; i < lanes; ++i)
-        out(query, 0, channel_at<value_element, D>(c, i)) = sums[c * lanes + i] / total;
+      for (int i = 0; i < lanes; ++i) out(query, 0, channel_at<value_element, D>(c, i)) = sums[c * lanes + i] / total;
   }
 
   Exec const& on_;

@@ -66,7 +66,8 @@ template <executor Exec, class Layer, class Target>
   for (int v = 0; v < plan.views; ++v) {
     auto const& t = to[static_cast<std::size_t>(v)];
     int const rows = plan.count(v);
-    if (status const s = detail::check_target(t.keys, "to.keys.heads", "to.keys.tokens", plan.heads, rows, v); !s) return s;
+    if (status const s = detail::check_target(t.keys, "to.keys.heads", "to.keys.tokens", plan.heads, rows, v); !s)
+      return s;
     if (status const s = detail::check_target(t.values, "to.values.heads", "to.values.tokens", plan.heads, rows, v); !s)
       return s;
     for (int u = 0; u < plan.views; ++u) {
@@ -85,8 +86,10 @@ template <executor Exec, class Layer, class Target>
     int const* const kept = plan.kept(v, h).data();
     auto const& f = from[static_cast<std::size_t>(v)];
     auto const& t = to[static_cast<std::size_t>(v)];
-    if (tensor == 0) move_rows(f.keys, t.keys, h, kept, first, last);
-    else move_rows(f.values, t.values, h, kept, first, last);
+    if (tensor == 0)
+      move_rows(f.keys, t.keys, h, kept, first, last);
+    else
+      move_rows(f.values, t.values, h, kept, first, last);
   });
   return {};
 }
@@ -100,8 +103,10 @@ template <executor Exec, class Layer>
     int const v = static_cast<int>(row / plan.heads), h = static_cast<int>(row % plan.heads);
     auto const& l = layers[static_cast<std::size_t>(v)];
     int const* const kept = plan.kept(v, h).data();
-    if (tensor == 0) move_rows(l.keys, l.keys, h, kept, 0, plan.count(v, h));
-    else move_rows(l.values, l.values, h, kept, 0, plan.count(v, h));
+    if (tensor == 0)
+      move_rows(l.keys, l.keys, h, kept, 0, plan.count(v, h));
+    else
+      move_rows(l.values, l.values, h, kept, 0, plan.count(v, h));
   });
   return {};
 }

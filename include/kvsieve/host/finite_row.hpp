@@ -11,8 +11,7 @@ template <row_view View>
 [[nodiscard]] bool finite_row(View const& view, index head, index token) {
   auto const row = row_of(view, head, token);
   fragment zeros(0.0f);
-  for (int d = 0; d < head_dim_of<View>; d += fragment::lanes)
-    zeros = fma(load_row(row, d), fragment(0.0f), zeros);
+  for (int d = 0; d < head_dim_of<View>; d += fragment::lanes) zeros = fma(load_row(row, d), fragment(0.0f), zeros);
   return sum(zeros) == 0.0f;
 }
 }  // namespace host::inline KVSIEVE_TARGET

@@ -52,7 +52,8 @@ void move_rows(From const& from, To const& to, index head, int const* kept, inde
       for (index i = first; i < last; ++i) {
         if (close)
           for (; asked < kept[i] + 8 && asked < from.extent(1); ++asked) ask(asked);
-        else if (i + 16 < last) ask(kept[i + 16]);
+        else if (i + 16 < last)
+          ask(kept[i + 16]);
         auto* const d = reinterpret_cast<char*>(row_of(to, head, i));
         auto const* const s = reinterpret_cast<char const*>(row_of(from, head, kept[i]));
         if (d != s) detail::copy_row<bytes, decltype(stream)::value>(d, s);

@@ -28,7 +28,7 @@ class planner {
     int* logical_tokens;
     float* scores;
     int* list;
-    float* pooled;       ///< a row a worker
+    float* pooled;              ///< a row a worker
     unsigned *key, *candidate;  ///< a row a worker
   };
 
@@ -144,14 +144,17 @@ class planner {
     }
     if constexpr (C::heads_policy::joins)
       on_.for_each(views(), [&](index v, int) {
-        join_heads(rows.row(v, 0, layer(v).tokens()), heads(), score_rows::stride(layer(v).tokens()), layer(v).tokens());
+        join_heads(rows.row(v, 0, layer(v).tokens()), heads(), score_rows::stride(layer(v).tokens()),
+                   layer(v).tokens());
       });
   }
 
   /// What the scorer itself keeps.
   [[nodiscard]] forced_ends own_ends([[maybe_unused]] int tokens) const {
-    if constexpr (requires { score::forced(params_.score, tokens); }) return score::forced(params_.score, tokens);
-    else return {};
+    if constexpr (requires { score::forced(params_.score, tokens); })
+      return score::forced(params_.score, tokens);
+    else
+      return {};
   }
   /// Tokens that a head of `tokens` keeps.
   [[nodiscard]] int kept(int tokens) const {
@@ -189,7 +192,8 @@ class planner {
       scores += heads() * score_rows::stride(tokens);
       for (index h = 0; h < heads(); ++h, lists += keep) m.offset[v * heads() + h] = lists;
       if (int const needed = forced(tokens).size(); plan.note && needed > keep)
-        plan.note = fail(errc::bad_params, "budget", keep, "is less than the forced tokens,", needed, static_cast<int>(v));
+        plan.note =
+            fail(errc::bad_params, "budget", keep, "is less than the forced tokens,", needed, static_cast<int>(v));
     }
     m.offset[views() * heads()] = lists;
     plan.uniformity_class = C::uniformity_class;
@@ -217,8 +221,10 @@ class planner {
       top_k_scratch const scratch{m.key + room * worker, m.candidate + room * worker};
       int* const out = m.list + m.offset[i];
       forced_set const f = forced(tokens);
-      if constexpr (C::select_policy::in_partitions) select_in_partitions(row, tokens, out, scratch);
-      else top_k(row, tokens, kept(tokens), f.cut(kept(tokens)), 0, out, scratch);
+      if constexpr (C::select_policy::in_partitions)
+        select_in_partitions(row, tokens, out, scratch);
+      else
+        top_k(row, tokens, kept(tokens), f.cut(kept(tokens)), 0, out, scratch);
       mark_forced(row, f);
     });
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// The inner pieces of attention scoring: up to 64 query positions of a query group against 64 keys at a time. Queries lie
-// in the lanes, so maxima and sums over the keys need no shuffles, and keys are read as they lie in memory.
+// The inner pieces of attention scoring: up to 64 query positions of a query group against 64 keys at a time. Queries
+// lie in the lanes, so maxima and sums over the keys need no shuffles, and keys are read as they lie in memory.
 #pragma once
 #include <kvsieve/core/arena.hpp>
 #include <kvsieve/core/fragment.hpp>
@@ -21,9 +21,9 @@ inline constexpr int strip_rows = 2 * fragment::lanes;
 /// Queries of one KV head packed for the lanes, scaled by log2(e) / sqrt(D); row = g * row_stride + w. The strip that
 /// starts at row r lies at packed + r * D as [D, rows of the strip].
 struct query_block {
-  float* packed;       ///< [D * padded]
-  float* row_weight;   ///< [padded]: the accumulator's weight; 0 for padding and for queries that are not finite
-  int* row_position;   ///< [padded]: the last token a row sees
+  float* packed;      ///< [D * padded]
+  float* row_weight;  ///< [padded]: the accumulator's weight; 0 for padding and for queries that are not finite
+  int* row_position;  ///< [padded]: the last token a row sees
   int positions = 0, row_stride = 0, padded = 0;
 
   /// Rows in the strip that starts at `first_row`.
@@ -82,11 +82,12 @@ KVSIEVE_INLINE void logits(float const* packed, float const* keys, index stride,
 struct key_tile {
   float const* keys;
   index stride;
-  int count;                ///< keys of the block that exist
-  unsigned long long bad;   ///< bit j: key j is not finite
+  int count;               ///< keys of the block that exist
+  unsigned long long bad;  ///< bit j: key j is not finite
 };
 
-/// Keys [first, first + 64) of a head: where they lie when they are floats in rows and all there, else a copy in `room`.
+/// Keys [first, first + 64) of a head: where they lie when they are floats in rows and all there, else a copy in
+/// `room`.
 template <class Keys>
 key_tile load_keys(Keys const& keys, index head, index first, float* room) {
   constexpr int D = head_dim_of<Keys>, lanes = fragment::lanes;
@@ -122,11 +123,12 @@ key_tile load_keys(Keys const& keys, index head, index first, float* room) {
   return tile;
 }
 
-/// For the strip of V fragments of rows at `first_row`, e[key][row] = 2^(logit - m[row]) over one block of keys; m is the
-/// rows' maximum over the block and s the sum. What a row does not see gives 0; a row that sees nothing has m = -inf.
+/// For the strip of V fragments of rows at `first_row`, e[key][row] = 2^(logit - m[row]) over one block of keys; m is
+/// the rows' maximum over the block and s the sum. What a row does not see gives 0; a row that sees nothing has m =
+/// -inf.
 template <int D, int V>
-void exponentials(query_block const& q, int first_row, key_tile const& k, index first_key, float* e,
-                                 float* m, float* s) {
+void exponentials(query_block const& q, int first_row, key_tile const& k, index first_key, float* e, float* m,
+                  float* s) {
   constexpr int lanes = fragment::lanes, KJ = 8;  // 16 sums in registers hide the latency of a multiply-add
   float const minus_inf = -__builtin_inff();
   for (int j = 0; j < key_block; j += KJ)
@@ -146,8 +148,7 @@ void exponentials(query_block const& q, int first_row, key_tile const& k, index 
   KVSIEVE_UNROLL for (int v = 0; v < V; ++v) most[v] = fragment(minus_inf), total[v] = fragment(0.0f);
   for (int j = 0; j < key_block; ++j)
     KVSIEVE_UNROLL for (int v = 0; v < V; ++v) most[v] = max(most[v], load(e + (j * V + v) * lanes));
-  for (int j = 0; j < key_block; ++j)
-    KVSIEVE_UNROLL for (int v = 0; v < V; ++v) {
+  for (int j = 0; j < key_block; ++j) KVSIEVE_UNROLL for (int v = 0; v < V; ++v) {
       fragment const x = exp2(load(e + (j * V + v) * lanes) - most[v]);
       total[v] += x;
       store(e + (j * V + v) * lanes, x);

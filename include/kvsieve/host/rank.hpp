@@ -41,8 +41,8 @@ inline void rank(float* x, index n, float* out) {
     }
     count += more;
     for (int i = 0; i < lanes && block + i < n; ++i)
-      out[block + i] = at(block + i) != last ? static_cast<float>(-count[i]) / static_cast<float>(n)
-                                             : __builtin_nanf("");
+      out[block + i] =
+          at(block + i) != last ? static_cast<float>(-count[i]) / static_cast<float>(n) : __builtin_nanf("");
   }
 #else
   for (index i = 0; i < n; ++i) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// The calls of the host: plan, apply, attend, and how much workspace they need. None of them allocates, prints, throws or
-// spawns a thread; a status says what was refused, and then nothing was written.
+// The calls of the host: plan, apply, attend, and how much workspace they need. None of them allocates, prints, throws
+// or spawns a thread; a status says what was refused, and then nothing was written.
 #pragma once
 #include <cstddef>
 #include <span>
@@ -54,7 +54,8 @@ template <strategy C, host::executor Exec, kv_layer_view Layer, row_view Queries
   return workspace_bytes<C>(on, cs::span<Layer const>(&layer, 1), cs::span<Queries const>(&queries, 1), params);
 }
 template <strategy C, host::executor Exec, kv_layer_view Layer>
-[[nodiscard]] std::size_t workspace_bytes(Exec const& on, Layer const& layer, typename C::params const& params) noexcept {
+[[nodiscard]] std::size_t workspace_bytes(Exec const& on, Layer const& layer,
+                                          typename C::params const& params) noexcept {
   return workspace_bytes<C>(on, cs::span<Layer const>(&layer, 1), params);
 }
 

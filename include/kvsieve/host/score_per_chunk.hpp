@@ -6,8 +6,8 @@
 #include <kvsieve/core/fragment.hpp>
 #include <kvsieve/core/math.hpp>
 #include <kvsieve/core/scalar.hpp>
-#include <kvsieve/host/on.hpp>
 #include <kvsieve/host/finite_row.hpp>
+#include <kvsieve/host/on.hpp>
 #include <kvsieve/host/rank.hpp>
 #include <kvsieve/host/row_sums.hpp>
 #include <kvsieve/host/tasks.hpp>
@@ -61,7 +61,8 @@ class score_per_chunk {
           (void)shares<false>(l.keys, head, begin, q.length, 1.0f, usable, share, share + room_);
           (void)shares<true>(l.values, head, begin, q.length, value_share, usable, share, share + room_);
         }
-        if constexpr (Scorer::ranked) rank(share, q.length, score + begin);
+        if constexpr (Scorer::ranked)
+          rank(share, q.length, score + begin);
         else
           for (index j = 0; j < q.length; ++j) score[begin + j] = share[j];
       }

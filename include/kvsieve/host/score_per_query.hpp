@@ -99,8 +99,8 @@ class score_per_query {
       for (index t = 0; t < tokens; ++t) column[g * column_stride + t] = 0.0f;
 
     for (index first = 0; first < observed; first += query_block_positions) {
-      int const positions = static_cast<int>(observed - first < query_block_positions ? observed - first
-                                                                                      : query_block_positions);
+      int const positions =
+          static_cast<int>(observed - first < query_block_positions ? observed - first : query_block_positions);
       query_block q = c.queries;
       pack_queries<folded>(queries, head, group, first, positions, joint ? positions : round_up(positions, lanes),
                            observed, tokens, q);
@@ -111,9 +111,8 @@ class score_per_query {
         for (index b = task * blocks_per_task; b < blocks && b < (task + 1) * blocks_per_task; ++b) f(b);
       };
       on.sweep(tasks, false, [&](index task, int worker) {
-        each_block(task, [&](index b) {
-          measure(l.keys, head, q, b, c, c.room + worker * key_block * Layer::head_dim);
-        });
+        each_block(task,
+                   [&](index b) { measure(l.keys, head, q, b, c, c.room + worker * key_block * Layer::head_dim); });
       });
       row_factors(q, blocks, c);
       on.sweep(tasks, true, [&](index task, int) {
@@ -133,8 +132,10 @@ class score_per_query {
     for (int row = 0; row < q.padded; row += strip_rows) {
       float* const e = c.e + first_key * q.padded + row * key_block;
       float *const most = c.most + b * q.padded + row, *const total = c.total + b * q.padded + row;
-      if (q.strip(row) == strip_rows) exponentials<D, 2>(q, row, k, first_key, e, most, total);
-      else exponentials<D, 1>(q, row, k, first_key, e, most, total);
+      if (q.strip(row) == strip_rows)
+        exponentials<D, 2>(q, row, k, first_key, e, most, total);
+      else
+        exponentials<D, 1>(q, row, k, first_key, e, most, total);
     }
   }
 
@@ -175,7 +176,8 @@ class score_per_query {
         index const t = b * key_block + j0;
         float* const out = column + g * column_stride + t;
         fragment const states = fold_lanes(part);
-        if (tokens - t >= lanes) store(out, folded::combine(load(out), states));
+        if (tokens - t >= lanes)
+          store(out, folded::combine(load(out), states));
         else
           for (int j = 0; j < tokens - t; ++j) out[j] = folded::combine(out[j], states[j]);
       }
@@ -203,7 +205,8 @@ class score_per_query {
     on.sweep(segments_of(tokens), false, [&](index segment, int) {
       index const last = (segment + 1) * segment_rows < tokens ? (segment + 1) * segment_rows : tokens;
       for (index t = segment * segment_rows; t < last; ++t) {
-        observation const o{static_cast<int>(observed), static_cast<int>(observed < tokens - t ? observed : tokens - t)};
+        observation const o{static_cast<int>(observed),
+                            static_cast<int>(observed < tokens - t ? observed : tokens - t)};
         float joined = folded::result(column[t], o);
         for (int g = 1; !joint && g < group; ++g)
           joined = grouped::combine(joined, folded::result(column[g * column_stride + t], o));

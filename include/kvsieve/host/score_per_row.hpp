@@ -31,7 +31,9 @@ class score_per_row {
   template <class Exec, class Layer>
   void run(Exec const& on, cs::span<Layer const> layers, score_rows out) const {
     if constexpr (!Scorer::summarises) {
-      tasks_.fill([&](index v) { return layers[static_cast<std::size_t>(v)].heads() * segments_of(layers[static_cast<std::size_t>(v)].tokens()); });
+      tasks_.fill([&](index v) {
+        return layers[static_cast<std::size_t>(v)].heads() * segments_of(layers[static_cast<std::size_t>(v)].tokens());
+      });
       on.for_each(tasks_.count(), [&](index i, int) {
         auto const [v, task] = tasks_.find(i);
         auto const& l = layers[static_cast<std::size_t>(v)];
@@ -41,8 +43,10 @@ class score_per_row {
     } else {
       index heads = 0;
       for (auto const& l : layers) heads += l.heads();
-      if (heads >= 2 * on.workers()) run_heads_apart(on, layers, out);
-      else run_heads_in_turn(on, layers, out);
+      if (heads >= 2 * on.workers())
+        run_heads_apart(on, layers, out);
+      else
+        run_heads_in_turn(on, layers, out);
     }
   }
 
@@ -65,8 +69,8 @@ class score_per_row {
     KVSIEVE_UNROLL for (int c = 0; c < n; ++c) sum[c] = fragment(0.0f);
     index const first = segment * segment_rows, last = end_of(l, first);
     for (index r = first; r < last; r += lanes) {
-      fragment const norm = Scorer::weigh(sum_row_block<D>(
-          l.keys, head, r, last - r, [](fragment k, int) { return Scorer::weigh_term(k); }));
+      fragment const norm = Scorer::weigh(
+          sum_row_block<D>(l.keys, head, r, last - r, [](fragment k, int) { return Scorer::weigh_term(k); }));
       store(kept + r, norm);
       fragment const share = Scorer::share(norm);
       int const rows = static_cast<int>(last - r < lanes ? last - r : lanes);
@@ -86,7 +90,8 @@ class score_per_row {
   // Second pass of a segment. Segments come from the last one back, since what the first pass read last is still near;
   // inside a segment rows go forwards, the way memory is fetched ahead.
   template <class Layer>
-  static void compare(Layer const& l, index head, index segment, float const* summary, float summary_norm, float* score) {
+  static void compare(Layer const& l, index head, index segment, float const* summary, float summary_norm,
+                      float* score) {
     constexpr int D = Layer::head_dim, n = fragments_of<D>;
     fragment mean[n];
     KVSIEVE_UNROLL for (int c = 0; c < n; ++c) mean[c] = load(summary + c * lanes);

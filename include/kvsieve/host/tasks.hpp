@@ -11,7 +11,9 @@ namespace host {
 /// Numbers the tasks of all views: view v has `tasks_of(v)` of them.
 class task_numbers {
  public:
-  static task_numbers carve(arena& a, index views) { return {a.take<index>(static_cast<std::size_t>(views) + 1), views}; }
+  static task_numbers carve(arena& a, index views) {
+    return {a.take<index>(static_cast<std::size_t>(views) + 1), views};
+  }
 
   template <class TasksOf>
   void fill(TasksOf const& tasks_of) const {
@@ -28,8 +30,10 @@ class task_numbers {
     index low = 0, high = views_ - 1;
     while (low < high) {
       index const middle = (low + high + 1) / 2;
-      if (first_[middle] <= number) low = middle;
-      else high = middle - 1;
+      if (first_[middle] <= number)
+        low = middle;
+      else
+        high = middle - 1;
     }
     return {low, number - first_[low]};
   }

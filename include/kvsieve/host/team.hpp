@@ -63,8 +63,10 @@ class team {
     job(0);
     detail::inside_team = false;
     for (int spins = 0; running_.load(std::memory_order_acquire) != 0;)
-      if (++spins < spin_limit) detail::pause();
-      else std::this_thread::yield();
+      if (++spins < spin_limit)
+        detail::pause();
+      else
+        std::this_thread::yield();
     busy_.store(false, std::memory_order_release);
   }
 

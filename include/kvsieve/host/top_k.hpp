@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Radix selection on the host: from the first bit in which the keys differ, count, and carry on with the side that holds
-// the k-th; no sort. Forced tokens have a key above every score.
+// Radix selection on the host: from the first bit in which the keys differ, count, and carry on with the side that
+// holds the k-th; no sort. Forced tokens have a key above every score.
 #pragma once
 #include <cuda/std/bit>
 
@@ -151,8 +151,10 @@ inline void top_k(float const* score, index n, index k, forced_set const& forced
     for (unsigned bit = 1u << top; bit != 0; bit >>= 1) {
       index const with = detail::count_bit(from, left, bit);
       bool const set = with >= need;
-      if (set) cut |= bit;
-      else need -= with;
+      if (set)
+        cut |= bit;
+      else
+        need -= with;
       index const rest = set ? with : left - with;
       if (rest == left) continue;
       detail::keep_side(from, left, bit, set, scratch.candidate);

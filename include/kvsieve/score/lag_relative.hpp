@@ -34,8 +34,8 @@ struct lag_relative_body {
   /// u from the sums over the channels of (y - 1/2) and of its square; negative when the token is not finite.
   template <class S>
   KVSIEVE_HD static S deviation(S sum, S squares, int channels) {
-    S const variance = (squares - sum * sum * S(1.0f / static_cast<float>(channels))) *
-                       S(1.0f / static_cast<float>(channels - 1));
+    S const variance =
+        (squares - sum * sum * S(1.0f / static_cast<float>(channels))) * S(1.0f / static_cast<float>(channels - 1));
     return where(squares - squares == S(0.0f), sqrt(max(S(0.0f), variance)), S(-1.0f));
   }
 };

@@ -26,7 +26,8 @@ struct random : policy_base<stages::score> {
   KVSIEVE_HD static constexpr forced_ends forced(params const&, int) { return {}; }
   /// `head` counts through the heads of all views of a call.
   KVSIEVE_HD static constexpr float score(params const& p, int token, int head) {
-    cs::uint64_t const bits = mix(mix(p.seed ^ mix(static_cast<cs::uint64_t>(head))) + static_cast<cs::uint64_t>(token));
+    cs::uint64_t const bits =
+        mix(mix(p.seed ^ mix(static_cast<cs::uint64_t>(head))) + static_cast<cs::uint64_t>(token));
     return static_cast<float>(bits >> 40) * 0x1p-24f;
   }
 };

@@ -7,8 +7,8 @@
 namespace kvsieve::inline v0 {
 namespace smooth {
 
-/// score[t] = sum of the scores in [t - kernel/2, t + kernel/2] / kernel; beyond the ends counts 0 and is divided by as well.
-/// A score that is not finite stays as it is and adds nothing to its neighbours.
+/// score[t] = sum of the scores in [t - kernel/2, t + kernel/2] / kernel; beyond the ends counts 0 and is divided by as
+/// well. A score that is not finite stays as it is and adds nothing to its neighbours.
 struct average : policy_base<stages::smooth> {
   static constexpr bool pools = true;
 
