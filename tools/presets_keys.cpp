@@ -14,6 +14,11 @@ std::vector<strategy> key_presets() {
                                  "arXiv 2504.15364",
                                  "kvpress 0.5.5",
                                  {{"score", "key_diff"}, {"budget", "uniform"}, {"select", "top_k"}}}),
+      make_strategy<key_diff_block_wise<>>({"key_diff_block_wise",
+                                            "KeyDiff, block-wise",
+                                            "arXiv 2504.15364",
+                                            "our definition in reference/",
+                                            {{"score", "key_diff"}, {"budget", "uniform"}, {"select", "block_wise"}}}),
   };
 }
 }  // namespace kvsieve::tool

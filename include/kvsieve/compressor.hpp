@@ -70,6 +70,12 @@ struct compressor {
       "kvsieve::select::top_k_in_partitions needs a score that has partitions: use "
       "kvsieve::score::lag_relative_streaming, or select with kvsieve::select::top_k");
 
+  static_assert(
+      !requires { requires select_policy::rescores; } ||
+          (cs::is_same_v<pattern, patterns::per_row> && !smooth_policy::pools && !heads_policy::joins),
+      "kvsieve::select::block_wise scores the kept tokens anew with every block: it needs a score of rows "
+      "(kvsieve::score::key_diff, key_norm), no smoothing and heads apart");
+
   /// What the strategy reads of a cache; queries are asked for only where this says so.
   static constexpr needs reads = score_policy::reads | aggregate_policy::reads | group_policy::reads |
                                  heads_policy::reads | smooth_policy::reads | budget_policy::reads |

@@ -12,6 +12,7 @@
 #include <kvsieve/score/lag_relative.hpp>
 #include <kvsieve/score/position.hpp>
 #include <kvsieve/score/random.hpp>
+#include <kvsieve/select/block_wise.hpp>
 #include <kvsieve/smooth/average.hpp>
 #include <kvsieve/smooth/max.hpp>
 
@@ -24,6 +25,10 @@ using key_norm = compressor<score::key_norm, Override...>;
 /// Keys unlike the mean key stay (KeyDiff, arXiv 2504.15364).
 template <policy... Override>
 using key_diff = compressor<score::key_diff, Override...>;
+
+/// KeyDiff a block at a time, as the paper runs it during prefill with bounded memory (arXiv 2504.15364).
+template <policy... Override>
+using key_diff_block_wise = compressor<score::key_diff, select::block_wise, Override...>;
 
 /// LagKV as kvpress ranks it, in one shot (arXiv 2504.04704).
 template <policy... Override>

@@ -58,6 +58,9 @@ template <class P>
                   most_tokens);
     }
   }
+  if constexpr (requires { p.select.block; }) {
+    if (p.select.block < 1) return fail(bad, "select.block", p.select.block, "must be at least", 1);
+  }
   if constexpr (requires { p.select.recent; }) {
     if (p.select.recent < 0) return fail(bad, "select.recent", p.select.recent, "must be at least", 0);
   }

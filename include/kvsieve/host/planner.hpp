@@ -4,6 +4,7 @@
 #include <kvsieve/compressor.hpp>
 #include <kvsieve/core/check.hpp>
 #include <kvsieve/core/plan.hpp>
+#include <kvsieve/host/block_wise.hpp>
 #include <kvsieve/host/score_per_chunk.hpp>
 #include <kvsieve/host/score_per_query.hpp>
 #include <kvsieve/host/score_per_row.hpp>
@@ -30,7 +31,11 @@ class planner {
     int* list;
     float* pooled;              ///< a row a worker
     unsigned *key, *candidate;  ///< a row a worker
+    int *picked, *best;         ///< of a selection that scores anew, likewise
+    float* rescored;
   };
+
+  static constexpr bool rescores = requires { requires C::select_policy::rescores; };
 
  public:
   planner(Exec const& on, cs::span<Layer const> layers, cs::span<Queries const> queries,
@@ -62,8 +67,12 @@ class planner {
     lay_out(m, plan);
     score_rows const rows{m.scores, m.score_offset};
     auto const scorer = carve_scorer(a);
-    make_scores(scorer, rows);
-    shape_and_select(m, rows);
+    if constexpr (rescores) {
+      select_anew(m, rows);
+    } else {
+      make_scores(scorer, rows);
+      shape_and_select(m, rows);
+    }
     return plan;
   }
 
@@ -115,6 +124,9 @@ class planner {
     m.pooled = a.take<float>(smooth::pools ? room : 0);
     m.key = a.take<unsigned>(room);
     m.candidate = a.take<unsigned>(room);
+    m.picked = a.take<int>(rescores ? room : 0);
+    m.best = a.take<int>(rescores ? room : 0);
+    m.rescored = a.take<float>(rescores ? room : 0);
     return m;
   }
 
@@ -170,7 +182,7 @@ class planner {
     forced_ends const ends = own_ends(tokens);
     int sink = ends.head, recent = ends.tail;
     forced_set f;
-    if constexpr (!C::select_policy::in_partitions) {
+    if constexpr (!C::select_policy::in_partitions && !rescores) {
       int const own = C::select_policy::recent(params_.select, kept(tokens));
       sink = sink < params_.select.sink ? params_.select.sink : sink;
       recent = recent < own ? own : recent;
@@ -226,6 +238,19 @@ class planner {
       else
         top_k(row, tokens, kept(tokens), f.cut(kept(tokens)), 0, out, scratch);
       mark_forced(row, f);
+    });
+  }
+
+  void select_anew(memory const& m, score_rows const& rows) const {
+    index longest = 0;
+    for (auto const& l : layers_) longest = longest < l.tokens() ? l.tokens() : longest;
+    index const room = round_up<index>(longest, 16) + 16;
+    on_.for_each(views() * heads(), [&](index i, int worker) {
+      index const v = i / heads(), h = i % heads(), at = room * worker;
+      int const tokens = layer(v).tokens();
+      block_wise_scratch const s{m.picked + at, m.best + at, m.rescored + at, {m.key + at, m.candidate + at}};
+      select_block_wise<score>(layer(v).keys, h, kept(tokens), params_.select.block, rows.row(v, h, tokens),
+                               m.list + m.offset[i], s);
     });
   }
 

@@ -50,6 +50,24 @@ class score_per_row {
     }
   }
 
+  /// One head in the calling thread. `Layer` has keys, tokens() and head_dim; score has room up to a multiple of 16.
+  template <class Layer>
+  static void score_head(Layer const& l, index head, float* score) {
+    index const segments = segments_of(l.tokens());
+    if constexpr (Scorer::summarises) {
+      constexpr int D = Layer::head_dim;
+      float summary[D], partial[2][D] = {};
+      for (index s = 0; s < segments; ++s) {
+        absorb(l, head, s, score, partial[1]);
+        for (int d = 0; d < D; ++d) partial[0][d] += partial[1][d];
+      }
+      float const norm = finish<D>(summary, partial[0], 1, l.tokens());
+      for (index s = segments - 1; s >= 0; --s) compare(l, head, s, summary, norm, score);
+    } else {
+      for (index s = 0; s < segments; ++s) map(l, head, s * segment_rows, score);
+    }
+  }
+
  private:
   explicit score_per_row(task_numbers tasks) : tasks_(tasks) {}
 
@@ -120,20 +138,11 @@ class score_per_row {
 
   template <class Exec, class Layer>
   void run_heads_apart(Exec const& on, cs::span<Layer const> layers, score_rows out) const {
-    constexpr int D = Layer::head_dim;
     tasks_.fill([&](index v) { return layers[static_cast<std::size_t>(v)].heads(); });
     on.for_each(tasks_.count(), [&](index i, int) {
       auto const [v, head] = tasks_.find(i);
       auto const& l = layers[static_cast<std::size_t>(v)];
-      float* const score = out.row(v, head, l.tokens());
-      float summary[D], partial[2][D] = {};
-      index const segments = segments_of(l.tokens());
-      for (index s = 0; s < segments; ++s) {
-        absorb(l, head, s, score, partial[1]);
-        for (int d = 0; d < D; ++d) partial[0][d] += partial[1][d];
-      }
-      float const norm = finish<D>(summary, partial[0], 1, l.tokens());
-      for (index s = segments - 1; s >= 0; --s) compare(l, head, s, summary, norm, score);
+      score_head(l, head, out.row(v, head, l.tokens()));
     });
   }
 

@@ -15,17 +15,6 @@
 namespace kvsieve::inline v0 {
 namespace host {
 
-namespace detail {
-/// True in a thread that is running a team's job: teams used from there run inline.
-inline thread_local bool inside_team = false;
-
-inline void pause() noexcept {
-#if defined(__x86_64__) || defined(__i386__)
-  _mm_pause();
-#endif
-}
-}  // namespace detail
-
 /// Threads that wait for work, owned by the caller: one for each worker but the calling thread. Idle ones spin for a
 /// few microseconds, then sleep. run() may be called from any thread, also from inside a job of this or another team;
 /// a team that is busy, or called from inside a job, runs the work in the calling thread. Results never depend on it.
@@ -50,7 +39,7 @@ class team {
   /// Calls job(w) once for every w in [0, workers()), at the same time where possible; returns when all are done.
   template <class Job>
   void run(Job const& job) noexcept {
-    if (workers_ == 1 || detail::inside_team || busy_.exchange(true, std::memory_order_acquire)) {
+    if (workers_ == 1 || inside_ || busy_.exchange(true, std::memory_order_acquire)) {
       for (int w = 0; w < workers_; ++w) job(w);
       return;
     }
@@ -59,12 +48,12 @@ class team {
     running_.store(workers_ - 1, std::memory_order_relaxed);
     epoch_.fetch_add(1, std::memory_order_seq_cst);
     if (sleepers_.load(std::memory_order_seq_cst) != 0) epoch_.notify_all();
-    detail::inside_team = true;
+    inside_ = true;
     job(0);
-    detail::inside_team = false;
+    inside_ = false;
     for (int spins = 0; running_.load(std::memory_order_acquire) != 0;)
       if (++spins < spin_limit)
-        detail::pause();
+        pause();
       else
         std::this_thread::yield();
     busy_.store(false, std::memory_order_release);
@@ -72,14 +61,22 @@ class team {
 
  private:
   static constexpr int spin_limit = 4000;
+  // True in a thread that is running a team's job: teams used from there run inline.
+  inline static thread_local bool inside_ = false;
+
+  static void pause() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+    _mm_pause();
+#endif
+  }
 
   void work(int w) noexcept {
-    detail::inside_team = true;
+    inside_ = true;
     std::uint32_t seen = 0;
     for (;;) {
       for (int spins = 0; epoch_.load(std::memory_order_acquire) == seen;) {
         if (++spins < spin_limit) {
-          detail::pause();
+          pause();
           continue;
         }
         sleepers_.fetch_add(1, std::memory_order_seq_cst);
