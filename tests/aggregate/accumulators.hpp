@@ -27,7 +27,7 @@ void check(support::shape const& s, double keep, int window, Fold const& fold, J
         },
         [&](int) { return support::ends(0, all ? 0 : window); });
   };
-  if (s.combination % 2 == 0)
+  if constexpr (all)
     run.template operator()<float, 64, false>();
   else
     run.template operator()<kvsieve::bf16, 80, true>();

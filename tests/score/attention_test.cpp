@@ -47,7 +47,7 @@ TEST_CASE("attention of the last query, one choice for the layer: TOVA") {
   CHECK(support::holds("attention of the last query, one choice for the layer: TOVA", 80, [] {
     auto const s = *support::shapes(1, 3001);
     double const keep = *support::fractions();
-    support::with_combination(s.combination, [&]<class T, int D, bool Strided>() {
+    support::with_combination<5>(s.combination, [&]<class T, int D, bool Strided>() {
       auto const layers = support::make_layers<T, D, Strided>(s, [](int n) { return std::min(n, 2); });
       auto const p = support::make_plan<kvsieve::tova<>>(s.executor, layers, {.budget = {.keep = keep}});
       auto const expect = [&](int v, int) {
@@ -71,7 +71,7 @@ TEST_CASE("attention of all queries, mean over those that see a token") {
   CHECK(support::holds("attention of all queries, mean over those that see a token", 60, [] {
     auto const s = *support::shapes(1, 200);
     double const keep = *support::fractions();
-    support::with_combination(s.combination, [&]<class T, int D, bool Strided>() {
+    support::with_combination<3>(s.combination, [&]<class T, int D, bool Strided>() {
       auto const layers = support::make_layers<T, D, Strided>(s, [](int n) { return n; });
       auto const p = support::make_plan<kvsieve::observed_attention<>>(s.executor, layers, {.budget = {.keep = keep}});
       support::assert_plan(
@@ -90,7 +90,7 @@ TEST_CASE("attention of all queries, summed, half of the budget recent: H2O") {
   CHECK(support::holds("attention of all queries, summed, half of the budget recent: H2O", 60, [] {
     auto const s = *support::shapes(1, 200);
     double const keep = *support::fractions(), recent_share = *support::fractions();
-    support::with_combination(s.combination, [&]<class T, int D, bool Strided>() {
+    support::with_combination<3>(s.combination, [&]<class T, int D, bool Strided>() {
       auto const layers = support::make_layers<T, D, Strided>(s, [](int n) { return n; });
       auto const p = support::make_plan<kvsieve::h2o<>>(
           s.executor, layers, {.budget = {.keep = keep}, .select = {.recent_share = recent_share}});

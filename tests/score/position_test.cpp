@@ -10,7 +10,7 @@ TEST_CASE("position: the first tokens and the newest stay") {
     auto const s = *support::shapes();
     double const keep = *support::fractions();
     int const sink = *rc::gen::resize(100, rc::gen::inRange(0, 10));
-    support::with_combination(s.combination, [&]<class T, int D, bool Strided>() {
+    support::with_combination<1>(s.combination, [&]<class T, int D, bool Strided>() {
       auto const layers = support::make_layers<T, D, Strided>(s, [](int) { return 1; });
       auto const p = support::make_plan<kvsieve::streaming_llm<>>(s.executor, layers,
                                                                   {.score = {.sink = sink}, .budget = {.keep = keep}});

@@ -10,7 +10,7 @@ TEST_CASE("random: scores are a function of seed, head and token alone") {
     auto const s = *support::shapes();
     double const keep = *support::fractions();
     auto const seed = *rc::gen::resize(1000, rc::gen::arbitrary<std::uint64_t>());
-    support::with_combination(s.combination, [&]<class T, int D, bool Strided>() {
+    support::with_combination<1>(s.combination, [&]<class T, int D, bool Strided>() {
       auto const layers = support::make_layers<T, D, Strided>(s, [](int) { return 1; });
       auto const p = support::make_plan<kvsieve::random<>>(s.executor, layers,
                                                            {.score = {.seed = seed}, .budget = {.keep = keep}});
