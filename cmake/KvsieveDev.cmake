@@ -50,11 +50,6 @@ endif()
 
 set(KVSIEVE_WARNINGS -Wall -Wextra -Wpedantic -Wconversion -Wshadow)
 
-# g++ 12 and 13 see an overlap inside std::string's own operator+ (GCC bug 105651).
-if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 14)
-  list(APPEND KVSIEVE_WARNINGS -Wno-restrict)
-endif()
-
 # Link it PRIVATE to each of our own targets.
 add_library(kvsieve_dev INTERFACE)
 find_package(Threads REQUIRED)
@@ -62,6 +57,10 @@ target_link_libraries(kvsieve_dev INTERFACE Threads::Threads)
 target_compile_options(kvsieve_dev INTERFACE
   "$<$<COMPILE_LANGUAGE:CXX>:${KVSIEVE_WARNINGS}>" "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra>"
 )
+# g++ 12 and 13 see an overlap inside std::string's own operator+ (GCC bug 105651).
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 14)
+  target_compile_options(kvsieve_dev INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:-Wno-restrict>")
+endif()
 if(KVSIEVE_WERROR)
   target_compile_options(kvsieve_dev INTERFACE
     "$<$<COMPILE_LANGUAGE:CXX>:-Werror>" "$<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings;-Xcompiler=-Werror>"

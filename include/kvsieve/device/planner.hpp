@@ -27,8 +27,9 @@ class planner {
                 "kvsieve::plan on the device takes budgets of class U1 (the same count for every head): use "
                 "kvsieve::budget::uniform, or plan on the host");
 
-  static_assert(!requires { requires C::select_policy::rescores; },
-                "kvsieve::plan on the device does not select block-wise: use kvsieve::select::top_k, or plan on the host");
+  static_assert(
+      !requires { requires C::select_policy::rescores; },
+      "kvsieve::plan on the device does not select block-wise: use kvsieve::select::top_k, or plan on the host");
 
  public:
   planner(Launcher const& on, cs::span<Layer const> layers, cs::span<Queries const> queries,
