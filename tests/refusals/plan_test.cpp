@@ -209,7 +209,7 @@ TEST_CASE("plan refuses a workspace that is too small or misaligned, and writes 
       CHECK(memory.untouched());
     }
     support::workspace memory(needed + 64);
-    for (std::size_t const past : {1, 32, 63}) {
+    for (auto const past : {std::size_t{1}, std::size_t{32}, std::size_t{63}}) {
       auto const p = plan<C>(host::on{team}, views..., params, memory.span().subspan(past));
       check_refused(p.state, errc::bad_pointer, {"workspace is " + std::to_string(past), "64"});
       CHECK(memory.untouched());

@@ -120,11 +120,15 @@ struct layer {
   [[nodiscard]] auto const_view() const { return kvsieve::kv_layer{keys.view(), values.view()}; }
 };
 
-inline constexpr int combinations = 9;
-/// Calls f.operator()<T, D, Strided>() for one of the first `Most` combinations; the first five have every element
+#if !defined(KVSIEVE_TEST_COMBINATIONS)
+#define KVSIEVE_TEST_COMBINATIONS 9  // the sanitizer presets take five
+#endif
+inline constexpr int combinations = KVSIEVE_TEST_COMBINATIONS;
+/// Calls f.operator()<T, D, Strided>() for one of the first `Wanted` combinations; the first five have every element
 /// type, head dimension and kind of row. Not every product of them, since each costs seconds to compile.
-template <int Most = combinations, class F>
+template <int Wanted = combinations, class F>
 void with_combination(int which, F const& f) {
+  constexpr int Most = Wanted < combinations ? Wanted : combinations;
   auto const when = [&]<int I, class T, int D, bool Strided>() {
     if constexpr (I < Most)
       if (which % Most == I) f.template operator()<T, D, Strided>();
