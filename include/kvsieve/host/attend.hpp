@@ -59,9 +59,9 @@ class attention {
       index const group = queries(v).extent(0) / layer(v).heads();
       for (index g = 0; g < group; g += most_heads) {
         auto const work = [&](auto heads) {
-          attend_segment<decltype(heads)::value>(layer(v), queries(v), head, head * group + g, segment,
-                                                 m.partials + m.first_partial[v] + (head * group + g) * segments,
-                                                 segments);
+          attend_segment<decltype(heads)::value>(
+              layer(v), queries(v), head, head * group + g, segment,
+              m.partials + m.first_partial[v] + (head * group + g) * segments + segment, segments);
         };
         switch (group - g) {
           case 1:

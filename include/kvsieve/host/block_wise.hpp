@@ -5,8 +5,7 @@
 #include <kvsieve/host/top_k.hpp>
 
 namespace kvsieve::inline v0 {
-namespace host::inline KVSIEVE_TARGET {
-
+namespace detail {
 /// Some rows of a head, as if they were all: row i is token list[i].
 template <row_view View>
 struct picked_rows {
@@ -17,10 +16,14 @@ template <row_view View>
 [[nodiscard]] KVSIEVE_INLINE auto row_of(picked_rows<View> const& rows, index head, index i) {
   return row_of(*rows.view, head, rows.list[i]);
 }
+}  // namespace detail
+
+namespace host::inline KVSIEVE_TARGET {
+
 template <row_view View>
 struct picked_layer {
   static constexpr int head_dim = head_dim_of<View>;
-  picked_rows<View> keys;
+  kvsieve::detail::picked_rows<View> keys;
   int count;
   [[nodiscard]] int tokens() const { return count; }
 };

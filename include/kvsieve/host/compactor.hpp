@@ -30,8 +30,8 @@ template <class Layer>
 
 /// A view that is to receive `rows` rows a head.
 template <class View>
-[[nodiscard]] status check_target(View const& to, char const* heads_name, char const* tokens_name, int heads, int rows,
-                                  int view) {
+[[nodiscard]] status check_target(View const& to, char const* name, char const* heads_name, char const* tokens_name,
+                                  int heads, int rows, int view) {
   if (to.extent(0) != heads)
     return fail(errc::bad_shape, heads_name, static_cast<double>(to.extent(0)), "must equal the heads of the cache,",
                 heads, view);
@@ -39,7 +39,7 @@ template <class View>
     return fail(errc::bad_shape, tokens_name, static_cast<double>(to.extent(1)), "must be at least the tokens kept,",
                 rows, view);
   if (rows == 0) return {};
-  return check::readable(to, heads_name, view);
+  return check::readable(to, name, view);
 }
 
 template <class To, class From>
@@ -66,9 +66,13 @@ template <executor Exec, class Layer, class Target>
   for (int v = 0; v < plan.views; ++v) {
     auto const& t = to[static_cast<std::size_t>(v)];
     int const rows = plan.count(v);
-    if (status const s = detail::check_target(t.keys, "to.keys.heads", "to.keys.tokens", plan.heads, rows, v); !s)
+    if (status const s =
+            detail::check_target(t.keys, "to.keys", "to.keys.heads", "to.keys.tokens", plan.heads, rows, v);
+        !s)
       return s;
-    if (status const s = detail::check_target(t.values, "to.values.heads", "to.values.tokens", plan.heads, rows, v); !s)
+    if (status const s =
+            detail::check_target(t.values, "to.values", "to.values.heads", "to.values.tokens", plan.heads, rows, v);
+        !s)
       return s;
     for (int u = 0; u < plan.views; ++u) {
       auto const& f = from[static_cast<std::size_t>(u)];

@@ -42,12 +42,8 @@ class planner {
           typename C::params const& params)
       : on_(on), layers_(layers), queries_(queries), params_(params) {}
 
-  [[nodiscard]] std::size_t bytes() const {
-    arena counting;
-    (void)carve(counting);
-    (void)carve_scorer(counting);
-    return counting.used();
-  }
+  /// Bytes that run() needs; 0 for arguments that it refuses.
+  [[nodiscard]] std::size_t bytes() const { return check_all() ? count_bytes() : 0; }
 
   [[nodiscard]] token_plan run(std::span<std::byte> workspace) const {
     token_plan plan;
@@ -57,9 +53,9 @@ class planner {
                         static_cast<double>(arena::alignment));
       return plan;
     }
-    if (workspace.size() < bytes()) {
+    if (std::size_t const needed = count_bytes(); workspace.size() < needed) {
       plan.state = fail(errc::workspace_too_small, "workspace", static_cast<double>(workspace.size()),
-                        "bytes; it must be at least", static_cast<double>(bytes()));
+                        "bytes; it must be at least", static_cast<double>(needed));
       return plan;
     }
     arena a(workspace);
@@ -80,6 +76,13 @@ class planner {
   [[nodiscard]] index views() const { return static_cast<index>(layers_.size()); }
   [[nodiscard]] Layer const& layer(index v) const { return layers_[static_cast<std::size_t>(v)]; }
   [[nodiscard]] int heads() const { return layers_.empty() ? 0 : layers_[0].heads(); }
+
+  [[nodiscard]] std::size_t count_bytes() const {
+    arena counting;
+    (void)carve(counting);
+    (void)carve_scorer(counting);
+    return counting.used();
+  }
 
   [[nodiscard]] status check_all() const {
     if (layers_.empty()) return fail(errc::bad_shape, "layers", 0, "must be at least", 1);

@@ -35,7 +35,8 @@ constexpr void needs_no_queries() {
 template <class L>
 concept kv_layer_view = detail::is_kv_layer<L>;
 
-/// Bytes of workspace that plan<C> needs with the same arguments; aligned to 64 bytes.
+/// Bytes of workspace that plan<C> needs with the same arguments; aligned to 64 bytes. 0 when plan<C> would refuse the
+/// arguments, whatever the workspace: it says why.
 template <strategy C, host::executor Exec, kv_layer_view Layer, row_view Queries>
 [[nodiscard]] std::size_t workspace_bytes(Exec const& on, cs::span<Layer const> layers, cs::span<Queries const> queries,
                                           typename C::params const& params) noexcept {
@@ -124,7 +125,7 @@ template <host::executor Exec, row_view Queries, kv_layer_view Layer>
 }
 
 /// Decode attention: out[h] = softmax(q_h K^T / sqrt(D)) V over all tokens of the view, query head h reading KV head
-/// h / (Hq / Hkv). Exact (online softmax), in float.
+/// h / (Hq / Hkv). Exact (online softmax), in float; keys and values that are not finite give what the formula gives.
 /// @param query      for each view [Hq, 1, D]: the new token's queries after RoPE
 /// @param layers     dense views, compressed or not; every token is visible
 /// @param out        for each view [Hq, 1, D]

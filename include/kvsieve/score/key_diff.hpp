@@ -10,7 +10,7 @@ namespace kvsieve::inline v0 {
 namespace score {
 
 /// score[t] = -cos(k_t, a), a = mean over all tokens of k / ||k||. Reads each key twice.
-/// A key that is not finite takes no part in the mean and scores NaN; a zero key scores 0.
+/// A key that is not finite, or longer than 1.8e19, takes no part in the mean and scores NaN; a zero key scores 0.
 struct key_diff : policy_base<stages::score, needs::keys> {
   using pattern = patterns::per_row;
   static constexpr bool summarises = true;

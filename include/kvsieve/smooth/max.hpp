@@ -25,7 +25,7 @@ struct max : policy_base<stages::smooth> {
     if (!finite(score[t])) return score[t];
     int const reach = p.kernel / 2, from = t < reach ? 0 : t - reach, to = tokens - t <= reach ? tokens : t + reach + 1;
     float best = score[t];
-    for (int i = from; i < to; ++i) best = best < score[i] ? score[i] : best;
+    for (int i = from; i < to; ++i) best = finite(score[i]) && best < score[i] ? score[i] : best;
     return best;
   }
 };
