@@ -25,7 +25,7 @@ double deviation_error(auto const& x, int head, int token, std::vector<double> c
     double const range = high[i] - low[i], value = reference::element_at(x, head, token, d);
     bool const counts =
         0 < range && std::isfinite(static_cast<float>(range)) && std::isfinite(1.0f / static_cast<float>(range));
-    double const z = counts ? (value - low[i]) / range - 0.5 : -0.5;
+    double const z = counts ? std::clamp((value - low[i]) / range - 0.5, -0x1p54, 0x1p54) : -0.5;
     double const error =
         counts ? u * (6 * std::abs(low[i]) + 5 * std::abs(value)) / range + 3 * u * (1 + std::abs(z)) : 0;
     squares += z * z;

@@ -44,7 +44,8 @@ class tensor {
     token_stride_ = index{D} * step;
     if (where == layout::nhd) token_stride_ *= heads < 1 ? 1 : heads;
     if (where == layout::padded) token_stride_ += 24;
-    head_stride_ = where == layout::nhd ? index{D} * step : token_stride_ * tokens;
+    head_stride_ =
+        where == layout::nhd ? index{D} * step : token_stride_ * (tokens < 1 ? 1 : tokens);  // mdspan: above 0
     if (where == layout::padded) head_stride_ += 40;
     index const size = (heads < 1 ? 0 : (heads - 1) * head_stride_) + (tokens < 1 ? 0 : (tokens - 1) * token_stride_) +
                        index{D} * step;

@@ -115,8 +115,9 @@ struct score_chunks_body {
       fragment total = splat(0.0f), squares = splat(0.0f);
       KVSIEVE_UNROLL for (int i = 0; i < slice::count; ++i) {
         int const d = slice::channel(tile.rank(), i);
-        fragment const y = fma(row.part[i], load_row(static_cast<float const*>(s.scale), d),
-                               load_row(static_cast<float const*>(s.offset), d));
+        fragment y = fma(row.part[i], load_row(static_cast<float const*>(s.scale), d),
+                         load_row(static_cast<float const*>(s.offset), d));
+        KVSIEVE_UNROLL for (int j = 0; j < fragment::lanes; ++j) y.v[j] = Score::bounded(y.v[j]);
         total = total + y;
         squares = squares + y * y;
       }

@@ -53,13 +53,14 @@ class score_per_chunk {
       for (index p = first; p < q.count && p < first + partitions_per_task; ++p) {
         index const begin = q.begin + p * q.length;
         float const value_share = Scorer::value_share(params_);
-        bool clean = shares<false>(l.keys, head, begin, q.length, 1.0f, nullptr, share, share + room_);
-        clean &= shares<true>(l.values, head, begin, q.length, value_share, nullptr, share, share + room_);
-        if (!clean) {  // rare: look which tokens are finite, and leave the others out of ranges and shares
+        bool clean = shares<false, false>(l.keys, head, begin, q.length, 1.0f, nullptr, share, share + room_);
+        clean &= shares<true, false>(l.values, head, begin, q.length, value_share, nullptr, share, share + room_);
+        // Rare: look which tokens are finite, leave the others out of ranges and shares, and bound y.
+        if (!clean) {
           for (index t = 0; t < 2 * q.length; ++t)
             usable[t] = finite_row(l.keys, head, begin + t) && finite_row(l.values, head, begin + t);
-          (void)shares<false>(l.keys, head, begin, q.length, 1.0f, usable, share, share + room_);
-          (void)shares<true>(l.values, head, begin, q.length, value_share, usable, share, share + room_);
+          (void)shares<false, true>(l.keys, head, begin, q.length, 1.0f, usable, share, share + room_);
+          (void)shares<true, true>(l.values, head, begin, q.length, value_share, usable, share, share + room_);
         }
         if constexpr (Scorer::ranked)
           rank(share, q.length, score + begin);
@@ -79,8 +80,9 @@ class score_per_chunk {
   }
 
   // share[j] (+)= weight x softmax over the partition of the deviation of token begin + j; u is scratch. `usable` says
-  // which of the 2 x length tokens take part; without it all do, and false is returned if one of them is not finite.
-  template <bool Add, class View>
+  // which of the 2 x length tokens take part; without it all do, and false is returned if one of them is not finite or
+  // so far outside its range that y has to be bounded.
+  template <bool Add, bool Checked, class View>
   [[nodiscard]] static bool shares(View const& rows, index head, index begin, index length, float weight,
                                    bool const* usable, float* share, float* u) {
     constexpr int D = head_dim_of<View>, n = D / lanes;
@@ -102,7 +104,7 @@ class score_per_chunk {
           zeros[c] = fma(x[c], fragment(0.0f), zeros[c]);  // a chain per fragment: one would be the longest of all
         }
       };
-      if (usable == nullptr)
+      if constexpr (!Checked)
         for (index r = 0; r < length; ++r) look(r);
       else
         for (index r = 0; r < length; ++r)
@@ -110,7 +112,7 @@ class score_per_chunk {
       clean = sum(sum_terms<D>([&](int c) { return zeros[c]; })) == 0.0f;
       KVSIEVE_UNROLL for (int c = 0; c < n; ++c) Scorer::range_to_line(low[c], high[c], scale[c], offset[c]);
     }
-    fragment most(-1.0f), least(0.0f);
+    fragment most(-1.0f), least(0.0f), largest(0.0f);
     for (index r = 0; r < length; r += lanes) {
       fragment sums[lanes], squares[lanes];
       index const here = length - r < lanes ? length - r : lanes;
@@ -119,9 +121,13 @@ class score_per_chunk {
         ahead(rows, head, begin + r + j + 2 * length);
         fragment x[n];
         load_channels<D>(row, 0, x);
-        fragment y = fma(x[0], scale[0], offset[0]), s = y, q = y * y;
+        auto const at = [&](int c) {
+          fragment const y = fma(x[c], scale[c], offset[c]);
+          return Checked ? Scorer::bounded(y) : y;
+        };
+        fragment y = at(0), s = y, q = y * y;
         KVSIEVE_UNROLL for (int c = 1; c < n; ++c) {
-          y = fma(x[c], scale[c], offset[c]);
+          y = at(c);
           s = s + y;
           q = fma(y, y, q);
         }
@@ -134,15 +140,16 @@ class score_per_chunk {
         for (int j = 0; j < lanes; ++j) sums[j] = squares[j] = fragment(0.0f);
         for (int j = 0; j < here; ++j) add_up(j);
       }
-      fragment const d = Scorer::deviation(sum_rows(sums), sum_rows(squares), D);
+      fragment const q = sum_rows(squares), d = Scorer::deviation(sum_rows(sums), q, D);
       least = min(least, d);
+      largest = max(largest, q);
       store(u + r, d);
-      for (index j = 0; usable != nullptr && j < here; ++j)
+      for (index j = 0; Checked && j < here; ++j)
         if (!usable[r + j]) u[r + j] = -1.0f;
       for (index j = here; j < lanes; ++j) u[r + j] = -1.0f;
       most = max(most, load(u + r));
     }
-    clean = clean && max_lane(-least) == 0.0f;
+    clean = clean && max_lane(-least) == 0.0f && max_lane(largest) <= Scorer::farthest * Scorer::farthest;
     float const top = max_lane(most);
     fragment total(0.0f);
     for (index r = 0; r < length; r += lanes) {

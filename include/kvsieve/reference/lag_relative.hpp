@@ -14,7 +14,7 @@ namespace reference {
 /// How far the tokens [begin, begin + lag) of one head deviate from what the next `lag` tokens look like:
 /// deviation[n] = standard deviation over the channels (divisor D - 1) of y_d = (x_nd - lo_d) / (hi_d - lo_d), lo and
 /// hi the smallest and largest x_d of the next `lag` tokens. A channel whose range is 0, not finite, or so small that
-/// its reciprocal is no float counts y = 0. Tokens that `usable` refuses take no part: theirs is NaN, and lo and hi
+/// its reciprocal is no float counts y = 0, and |y - 1/2| ends at 2^54. Tokens that `usable` refuses take no part: theirs is NaN, and lo and hi
 /// pass them over.
 template <class Usable>
 void lag_deviation(row_view auto const& x, index head, index begin, int lag, Usable const& usable,
@@ -36,7 +36,8 @@ void lag_deviation(row_view auto const& x, index head, index begin, int lag, Usa
       double const range = high[d] - low[d];
       bool const counts =
           0 < range && std::isfinite(static_cast<float>(range)) && std::isfinite(1.0f / static_cast<float>(range));
-      if (counts) y[d] = (element_at(x, head, n, static_cast<int>(d)) - low[d]) / range;
+      if (counts)
+        y[d] = 0.5 + std::clamp((element_at(x, head, n, static_cast<int>(d)) - low[d]) / range - 0.5, -0x1p54, 0x1p54);
       mean += y[d] / channels;
     }
     for (double const v : y) squares += (v - mean) * (v - mean);
