@@ -63,7 +63,7 @@ const lines_of = r =>
         `mass  mean ${number(r.mass?.mean)}, 1 % ${number(r.mass?.p1)}`];
 
 function draw(where, pick, tail, log, label) {
-  const W = 540, H = 350, left = 54, right = 14, top = 14, bottom = 46;
+  const W = 540, H = 350, left = 54, right = 22, top = 14, bottom = 46;
   const rows = ran.filter(r => !hidden.has(r.strategy) && share(r) > 0 && r[label] && (!log || pick(r) > 0));
   const svg = make(
       "svg",
@@ -100,11 +100,16 @@ function draw(where, pick, tail, log, label) {
         make("line", {class: "grid", x1: left, x2: W - right, y1: Y(t), y2: Y(t)}),
         make("text", {x: left - 8, y: Y(t) + 4, "text-anchor": "end"}, String(+t.toPrecision(2))));
   }
-  for (let e = Math.ceil(x0); e <= x1; ++e)
+  // A tick at each share that was run, as far as their texts have room, the largest first.
+  let free = Infinity;
+  for (const e of [...new Set(xs)].sort((a, b) => b - a)) {
+    if (X(e) > free) continue;
+    free = X(e) - 46;
     svg.append(
         make("line", {class: "grid", x1: X(e), x2: X(e), y1: top, y2: H - bottom}),
         make("line", {class: "axis", x1: X(e), x2: X(e), y1: H - bottom, y2: H - bottom + 5}),
         make("text", {x: X(e), y: H - bottom + 20, "text-anchor": "middle"}, percent(2 ** e)));
+  }
   svg.append(
       make("line", {class: "axis", x1: left, x2: W - right, y1: H - bottom, y2: H - bottom}),
       make("text", {x: (left + W - right) / 2, y: H - 6, "text-anchor": "middle"}, "share of the cache’s bytes kept"));

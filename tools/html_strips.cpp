@@ -15,14 +15,8 @@ function rgb(variable) {
   return parts;
 }
 function strip(values, kind, title) {
-  const canvas = make("canvas", {width: values.length, height: 1, class: kind, role: "img", "aria-label": title}),
-        context = canvas.getContext("2d");
-  const image = context.createImageData(values.length, 1), on = rgb("--kept"), off = rgb("--dropped");
-  values.forEach((v, i) => {
-    for (let c = 0; c < 3; ++c) image.data[4 * i + c] = off[c] + (on[c] - off[c]) * v;
-    image.data[4 * i + 3] = 255;
-  });
-  context.putImageData(image, 0, 0);
+  const canvas = make("canvas", {height: 1, class: kind, role: "img", "aria-label": title});
+  canvas.values = values;
   canvas.addEventListener("pointermove", e => {
     const box = canvas.getBoundingClientRect(),
           column =
@@ -36,6 +30,23 @@ function strip(values, kind, title) {
   });
   canvas.addEventListener("pointerleave", hide_tip);
   return canvas;
+}
+// Every pixel of the screen takes the mean of what lies under it, so no token is lost where a strip is narrow.
+function paint_strips() {
+  const on = rgb("--kept"), off = rgb("--dropped");
+  for (const canvas of by("strips").querySelectorAll("canvas")) {
+    const values = canvas.values, n = values.length, w = Math.max(1, Math.round(canvas.clientWidth * devicePixelRatio));
+    canvas.width = w;
+    const context = canvas.getContext("2d"), image = context.createImageData(w, 1), before = [0];
+    for (const v of values) before.push(before.at(-1) + v);
+    const sum_to = p => before[Math.floor(p)] + (p % 1) * (values[Math.floor(p)] ?? 0);
+    for (let x = 0; x < w; ++x) {
+      const v = (sum_to((x + 1) * n / w) - sum_to(x * n / w)) * w / n;
+      for (let c = 0; c < 3; ++c) image.data[4 * x + c] = off[c] + (on[c] - off[c]) * v;
+      image.data[4 * x + 3] = 255;
+    }
+    context.putImageData(image, 0, 0);
+  }
 }
 function draw_strips() {
   const to = by("strips"), parts = [];
@@ -76,6 +87,7 @@ function draw_strips() {
         make("span", {style: `left:${(t + 0.5) / dump.tokens * 100}%`}, String(t)));
   parts.push(make("span", {class: "name"}, "position"), ruler, make("span"));
   to.replaceChildren(...parts);
+  paint_strips();
 }
 function draw_keeps() {
   by("keeps").replaceChildren(...keeps.map(keep => {
@@ -180,7 +192,8 @@ draw_charts();
 draw_keeps();
 draw_strips();
 fill_table();
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw_strips);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint_strips);
+addEventListener("resize", paint_strips);
 )js";
 
 }  // namespace kvsieve::tool

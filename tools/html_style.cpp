@@ -60,6 +60,7 @@ figcaption span { font-weight: 400; color: var(--soft); }
 .controls label { display: grid; gap: 3px; font-size: 12.5px; color: var(--soft); }
 select { font: inherit; font-size: 15px; color: var(--ink); background: var(--raised); border: 1px solid var(--rule);
   border-radius: 6px; padding: 5px 10px; min-width: 190px; }
+select, .keeps { height: 36px; }
 .keeps { display: inline-flex; border: 1px solid var(--rule); border-radius: 6px; overflow: hidden; }
 .keeps button { font: inherit; font-size: 15px; padding: 5px 14px; border: 0; background: var(--raised);
   color: var(--ink); cursor: pointer; }
@@ -73,7 +74,7 @@ select { font: inherit; font-size: 15px; color: var(--ink); background: var(--ra
 #strips .figure { text-align: right; }
 #strips .head { font-size: 12.5px; color: var(--soft); }
 #strips .gap { grid-column: 1 / -1; height: 6px; }
-#strips canvas { width: 100%; height: 18px; display: block; image-rendering: pixelated; border-radius: 2px;
+#strips canvas { width: 100%; height: 18px; display: block; border-radius: 2px;
   background: var(--dropped); }
 #strips canvas.all { height: 26px; }
 #strips.dense canvas { height: 9px; }
@@ -96,6 +97,8 @@ td.why { text-align: left; color: var(--bad); white-space: normal; }
 td b { font-weight: 700; color: var(--accent); }
 tbody tr:hover { background: var(--raised); }
 .swatch { display: inline-block; width: 9px; height: 9px; border-radius: 50%; margin-right: 9px; }
+@media (max-width: 860px) { table { font-size: 13px; } th, td { padding-left: 10px; } th small { font-size: 11.5px; }
+  .swatch { margin-right: 6px; } }
 #tip { position: fixed; z-index: 2; pointer-events: none; padding: 8px 12px; font-size: 13px; line-height: 1.45;
   white-space: pre;
   background: var(--paper); border: 1px solid var(--rule); border-radius: 7px;

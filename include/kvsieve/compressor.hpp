@@ -6,12 +6,16 @@
 #include <kvsieve/aggregate/heads.hpp>
 #include <kvsieve/aggregate/mean.hpp>
 #include <kvsieve/budget/uniform.hpp>
+#include <kvsieve/core/rules.hpp>
 #include <kvsieve/core/stages.hpp>
 #include <kvsieve/evict/compact.hpp>
+#include <kvsieve/floor/none.hpp>
+#include <kvsieve/scale/none.hpp>
 #include <kvsieve/score/pattern.hpp>
 #include <kvsieve/select/top_k.hpp>
 #include <kvsieve/smooth/none.hpp>
 #include <kvsieve/store/dense.hpp>
+#include <kvsieve/weigh/none.hpp>
 
 namespace kvsieve::inline v0 {
 
@@ -45,8 +49,11 @@ struct compressor {
   using score_policy = detail::pick_t<stages::score, detail::missing, Ps...>;
   using aggregate_policy = detail::pick_t<stages::aggregate, aggregate::mean, Ps...>;
   using group_policy = detail::pick_t<stages::group, aggregate::group_mean, Ps...>;
-  using heads_policy = detail::pick_t<stages::heads, aggregate::heads_apart, Ps...>;
+  using floor_policy = detail::pick_t<stages::floor, floor::none, Ps...>;
+  using weigh_policy = detail::pick_t<stages::weigh, weigh::none, Ps...>;
   using smooth_policy = detail::pick_t<stages::smooth, smooth::none, Ps...>;
+  using scale_policy = detail::pick_t<stages::scale, scale::none, Ps...>;
+  using heads_policy = detail::pick_t<stages::heads, aggregate::heads_apart, Ps...>;
   using budget_policy = detail::pick_t<stages::budget, budget::uniform, Ps...>;
   using select_policy = detail::pick_t<stages::select, select::top_k, Ps...>;
   using evict_policy = detail::pick_t<stages::evict, evict::compact, Ps...>;
@@ -72,13 +79,18 @@ struct compressor {
 
   static_assert(
       !requires { requires select_policy::rescores; } ||
-          (cs::is_same_v<pattern, patterns::per_row> && !smooth_policy::pools && !heads_policy::joins),
+          (cs::is_same_v<pattern, patterns::per_row> && !floor_policy::lifts && !weigh_policy::weighs &&
+           !smooth_policy::pools && !scale_policy::scales && !heads_policy::joins && closed_budget<budget_policy>),
       "kvsieve::select::block_wise scores the kept tokens anew with every block: it needs a score of rows "
-      "(kvsieve::score::key_diff, key_norm), no smoothing and heads apart");
+      "(kvsieve::score::key_diff, key_norm), no floor, weight, smoothing or scale, heads apart and a budget that reads "
+      "no scores");
+  static_assert(!select_policy::in_partitions || closed_budget<budget_policy>,
+                "kvsieve::select::top_k_in_partitions needs a budget that reads no scores: kvsieve::budget::uniform");
 
   /// What the strategy reads of a cache; queries are asked for only where this says so.
   static constexpr needs reads = score_policy::reads | aggregate_policy::reads | group_policy::reads |
-                                 heads_policy::reads | smooth_policy::reads | budget_policy::reads |
+                                 floor_policy::reads | weigh_policy::reads | smooth_policy::reads |
+                                 scale_policy::reads | heads_policy::reads | budget_policy::reads |
                                  select_policy::reads | evict_policy::reads | store_policy::reads;
 
   /// How alike the kept lists of views of equal length are.
@@ -97,12 +109,23 @@ struct compressor {
     typename score_policy::params score{};
     typename aggregate_policy::params aggregate{};
     typename group_policy::params group{};
-    typename heads_policy::params heads{};
+    typename floor_policy::params floor{};
+    typename weigh_policy::params weigh{};
     typename smooth_policy::params smooth{};
+    typename scale_policy::params scale{};
+    typename heads_policy::params heads{};
     typename budget_policy::params budget{};
     typename select_policy::params select{};
     typename evict_policy::params evict{};
     typename store_policy::params store{};
+
+    /// Calls visit(params) for every stage.
+    template <class Self, class Visit>
+    static constexpr void each_stage(Self& self, Visit&& visit) {
+      visit(self.score), visit(self.aggregate), visit(self.group), visit(self.floor), visit(self.weigh);
+      visit(self.smooth), visit(self.scale), visit(self.heads), visit(self.budget), visit(self.select);
+      visit(self.evict), visit(self.store);
+    }
 
     /// Calls visit(stage, name, member, unit, meaning) for every number of every stage.
     template <class Self, class Visit>
@@ -116,8 +139,11 @@ struct compressor {
       stage("score", self.score);
       stage("aggregate", self.aggregate);
       stage("group", self.group);
-      stage("heads", self.heads);
+      stage("floor", self.floor);
+      stage("weigh", self.weigh);
       stage("smooth", self.smooth);
+      stage("scale", self.scale);
+      stage("heads", self.heads);
       stage("budget", self.budget);
       stage("select", self.select);
       stage("evict", self.evict);

@@ -15,7 +15,7 @@ TEST_CASE("uniform: floor(tokens * keep) in double, not corrected") {
                      {768, 0.25, 192}, {7, 1.0, 7},  {7, 0.0, 0},      {1, 0.999, 0}};
   for (auto const& c : cases) {
     CAPTURE(c.tokens, c.keep);
-    CHECK(kvsieve::budget::uniform::count({.keep = c.keep}, c.tokens) == c.count);
+    CHECK(kvsieve::budget::uniform::count({.keep = c.keep}, {.tokens = c.tokens}) == c.count);
     CHECK(kvsieve::reference::uniform(c.keep, -1, c.tokens) == c.count);
   }
 }
@@ -25,7 +25,7 @@ TEST_CASE("uniform: counts are the reference's") {
     int const tokens = *rc::gen::resize(100, rc::gen::inRange(1, 100000));
     double const keep = *support::fractions();
     int const limit = *rc::gen::resize(100, rc::gen::oneOf(rc::gen::just(-1), rc::gen::inRange(0, 100001)));
-    int const count = kvsieve::budget::uniform::count({.keep = keep, .tokens = limit}, tokens);
+    int const count = kvsieve::budget::uniform::count({.keep = keep, .tokens = limit}, {.tokens = tokens});
     RC_ASSERT(count == kvsieve::reference::uniform(keep, limit, tokens));
     RC_ASSERT(count >= 0);
     RC_ASSERT(count <= tokens);

@@ -73,8 +73,8 @@ TEST_CASE("streamed through a growing cache, lag_kv_streaming keeps what LagKV k
           left.push_back(token[static_cast<std::size_t>(h)][static_cast<std::size_t>(row)]);
         token[static_cast<std::size_t>(h)] = left;
       }
-      base = score::lag_relative_streaming::next_sink(params.score, now,
-                                                      budget::uniform::count(params.budget, params.score.lag));
+      base = score::lag_relative_streaming::next_sink(
+          params.score, now, budget::uniform::count(params.budget, {.tokens = params.score.lag}));
     }
     REQUIRE(next_token == 768);
     for (int h = 0; h < 3; ++h) {

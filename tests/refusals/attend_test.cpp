@@ -52,7 +52,7 @@ TEST_CASE("attend refuses a cache that is empty or out of range") {
   auto const q = s.cache.queries.view();
   refused(s, errc::bad_shape, {"keys.tokens is 0", "at least 1"}, q, kv_layer{none, none}, s.out.view());
   refused(s, errc::bad_shape, {"keys.heads is 0", "at least 1"}, q, kv_layer{headless, headless}, s.out.view());
-  refused(s, errc::bad_shape, {"keys.tokens is 1.0995", "at most"}, q, kv_layer{many, many}, s.out.view());
+  refused(s, errc::bad_shape, {"keys.tokens is 1099511627776", "at most"}, q, kv_layer{many, many}, s.out.view());
   support::tensor<f16, 64> const longer(2, 41);
   refused(s, errc::bad_shape, {"values.tokens is 41", "40"}, q, kv_layer{s.cache.const_view().keys, longer.view()},
           s.out.view());

@@ -68,7 +68,7 @@ void check(support::shape const& s, int kind, Params select, selection const& ch
   bool budget_under_forced = false;
   for (int v = 0; v < s.views(); ++v) {
     int const tokens = s.tokens[static_cast<std::size_t>(v)];
-    int const count = kvsieve::budget::uniform::count({.keep = keep, .tokens = limit}, tokens);
+    int const count = kvsieve::budget::uniform::count({.keep = keep, .tokens = limit}, {.tokens = tokens});
     reference::forced_tokens const forced{chosen.sink, recent(count), chosen.white_list};
     int forced_count = 0;
     for (int t = 0; t < tokens; ++t)

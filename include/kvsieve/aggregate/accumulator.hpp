@@ -29,12 +29,15 @@ concept accumulator = policy_of<A, stages::aggregate> && requires(float s, obser
 namespace aggregate {
 /// What the additive accumulators share.
 struct additive_base : policy_base<stages::aggregate> {
-  static constexpr bool additive = true;
+  static constexpr bool additive = true;  ///< combine is +
+  /// Every query counts alike.
   KVSIEVE_HD static constexpr float weight(int /*query*/, int /*queries*/) { return 1.0f; }
+  /// The state with the probability p folded in.
   template <class S>
   KVSIEVE_HD static S update(S state, S p) {
     return state + p;
   }
+  /// Two states as one.
   template <class S>
   KVSIEVE_HD static S combine(S a, S b) {
     return a + b;

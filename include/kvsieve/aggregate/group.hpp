@@ -9,20 +9,26 @@ namespace aggregate {
 
 /// Mean over the group's query heads.
 struct group_mean : policy_base<stages::group> {
-  static constexpr bool additive = true;
+  static constexpr bool additive = true;  ///< combine is +
+  /// Two query heads, or joined ones, as one.
   KVSIEVE_HD static constexpr float combine(float a, float b) { return a + b; }
+  /// The group's number from what was joined of its `heads` query heads.
   KVSIEVE_HD static constexpr float result(float joined, int heads) { return joined / static_cast<float>(heads); }
 };
 /// Sum over the group's query heads.
 struct group_sum : policy_base<stages::group> {
-  static constexpr bool additive = true;
+  static constexpr bool additive = true;  ///< combine is +
+  /// Two query heads, or joined ones, as one.
   KVSIEVE_HD static constexpr float combine(float a, float b) { return a + b; }
+  /// The group's number from what was joined.
   KVSIEVE_HD static constexpr float result(float joined, int) { return joined; }
 };
 /// The largest of the group's query heads.
 struct group_max : policy_base<stages::group> {
-  static constexpr bool additive = false;
+  static constexpr bool additive = false;  ///< combine is not +
+  /// Two query heads, or joined ones, as one.
   KVSIEVE_HD static constexpr float combine(float a, float b) { return a < b ? b : a; }
+  /// The group's number from what was joined.
   KVSIEVE_HD static constexpr float result(float joined, int) { return joined; }
 };
 }  // namespace aggregate

@@ -5,7 +5,9 @@
 
 namespace kvsieve::inline v0 {
 namespace aggregate {
+/// Mean over the observed queries that could see the token.
 struct mean_visible : additive_base {
+  /// The token's number from the final state.
   KVSIEVE_HD static constexpr float result(float state, observation o) { return state / static_cast<float>(o.visible); }
 };
 }  // namespace aggregate

@@ -5,7 +5,9 @@
 
 namespace kvsieve::inline v0 {
 namespace aggregate {
+/// Sum over all observed queries.
 struct sum : additive_base {
+  /// The token's number from the final state.
   KVSIEVE_HD static constexpr float result(float state, observation) { return state; }
 };
 }  // namespace aggregate

@@ -11,9 +11,10 @@ namespace kvsieve::inline v0 {
 /// Hands out pieces of a caller's memory, each aligned to 64 bytes; default-constructed it only counts.
 class arena {
  public:
-  static constexpr std::size_t alignment = 64;
+  static constexpr std::size_t alignment = 64;  ///< of every piece, in bytes
 
   constexpr arena() noexcept = default;
+  /// Hands out `memory`, which should start at a multiple of `alignment`.
   explicit arena(std::span<std::byte> memory) noexcept : base_(memory.data()), size_(memory.size()) {}
 
   /// Room for `count` objects of trivial type T. Null while counting, or once the memory is spent.

@@ -3,15 +3,18 @@
 #pragma once
 #include <cstdint>
 
+#include <kvsieve/core/arena.hpp>
+#include <kvsieve/core/rules.hpp>
 #include <kvsieve/core/status.hpp>
 #include <kvsieve/core/views.hpp>
 
 namespace kvsieve::inline v0 {
 namespace check {
 
-// Loops step through tokens and query rows in int, up to a block's share past the end.
-inline constexpr index most_tokens = 2147418112, most_heads = 65535;
-// No offset that passes this overflows: tokens x stride stays below 2^63.
+/// Heads of a view; a grid of blocks is that high.
+// A launch has at most this many blocks along an axis of heads.
+inline constexpr index most_heads = 65535;
+/// Strides, in elements. No offset that passes this overflows: tokens x stride stays below 2^63.
 inline constexpr index most_stride = index{1} << 31;
 
 /// Keys and values of one view against each other and against the first view.
@@ -31,50 +34,18 @@ template <class Layer>
   return {};
 }
 
-/// The numbers of a strategy; comparisons are written so that NaN fails.
+/// The numbers of a strategy: each stage's params look after their own, by check() or, where they hold tables for a
+/// whole call, check(call_shape).
 template <class P>
-[[nodiscard]] status params(P const& p) {
-  constexpr auto bad = errc::bad_params;
-  if (!(p.budget.keep >= 0)) return fail(bad, "budget.keep", p.budget.keep, "must be at least", 0);
-  if (!(p.budget.keep <= 1)) return fail(bad, "budget.keep", p.budget.keep, "must be at most", 1);
-  if (p.budget.tokens < -1) return fail(bad, "budget.tokens", p.budget.tokens, "must be at least", -1);
-  if constexpr (requires { p.score.sink; }) {
-    if (p.score.sink < 0) return fail(bad, "score.sink", p.score.sink, "must be at least", 0);
-  }
-  if constexpr (requires { p.score.lag; }) {
-    if (p.score.lag < 1) return fail(bad, "score.lag", p.score.lag, "must be at least", 1);
-  }
-  if constexpr (requires { p.score.value_share; }) {
-    if (!(p.score.value_share >= 0 && p.score.value_share <= 1e30f))
-      return fail(bad, "score.value_share", static_cast<double>(p.score.value_share), "must be from 0 to", 1e30);
-  }
-  if constexpr (requires { p.score.window; }) {
-    if (p.score.window < 1) return fail(bad, "score.window", p.score.window, "must be at least", 1);
-  }
-  if constexpr (requires { p.smooth.kernel; }) {
-    if (p.smooth.kernel < 1) return fail(bad, "smooth.kernel", p.smooth.kernel, "must be at least", 1);
-    if (p.smooth.kernel % 2 == 0) return fail(bad, "smooth.kernel", p.smooth.kernel, "must be odd;", 1);
-  }
-  if constexpr (requires { p.select.sink; }) {
-    if (p.select.sink < 0) return fail(bad, "select.sink", p.select.sink, "must be at least", 0);
-    if (p.select.white_list.size() > static_cast<std::size_t>(most_tokens)) {
-      return fail(bad, "select.white_list", static_cast<double>(p.select.white_list.size()), "must be at most",
-                  most_tokens);
-    }
-  }
-  if constexpr (requires { p.select.block; }) {
-    if (p.select.block < 1) return fail(bad, "select.block", p.select.block, "must be at least", 1);
-  }
-  if constexpr (requires { p.select.recent; }) {
-    if (p.select.recent < 0) return fail(bad, "select.recent", p.select.recent, "must be at least", 0);
-  }
-  if constexpr (requires { p.select.recent_share; }) {
-    if (!(p.select.recent_share >= 0))
-      return fail(bad, "select.recent_share", p.select.recent_share, "must be at least", 0);
-    if (!(p.select.recent_share <= 1))
-      return fail(bad, "select.recent_share", p.select.recent_share, "must be at most", 1);
-  }
-  return {};
+[[nodiscard]] status params(P const& p, call_shape const& call) {
+  status first;
+  P::each_stage(p, [&](auto const& stage) {
+    if constexpr (requires { stage.check(call); })
+      first = first ? stage.check(call) : first;
+    else if constexpr (requires { stage.check(); })
+      first = first ? stage.check() : first;
+  });
+  return first;
 }
 
 /// Queries of one view against its cache; `observed` of them are used.
@@ -134,11 +105,25 @@ template <class List>
   return {};
 }
 
+/// The caller's memory against the bytes a call needs.
+[[nodiscard]] inline status workspace(std::span<std::byte> memory, std::size_t needed) {
+  if (auto const past = reinterpret_cast<std::uintptr_t>(memory.data()) % arena::alignment; past != 0)
+    return fail(errc::bad_pointer, "workspace", static_cast<double>(past), "bytes past the alignment it needs,",
+                static_cast<double>(arena::alignment));
+  if (memory.size() < needed)
+    return fail(errc::workspace_too_small, "workspace", static_cast<double>(memory.size()),
+                "bytes; it must be at least", static_cast<double>(needed));
+  return {};
+}
+
 /// First and one past the last byte of a view.
 struct extent_of_memory {
-  std::uintptr_t from = 0, to = 0;
+  std::uintptr_t from = 0;  ///< address of the first byte
+  std::uintptr_t to = 0;    ///< and one past the last
+  /// True when the two share a byte.
   [[nodiscard]] bool meets(extent_of_memory o) const { return from < o.to && o.from < to; }
 };
+/// Where a view lies; nowhere for a view whose handle is no pointer.
 template <row_view V>
 [[nodiscard]] extent_of_memory memory(V const& v) {
   if constexpr (cs::is_pointer_v<typename V::data_handle_type>) {

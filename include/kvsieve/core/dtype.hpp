@@ -12,14 +12,14 @@ namespace cs = ::cuda::std;
 
 /// IEEE binary16, bit for bit what CUDA's `__half` and ggml's F16 hold.
 struct f16 {
-  cs::uint16_t bits = 0;
-  friend constexpr bool operator==(f16, f16) = default;  // of the bits: -0 differs from 0
+  cs::uint16_t bits = 0;                                 ///< sign, 5 bits of exponent, 10 of fraction
+  friend constexpr bool operator==(f16, f16) = default;  ///< of the bits: -0 differs from 0
 };
 
 /// bfloat16: the upper half of a float, bit for bit CUDA's `__nv_bfloat16`.
 struct bf16 {
-  cs::uint16_t bits = 0;
-  friend constexpr bool operator==(bf16, bf16) = default;
+  cs::uint16_t bits = 0;                                   ///< sign, 8 bits of exponent, 7 of fraction
+  friend constexpr bool operator==(bf16, bf16) = default;  ///< of the bits: -0 differs from 0
 };
 
 /// An element type known at run time.
@@ -29,6 +29,7 @@ enum class dtype : cs::uint8_t { f32, f16, bf16 };
 template <class T>
 concept element = cs::is_same_v<T, float> || cs::is_same_v<T, f16> || cs::is_same_v<T, bf16>;
 
+/// The run-time name of an element type.
 template <element T>
 inline constexpr dtype dtype_of = cs::is_same_v<T, float> ? dtype::f32
                                   : cs::is_same_v<T, f16> ? dtype::f16
@@ -43,7 +44,9 @@ inline constexpr dtype dtype_of = cs::is_same_v<T, float> ? dtype::f32
 
 /// Widening is exact; NaN payloads move with the value.
 [[nodiscard]] KVSIEVE_HD constexpr float to_float(float x) { return x; }
+/// Widening is exact; NaN payloads move with the value.
 [[nodiscard]] KVSIEVE_HD constexpr float to_float(bf16 x) { return cs::bit_cast<float>(cs::uint32_t{x.bits} << 16); }
+/// Widening is exact; NaN payloads move with the value.
 [[nodiscard]] KVSIEVE_HD constexpr float to_float(f16 x) {
   cs::uint32_t const sign = cs::uint32_t{x.bits & 0x8000u} << 16, exponent = x.bits >> 10 & 31u,
                      fraction = x.bits & 1023u;

@@ -5,11 +5,16 @@
 
 namespace kvsieve::inline v0 {
 
+/// Most tokens of a view: loops step through tokens and query rows in int, up to a block's share past the end.
+inline constexpr int most_tokens = 2147418112;
+
 /// The first `sink`, the last `recent` and the listed tokens out of `tokens`.
 struct forced_set {
-  int tokens = 0, sink = 0, recent = 0;
+  int tokens = 0;                   ///< length of the row
+  int sink = 0;                     ///< first tokens in the set
+  int recent = 0;                   ///< last tokens in the set
   int const* white_list = nullptr;  ///< ascending; each inside the row
-  int white_count = 0;
+  int white_count = 0;              ///< entries of `white_list`
 
   /// Entries of the white list below t.
   [[nodiscard]] KVSIEVE_HD constexpr int listed_below(int t) const {
@@ -23,6 +28,7 @@ struct forced_set {
     }
     return from;
   }
+  /// True when token t is in the set.
   [[nodiscard]] KVSIEVE_HD constexpr bool holds(int t) const {
     if (t < sink || t >= tokens - recent) return true;
     if (white_count == 0) return false;

@@ -17,10 +17,13 @@ namespace kvsieve::inline v0 {
 namespace host::inline KVSIEVE_TARGET {
 
 /// `lanes` consecutive floats in one vector register (an array of them under nvcc, which takes no vector types).
+/// +, -, *, /, fma(a, b, c), <, == and where(mask, a, b) work lane by lane.
 struct fragment {
-  static constexpr int lanes = KVSIEVE_HOST_LANES;
+  static constexpr int lanes = KVSIEVE_HOST_LANES;  ///< floats in it
 #if KVSIEVE_HOST_VECTORS
+  /// The register.
   typedef float vector __attribute__((vector_size(4 * KVSIEVE_HOST_LANES)));
+  /// What a comparison gives: -1 in a lane where it holds, else 0.
   typedef int mask __attribute__((vector_size(4 * KVSIEVE_HOST_LANES)));
 #else
   struct vector {
@@ -34,13 +37,18 @@ struct fragment {
     KVSIEVE_HD int& operator[](int i) { return lane[i]; }
   };
 #endif
-  vector v;
+  vector v;  ///< the lanes
 
+  /// Lanes of any value.
   fragment() = default;
+  /// The lanes of `x`.
   KVSIEVE_INLINE KVSIEVE_HD fragment(vector x) : v(x) {}
-  KVSIEVE_INLINE KVSIEVE_HD fragment(float x);  // all lanes; implicit, so that bodies may write max(x, 1e-8f)
+  /// `x` in all lanes; implicit, so that bodies may write max(x, 1e-8f).
+  KVSIEVE_INLINE KVSIEVE_HD fragment(float x);
 
+  /// One lane.
   KVSIEVE_HD float operator[](int lane) const { return v[lane]; }
+  /// @cond lane by lane
   KVSIEVE_INLINE KVSIEVE_HD fragment& operator+=(fragment x) { return *this = *this + x; }
 
 #if KVSIEVE_HOST_VECTORS
@@ -78,6 +86,7 @@ struct fragment {
 #undef KVSIEVE_EACH
 #undef KVSIEVE_EACH_MASK
 #endif
+  /// @endcond
 };
 
 // Written out, since adding x to a zero vector may not be folded (-0) and would cost an addition each time.
@@ -113,6 +122,7 @@ KVSIEVE_INLINE KVSIEVE_HD fragment min(fragment a, fragment b) {
   return where(b < a, b, a);
 #endif
 }
+/// Square root of each lane.
 KVSIEVE_INLINE KVSIEVE_HD fragment sqrt(fragment x) {
 #if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
   return (fragment::vector)_mm512_maskz_sqrt_ps(0xffff, (__m512)x.v);
@@ -131,6 +141,7 @@ KVSIEVE_INLINE KVSIEVE_HD fragment load(float const* p) {
   __builtin_memcpy(&r.v, p, sizeof r.v);
   return r;
 }
+/// Loads `lanes` consecutive elements, widened; any alignment.
 KVSIEVE_INLINE KVSIEVE_HD fragment load(bf16 const* p) {
 #if KVSIEVE_HOST_VECTORS
   typedef unsigned short half_vector __attribute__((vector_size(2 * KVSIEVE_HOST_LANES)));
@@ -144,6 +155,7 @@ KVSIEVE_INLINE KVSIEVE_HD fragment load(bf16 const* p) {
   return r;
 #endif
 }
+/// Loads `lanes` consecutive elements, widened; any alignment.
 KVSIEVE_INLINE KVSIEVE_HD fragment load(f16 const* p) {
 #if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
   return (fragment::vector)_mm512_maskz_cvtph_ps(0xffff, _mm256_loadu_si256(reinterpret_cast<__m256i const*>(p)));
@@ -201,6 +213,7 @@ KVSIEVE_INLINE KVSIEVE_HD void load_channels(Row const& row, int first, fragment
     if (paired && c + 1 < Count) out[c + 1] = load_row(row, (first + c + 1) * lanes);
   }
 }
+/// Stores the lanes one behind another; any alignment.
 KVSIEVE_INLINE KVSIEVE_HD void store(float* p, fragment x) { __builtin_memcpy(p, &x.v, sizeof x.v); }
 
 /// Sums L fragments across their lanes at once: lane i of the result is the sum over the lanes of a[i].
@@ -274,11 +287,14 @@ KVSIEVE_INLINE KVSIEVE_HD fragment exp2(fragment x) {
 }  // namespace host::inline KVSIEVE_TARGET
 
 namespace device {
-/// Four floats in registers: one 16-byte load of float, or half of one of a 16-bit type.
+/// Four floats in registers: one 16-byte load of float, or half of one of a 16-bit type. +, -, *, fma(a, b, c), max and
+/// min work lane by lane.
 struct fragment {
-  static constexpr int lanes = 4;
-  float v[lanes];
+  static constexpr int lanes = 4;  ///< floats in it
+  float v[lanes];                  ///< the lanes
+  /// One lane.
   KVSIEVE_HD float operator[](int lane) const { return v[lane]; }
+  /// @cond lane by lane
 #define KVSIEVE_EACH(expression)                                      \
   fragment r;                                                         \
   KVSIEVE_UNROLL for (int i = 0; i < lanes; ++i) r.v[i] = expression; \
@@ -291,10 +307,12 @@ struct fragment {
   friend KVSIEVE_HD inline fragment operator*(fragment a, fragment b) { KVSIEVE_EACH(a.v[i] * b.v[i]); }
   friend KVSIEVE_HD inline fragment fma(fragment a, fragment b, fragment c) { KVSIEVE_EACH(a.v[i] * b.v[i] + c.v[i]); }
 #undef KVSIEVE_EACH
+  /// @endcond
 };
+/// Four elements as one load takes them.
 template <class T>
 struct alignas(4 * sizeof(T)) packed {
-  T element[4];
+  T element[4];  ///< channels d to d + 3
 };
 /// Loads channels [d, d + 4) of a row: one vector load where the row is contiguous, else an element at a time.
 template <class Row>

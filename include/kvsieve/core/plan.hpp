@@ -12,16 +12,18 @@ namespace kvsieve::inline v0 {
 /// The outcome of plan(). Converts to true when there is one; `state` says why not. Trivially copyable; valid as long
 /// as its workspace is neither freed nor used for another plan.
 struct token_plan {
-  status state{};
-  status note{};  ///< not ok when a budget was smaller than the forced tokens: which view, budget, forced tokens
-  uniformity uniformity_class = uniformity::U1;
-  int views = 0, heads = 0;
+  status state{};  ///< ok, or why there is no plan
+  status note{};   ///< not ok when a budget was smaller than the forced tokens: which view, budget, forced tokens
+  uniformity uniformity_class = uniformity::U1;  ///< how alike the kept lists are
+  int views = 0;                                 ///< views of the call
+  int heads = 0;                                 ///< KV heads of each view
   int const* logical_tokens = nullptr;  ///< [views]: N of each view, which is also the position of the next token
   index const* offset = nullptr;        ///< [views * heads + 1] into `list`
   int const* list = nullptr;            ///< kept tokens, device memory when the plan was made there
   float const* score = nullptr;         ///< what selection saw; row r of view v starts at score_offset[v] + r * stride
   index const* score_offset = nullptr;  ///< [views]
 
+  /// True when there is a plan.
   constexpr explicit operator bool() const noexcept { return static_cast<bool>(state); }
 
   /// N of a view: its logical length, and the position of the token that comes next.

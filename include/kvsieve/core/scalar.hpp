@@ -6,11 +6,13 @@
 #include <kvsieve/core/config.hpp>
 
 namespace kvsieve::inline v0 {
+/// Square root, correctly rounded on the host.
 [[nodiscard]] KVSIEVE_HD inline float sqrt(float x) { return ::sqrtf(x); }
 /// a < b ? b : a, so a NaN in b gives a.
 [[nodiscard]] KVSIEVE_HD constexpr float max(float a, float b) { return a < b ? b : a; }
 /// b < a ? b : a, so a NaN in b gives a.
 [[nodiscard]] KVSIEVE_HD constexpr float min(float a, float b) { return b < a ? b : a; }
+/// condition ? a : b.
 [[nodiscard]] KVSIEVE_HD constexpr float where(bool condition, float a, float b) { return condition ? a : b; }
 /// False for NaN and the infinities.
 [[nodiscard]] KVSIEVE_HD constexpr bool finite(float x) { return x - x == 0.0f; }

@@ -14,8 +14,11 @@ namespace stages {
 struct score {};      ///< how much a token matters, to one KV head
 struct aggregate {};  ///< many queries to one number (attention-based scores only)
 struct group {};      ///< the query heads that share a KV head to one number
-struct heads {};      ///< KV heads: apart, or one choice for the layer
+struct floor {};      ///< the least that a token counts
+struct weigh {};      ///< scores by what the values carry
 struct smooth {};     ///< pooling along the tokens
+struct scale {};      ///< scores of a layer to a common unit
+struct heads {};      ///< KV heads: apart, or one choice for the layer
 struct budget {};     ///< how many tokens each layer and head keeps
 struct select {};     ///< which tokens these are
 struct evict {};      ///< what becomes of the others
@@ -24,6 +27,7 @@ struct store {};      ///< how the kept ones lie in memory
 
 /// What a policy reads. A strategy reads the union; an engine learns from it at compile time what it has to supply.
 enum class needs : unsigned { nothing = 0, keys = 1, values = 2, queries = 4 };
+/// The union of two.
 [[nodiscard]] constexpr needs operator|(needs a, needs b) {
   return static_cast<needs>(static_cast<unsigned>(a) | static_cast<unsigned>(b));
 }
@@ -39,6 +43,7 @@ enum class uniformity : unsigned char {
   U2,  ///< a count per layer
   U3   ///< a count per head
 };
+/// "U0" to "U3".
 [[nodiscard]] constexpr char const* name_of(uniformity u) {
   constexpr char const* names[] = {"U0", "U1", "U2", "U3"};
   return names[static_cast<int>(u)];
@@ -59,6 +64,7 @@ concept policy_of = policy<P> && cs::is_same_v<typename P::stage, Stage>;
 
 /// Params of a policy that has none.
 struct no_params {
+  /// Visits nothing.
   template <class Self, class Visit>
   static constexpr void each(Self&, Visit&&) {}
 };
@@ -66,8 +72,8 @@ struct no_params {
 /// A convenience to derive a policy from; a policy may as well spell the three members itself.
 template <class Stage, needs Reads = needs::nothing>
 struct policy_base {
-  using stage = Stage;
-  using params = no_params;
-  static constexpr needs reads = Reads;
+  using stage = Stage;                   ///< one of kvsieve::stages
+  using params = no_params;              ///< the numbers; a policy that has some names its own
+  static constexpr needs reads = Reads;  ///< what it reads of a cache
 };
 }  // namespace kvsieve::inline v0

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // What a call returns: a code, the argument at fault, and both values. No allocation, no exception.
 #pragma once
+#include <cfloat>
 #include <cstdio>
+#include <cstdlib>
 #include <span>
 #include <string_view>
 
@@ -11,6 +13,7 @@
 
 namespace kvsieve::inline v0 {
 
+/// What kind of argument a call refused.
 enum class errc : unsigned char {
   ok,
   bad_shape,            ///< an extent is empty, too large, or does not match another argument
@@ -22,15 +25,35 @@ enum class errc : unsigned char {
   cuda                  ///< `native` holds the cudaError_t
 };
 
+namespace detail {
+/// Writes a number with all its digits where it is whole and at most 2^53, else with as few as read back as the same
+/// number, or as the same float where it came from one.
+inline void write_number(char (&out)[32], double x) noexcept {
+  if (x >= -0x1p53 && x <= 0x1p53 && x == static_cast<double>(static_cast<long long>(x))) {
+    std::snprintf(out, sizeof out, "%lld", static_cast<long long>(x));
+    return;
+  }
+  auto const narrow = [](double y) { return y >= -FLT_MAX && y <= FLT_MAX ? static_cast<float>(y) : 0.0f; };
+  bool const single = static_cast<double>(narrow(x)) == x;
+  for (int digits = 6; digits <= 17; ++digits) {
+    std::snprintf(out, sizeof out, "%.*g", digits, x);
+    double const back = std::strtod(out, nullptr);
+    if (back == x || (single && narrow(back) == narrow(x))) return;
+  }
+}
+}  // namespace detail
+
 /// The outcome of a call. Converts to true when all went well.
 struct [[nodiscard]] status {
-  errc code = errc::ok;
-  int native = 0;                ///< cudaError_t when code == errc::cuda
-  int layer = -1;                ///< index of the view in a grouped call; -1: not about one view
-  char const* argument = "";     ///< "budget.keep"
-  char const* rule = "";         ///< "must be at most"
-  double got = 0, expected = 0;  ///< the value given and the value it was held against
+  errc code = errc::ok;       ///< what kind of argument was at fault
+  int native = 0;             ///< cudaError_t when code == errc::cuda
+  int layer = -1;             ///< index of the view in a grouped call; -1: not about one view
+  char const* argument = "";  ///< "budget.keep"
+  char const* rule = "";      ///< "must be at most"
+  double got = 0;             ///< the value given
+  double expected = 0;        ///< the value it was held against
 
+  /// True when all went well.
   constexpr explicit operator bool() const noexcept { return code == errc::ok; }
 
   /// Writes one line into `buffer` and returns the part written: "view 3: budget.keep is 1.5, must be at most 1".
@@ -44,7 +67,10 @@ struct [[nodiscard]] status {
     } else if (code == errc::cuda) {
       n = std::snprintf(buffer.data(), buffer.size(), "%s%s: CUDA error %d", where, argument, native);
     } else {
-      n = std::snprintf(buffer.data(), buffer.size(), "%s%s is %.10g, %s %.10g", where, argument, got, rule, expected);
+      char given[32] = "", limit[32] = "";
+      detail::write_number(given, got);
+      detail::write_number(limit, expected);
+      n = std::snprintf(buffer.data(), buffer.size(), "%s%s is %s, %s %s", where, argument, given, rule, limit);
     }
     if (n < 0) return {};
     return {buffer.data(),

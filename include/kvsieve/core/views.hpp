@@ -15,17 +15,23 @@ using index = cs::int64_t;
 /// mdspan layout of [heads, tokens, channels] whose rows are contiguous while heads and tokens may lie at any stride:
 /// packed, NHD and HND buffers of engines, or a slice of a larger pool.
 struct layout_rows {
+  /// Where an element lies, with all that the standard asks of a layout mapping. Heads and tokens may overlap by their
+  /// strides, so it is not always unique.
   template <class Extents>
   struct mapping {
+    /// @cond as in the standard
     using extents_type = Extents;
     using index_type = typename Extents::index_type;
     using size_type = typename Extents::size_type;
     using rank_type = typename Extents::rank_type;
     using layout_type = layout_rows;
+    /// @endcond
 
-    Extents shape{};
-    index_type head_stride = 0, token_stride = 0;  ///< in elements
+    Extents shape{};              ///< [heads, tokens, channels]
+    index_type head_stride = 0;   ///< from a head to the next, in elements
+    index_type token_stride = 0;  ///< from a token to the next, in elements
 
+    /// @cond as in the standard
     KVSIEVE_HD constexpr Extents const& extents() const noexcept { return shape; }
     KVSIEVE_HD constexpr index_type operator()(index_type head, index_type token, index_type channel) const noexcept {
       return head * head_stride + token * token_stride + channel;
@@ -48,9 +54,11 @@ struct layout_rows {
     KVSIEVE_HD friend constexpr bool operator==(mapping const& a, mapping const& b) noexcept {
       return a.shape == b.shape && a.head_stride == b.head_stride && a.token_stride == b.token_stride;
     }
+    /// @endcond
   };
 };
 
+/// Extents of rows of D channels, [heads, tokens, D].
 template <int D>
 using row_extents = cs::extents<index, cs::dynamic_extent, cs::dynamic_extent, static_cast<cs::size_t>(D)>;
 
@@ -95,10 +103,13 @@ inline constexpr bool contiguous_rows =
 /// The row of one token of one head: contiguous memory, or an element at a time through the layout.
 template <row_view V>
 struct row {
-  V const* view;
-  index head, token;
+  V const* view;  ///< the view it is a row of
+  index head;     ///< its head
+  index token;    ///< its token
+  /// One channel, in the element type.
   KVSIEVE_HD auto operator[](int channel) const { return (*view)(head, token, channel); }
 };
+/// The row of a token of a head: a pointer where rows are contiguous, else a `row`.
 template <row_view V>
 [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD auto row_of(V const& view, index head, index token) {
   if constexpr (contiguous_rows<V>) {
@@ -111,19 +122,23 @@ template <row_view V>
 /// Keys and values of one layer of one sequence, [Hkv, N, D] each.
 template <row_view Keys, row_view Values = Keys>
 struct kv_layer {
-  using keys_type = Keys;
-  using values_type = Values;
-  static constexpr int head_dim = head_dim_of<Keys>;
+  using keys_type = Keys;                             ///< view of the keys
+  using values_type = Values;                         ///< view of the values
+  static constexpr int head_dim = head_dim_of<Keys>;  ///< channels of a row, D
   static_assert(head_dim_of<Values> == head_dim, "kv_layer: keys and values have the same head dimension");
 
-  Keys keys;
-  Values values;
+  Keys keys;      ///< [Hkv, N, D]
+  Values values;  ///< [Hkv, N, D]
 
+  /// KV heads, Hkv.
   [[nodiscard]] KVSIEVE_HD constexpr int heads() const { return static_cast<int>(keys.extent(0)); }
+  /// Tokens, N.
   [[nodiscard]] KVSIEVE_HD constexpr int tokens() const { return static_cast<int>(keys.extent(1)); }
 };
+/// @cond
 template <row_view Keys, row_view Values>
 kv_layer(Keys, Values) -> kv_layer<Keys, Values>;
+/// @endcond
 
 /// A grouped view: many layers and sequences, each with its own number of tokens, compressed by one call.
 template <class Layer>

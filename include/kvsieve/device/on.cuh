@@ -32,8 +32,10 @@ __attribute__((visibility("hidden"))) __global__ void __launch_bounds__(Threads,
 /// allocate, synchronise nor query the device, so they may be captured into a CUDA graph.
 class on {
  public:
-  static constexpr int threads = block_threads;
+  static constexpr int threads = block_threads;  ///< of every block
+  /// On `stream`, which the caller owns.
   explicit constexpr on(cudaStream_t stream) noexcept : stream_(stream) {}
+  /// The stream it was made with.
   [[nodiscard]] constexpr cudaStream_t stream() const noexcept { return stream_; }
 
   /// Launches a body; a launch that fails, or an error that an earlier one left behind, gives errc::cuda.

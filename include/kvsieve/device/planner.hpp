@@ -23,9 +23,13 @@ class planner {
   using keys_type = typename Layer::keys_type;
   using memory = plan_memory<C>;
   static constexpr bool joins = C::heads_policy::joins;
-  static_assert(C::budget_policy::uniformity_class <= uniformity::U1,
-                "kvsieve::plan on the device takes budgets of class U1 (the same count for every head): use "
-                "kvsieve::budget::uniform, or plan on the host");
+  using rules_type = typename memory::rules_type;
+  static_assert(closed_budget<typename C::budget_policy> && C::budget_policy::uniformity_class <= uniformity::U2,
+                "kvsieve::plan on the device takes budgets that give all heads of a view the same count and read no "
+                "scores: use kvsieve::budget::uniform, or plan on the host");
+  static_assert(!C::floor_policy::lifts && !C::weigh_policy::weighs && !C::scale_policy::scales,
+                "kvsieve::plan on the device takes scores without floor, weight or scale: leave them out, or plan on "
+                "the host");
 
   static_assert(
       !requires { requires C::select_policy::rescores; },
@@ -74,7 +78,7 @@ class planner {
     if (layers_.empty()) return fail(errc::bad_shape, "layers", 0, "must be at least", 1);
     if (layers_.size() > 1u << 20)
       return fail(errc::bad_shape, "layers", static_cast<double>(layers_.size()), "must be at most", 1 << 20);
-    if (status const s = check::params(params_); !s) return s;
+    if (status const s = check::params(params_, rules().call); !s) return s;
     if constexpr (C::observes_queries) {
       if (queries_.size() != layers_.size()) {
         return fail(errc::bad_shape, "queries", static_cast<double>(queries_.size()), "must equal the number of views,",
@@ -99,36 +103,27 @@ class planner {
     return {};
   }
 
-  /// What the scorer itself keeps.
-  [[nodiscard]] forced_ends own_ends([[maybe_unused]] int tokens) const {
-    if constexpr (requires { score::forced(params_.score, tokens); })
-      return score::forced(params_.score, tokens);
-    else
-      return {};
-  }
-
+  [[nodiscard]] rules_type rules() const { return memory::rules(layers_, params_); }
+  [[nodiscard]] scored_view seen(int v) const { return describe<score>(params_.score, layer(v).tokens()); }
+  [[nodiscard]] int kept(int v) const { return rules().kept(seen(v), v); }
   /// Forced tokens of a view before they are cut to its budget; the white list lies on the device and is not counted.
-  [[nodiscard]] forced_set forced(int tokens) const {
-    forced_ends const ends = own_ends(tokens);
-    int sink = ends.head, recent = ends.tail;
-    if constexpr (!C::select_policy::in_partitions) {
-      int const own = C::select_policy::recent(params_.select, memory::kept(params_, tokens));
-      sink = sink < params_.select.sink ? params_.select.sink : sink;
-      recent = recent < own ? own : recent;
-    }
-    return {tokens, sink < tokens ? sink : tokens, recent < tokens ? recent : tokens, nullptr, 0};
+  [[nodiscard]] forced_set forced(int v) const {
+    forced_set f = rules().forced(seen(v), kept(v));
+    f.white_list = nullptr;
+    f.white_count = 0;
+    return f;
   }
 
   /// The arrays on the host, from shapes and numbers alone.
   void lay_out(token_plan& plan) const {
     index lists = 0, scores = 0;
     for (int v = 0; v < views(); ++v) {
-      int const tokens = layer(v).tokens(), keep = memory::kept(params_, tokens);
+      int const tokens = layer(v).tokens(), keep = kept(v);
       memory_.logical_tokens[v] = tokens;
       memory_.score_offset[v] = scores;
       scores += index{heads()} * score_stride(tokens);
       for (int h = 0; h < heads(); ++h, lists += keep) memory_.offset[index{v} * heads() + h] = lists;
-      int const needed = forced(tokens).size();
+      int const needed = forced(v).size();
       if (plan.note && needed > keep && !C::select_policy::in_partitions) {
         plan.note = fail(errc::bad_params, "budget", keep, "is less than the forced tokens,", needed, v);
       }
@@ -158,8 +153,8 @@ class planner {
     if (!s) return s;
     if constexpr (joins) {
       scores_args<join_heads_params> args{};
-      s = launch_views<join_heads_body>(on_, views(), 1, 1, args,
-                                        [&](int v, scores_part& part) { return over_scores(v, out, out, part); });
+      s = launch_views<join_heads_body<typename C::heads_policy>>(
+          on_, views(), 1, 1, args, [&](int v, scores_part& part) { return over_scores(v, out, out, part); });
       if (!s) return s;
     }
     if constexpr (memory::pools) {
@@ -172,7 +167,7 @@ class planner {
   }
 
   int over_scores(int v, float* from, float* to, scores_part& part) const {
-    int const tokens = layer(v).tokens(), tail = own_ends(tokens).tail;
+    int const tokens = layer(v).tokens(), tail = seen(v).ends.tail;
     part.score = from + row_offset(v);
     part.result = to + row_offset(v);
     part.stride = score_stride(tokens);
@@ -274,8 +269,8 @@ class planner {
       args.white_count = static_cast<int>(params_.select.white_list.size());
     }
     return launch_views<select_body>(on_, views(), heads(), 1, args, [&](int v, select_part& part) {
-      int const tokens = layer(v).tokens(), keep = memory::kept(params_, tokens);
-      forced_set const f = forced(tokens);
+      int const tokens = layer(v).tokens(), keep = kept(v);
+      forced_set const f = forced(v);
       part = {memory_.scores + row_offset(v),
               memory_.list + memory_.offset[index{v} * heads()],
               score_stride(tokens),
@@ -287,7 +282,7 @@ class planner {
               partition{0, tokens, 1}};
       if constexpr (C::select_policy::in_partitions) {
         part.spans = score::partitions(params_.score, tokens);
-        part.keep = C::budget_policy::count(params_.budget, part.spans.length);
+        part.keep = C::budget_policy::count(params_.budget, {part.spans.length, v, views(), 0, heads()});
         part.sink = part.recent = 0;
         if (part.spans.count == 0) part.spans = {tokens, 0, 0};  // all stay
       }

@@ -18,11 +18,13 @@ concept device_layer = requires {
 };
 
 namespace device {
+/// Does not compile where a strategy observes queries.
 template <strategy C>
 constexpr void require_no_queries() {
   static_assert(C::observes_queries == false,
                 "kvsieve::plan: this strategy observes queries: pass them, [Hq, W, D], behind the layers");
 }
+/// Does not compile where a strategy observes none.
 template <strategy C>
 constexpr void require_queries() {
   static_assert(C::observes_queries, "kvsieve::plan: this strategy reads no queries: leave them out");
@@ -36,12 +38,13 @@ template <strategy C, device_layer Layer>
   device::require_no_queries<C>();
   return device::planner<C, device::on, Layer, device::no_queries>(on, layers, {}, params).bytes();
 }
+/// The same for one view.
 template <strategy C, device_layer Layer>
 [[nodiscard]] device::workspace_size workspace_bytes(device::on on, Layer const& layer,
                                                      typename C::params const& params) noexcept {
   return workspace_bytes<C>(on, kv_group<Layer>(&layer, 1), params);
 }
-/// @param queries [views] of [Hq, at least the observed, D]: the last ones are observed.
+/// The same with queries: [views] of [Hq, at least the observed, D], of which the last ones are observed.
 template <strategy C, device_layer Layer, row_view Queries>
 [[nodiscard]] device::workspace_size workspace_bytes(device::on on, kv_group<Layer> layers,
                                                      cs::span<Queries const> queries,
@@ -49,6 +52,7 @@ template <strategy C, device_layer Layer, row_view Queries>
   device::require_queries<C>();
   return device::planner<C, device::on, Layer, Queries>(on, layers, queries, params).bytes();
 }
+/// The same for one view and its queries.
 template <strategy C, device_layer Layer, row_view Queries>
 [[nodiscard]] device::workspace_size workspace_bytes(device::on on, Layer const& layer, Queries const& queries,
                                                      typename C::params const& params) noexcept {
@@ -64,18 +68,20 @@ template <strategy C, device_layer Layer>
   device::require_no_queries<C>();
   return device::planner<C, device::on, Layer, device::no_queries>(on, layers, {}, params).run(workspace);
 }
+/// The same for one view.
 template <strategy C, device_layer Layer>
 [[nodiscard]] token_plan plan(device::on on, Layer const& layer, typename C::params const& params,
                               device::workspace const& workspace) noexcept {
   return plan<C>(on, kv_group<Layer>(&layer, 1), params, workspace);
 }
-/// @param queries [views] of [Hq, at least the observed, D]: the last ones are observed.
+/// The same with queries: [views] of [Hq, at least the observed, D], of which the last ones are observed.
 template <strategy C, device_layer Layer, row_view Queries>
 [[nodiscard]] token_plan plan(device::on on, kv_group<Layer> layers, cs::span<Queries const> queries,
                               typename C::params const& params, device::workspace const& workspace) noexcept {
   device::require_queries<C>();
   return device::planner<C, device::on, Layer, Queries>(on, layers, queries, params).run(workspace);
 }
+/// The same for one view and its queries.
 template <strategy C, device_layer Layer, row_view Queries>
 [[nodiscard]] token_plan plan(device::on on, Layer const& layer, Queries const& queries,
                               typename C::params const& params, device::workspace const& workspace) noexcept {
@@ -87,6 +93,7 @@ template <strategy C, device_layer From, device_layer To>
 [[nodiscard]] status apply(device::on on, token_plan const& plan, kv_group<From> from, kv_group<To> to) noexcept {
   return device::copy_kept<C>(on, plan, from, to);
 }
+/// The same for one view.
 template <strategy C, device_layer From, device_layer To>
 [[nodiscard]] status apply(device::on on, token_plan const& plan, From const& from, To const& to) noexcept {
   return device::copy_kept<C>(on, plan, kv_group<From>(&from, 1), kv_group<To>(&to, 1));
@@ -96,6 +103,7 @@ template <strategy C, device_layer Layer>
 [[nodiscard]] status apply(device::on on, token_plan const& plan, kv_group<Layer> layers) noexcept {
   return device::move_kept<C>(on, plan, layers);
 }
+/// The same for one view.
 template <strategy C, device_layer Layer>
 [[nodiscard]] status apply(device::on on, token_plan const& plan, Layer const& layer) noexcept {
   return device::move_kept<C>(on, plan, kv_group<Layer>(&layer, 1));

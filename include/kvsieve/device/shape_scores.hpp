@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Kernel bodies between scoring and selection: one row for all heads of a layer, and pooling along the tokens.
+// Kernel bodies between scoring and selection: joining the heads of a layer, and pooling along the tokens.
 #pragma once
 #include <kvsieve/core/scalar.hpp>
 #include <kvsieve/device/score_position.hpp>
@@ -9,7 +9,8 @@ namespace device {
 
 struct join_heads_params {};
 
-/// Block (segment, 0, view): every head's row becomes the mean over the heads, added in ascending order. In place.
+/// Block (segment, 0, view): the heads' scores of a token joined, added in ascending order. In place.
+template <class Heads>
 struct join_heads_body {
   template <block Block>
   struct shared {};
@@ -21,8 +22,8 @@ struct join_heads_body {
          i += Block::threads, t += Block::threads) {
       float sum = 0;
       for (int h = 0; h < view.heads; ++h) sum += view.score[h * view.stride + t];
-      float const mean = sum / static_cast<float>(view.heads);
-      for (int h = 0; h < view.heads; ++h) view.result[h * view.stride + t] = mean;
+      for (int h = 0; h < view.heads; ++h)
+        view.result[h * view.stride + t] = Heads::joined(view.score[h * view.stride + t], sum, view.heads);
     }
   }
 };

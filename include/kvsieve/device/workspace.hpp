@@ -7,6 +7,7 @@
 #include <kvsieve/core/arena.hpp>
 #include <kvsieve/core/math.hpp>
 #include <kvsieve/core/plan.hpp>
+#include <kvsieve/core/rules.hpp>
 #include <kvsieve/device/score_queries.hpp>
 #include <kvsieve/device/score_rows.hpp>
 #include <kvsieve/score/pattern.hpp>
@@ -24,7 +25,8 @@ struct workspace {
 
 /// Bytes of each part.
 struct workspace_size {
-  std::size_t device = 0, host = 0;
+  std::size_t device = 0;  ///< of workspace::device
+  std::size_t host = 0;    ///< of workspace::host
 };
 
 /// Rows of scores of a view lie this far apart.
@@ -34,6 +36,7 @@ struct workspace_size {
 template <class C>
 struct plan_memory {
   using score = typename C::score_policy;
+  using rules_type = selection_rules<typename C::budget_policy, typename C::select_policy>;
   static constexpr bool pools = C::smooth_policy::pools;
   static constexpr bool per_row = cs::is_same_v<typename C::pattern, patterns::per_row>;
   static constexpr bool per_chunk = cs::is_same_v<typename C::pattern, patterns::per_chunk>;
@@ -68,14 +71,11 @@ struct plan_memory {
     return {};
   }
 
-  /// Tokens that a head of `tokens` keeps.
-  [[nodiscard]] static int kept(typename C::params const& p, int tokens) {
-    if constexpr (C::select_policy::in_partitions) {
-      partition const q = score::partitions(p.score, tokens);
-      return tokens - q.count * (q.length - C::budget_policy::count(p.budget, q.length));
-    } else {
-      return C::budget_policy::count(p.budget, tokens);
-    }
+  /// What follows from shapes and numbers.
+  template <class Layer>
+  [[nodiscard]] static rules_type rules(cs::span<Layer const> layers, typename C::params const& p) {
+    return {p.budget, p.select,
+            call_shape{static_cast<int>(layers.size()), layers.empty() ? 0 : layers[0].heads(), Layer::head_dim}};
   }
 
   template <class Layer, class QueryHeads>
@@ -87,7 +87,7 @@ struct plan_memory {
     for (std::size_t v = 0; v < views; ++v) {
       index const rows = layers[v].heads();
       scores += rows * score_stride(layers[v].tokens());
-      lists += rows * kept(p, layers[v].tokens());
+      lists += rows * rules(layers, p).kept(describe<score>(p.score, layers[v].tokens()), static_cast<int>(v));
       view_scratch const s = scratch_of(layers[v], p, query_heads(v));
       partial += round_up<index>(s.partial, 16);
       joined += round_up<index>(s.joined, 16);

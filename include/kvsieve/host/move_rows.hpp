@@ -41,19 +41,21 @@ void move_rows(From const& from, To const& to, index head, int const* kept, inde
   if constexpr (contiguous_rows<From> && contiguous_rows<To>) {
     constexpr std::size_t bytes = sizeof(T) * static_cast<std::size_t>(D);
     // Kept rows jump, and what fetches memory ahead does not see it. Where rows lie close together, asking for all rows
-    // up to a few ahead turns them into a stream again; where they are sparse, only the ones to come.
+    // up to a few ahead turns them into a stream again; where they are sparse, only the ones to come. Into the second
+    // level: the first has too few fill buffers to wait for memory in.
+    constexpr index ahead = 32;
     bool const close = first < last && 3 * (last - first) > kept[last - 1] - kept[first];
     index asked = first < last ? kept[first] : 0;
     auto const ask = [&](index token) {
       auto const* p = reinterpret_cast<char const*>(row_of(from, head, token));
-      KVSIEVE_UNROLL for (std::size_t b = 0; b < bytes; b += 64) __builtin_prefetch(p + b, 0, 3);
+      KVSIEVE_UNROLL for (std::size_t b = 0; b < bytes; b += 64) __builtin_prefetch(p + b, 0, 2);
     };
     auto const run = [&](auto stream) {
       for (index i = first; i < last; ++i) {
         if (close)
-          for (; asked < kept[i] + 8 && asked < from.extent(1); ++asked) ask(asked);
-        else if (i + 16 < last)
-          ask(kept[i + 16]);
+          for (; asked < kept[i] + ahead && asked < from.extent(1); ++asked) ask(asked);
+        else if (i + ahead < last)
+          ask(kept[i + ahead]);
         auto* const d = reinterpret_cast<char*>(row_of(to, head, i));
         auto const* const s = reinterpret_cast<char const*>(row_of(from, head, kept[i]));
         if (d != s) detail::copy_row<bytes, decltype(stream)::value>(d, s);

@@ -45,11 +45,15 @@ struct caller_pool {
 template <class Pool = detail::calling_thread>
 class on {
  public:
+  /// In the calling thread.
   on() = default;
+  /// On a standing team, which outlives the calls.
   explicit on(team& t) : pool_{&t} {}
+  /// By the caller's parallel_for, which outlives the calls; `workers` at once, at least 1.
   template <class ParallelFor>
   on(int workers, ParallelFor const& f) : pool_{workers < 1 ? 1 : workers, &f} {}
 
+  /// Tasks that may run at once.
   [[nodiscard]] int workers() const noexcept { return pool_.workers(); }
 
   /// Calls task(i, worker) for every i in [0, count); whoever is free takes the next.
@@ -79,10 +83,12 @@ class on {
  private:
   Pool pool_{};
 };
+/// @cond
 on() -> on<>;
 on(team&) -> on<detail::team_pool>;
 template <class ParallelFor>
 on(int, ParallelFor const&) -> on<detail::caller_pool<ParallelFor>>;
+/// @endcond
 
 /// What the host's calls accept as their first argument.
 template <class E>

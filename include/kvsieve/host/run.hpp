@@ -43,17 +43,20 @@ template <strategy C, host::executor Exec, kv_layer_view Layer, row_view Queries
   detail::needs_no_queries<C>();
   return host::planner<C, Exec, Layer, Queries>(on, layers, queries, params).bytes();
 }
+/// The same for a strategy that observes no queries.
 template <strategy C, host::executor Exec, kv_layer_view Layer>
 [[nodiscard]] std::size_t workspace_bytes(Exec const& on, cs::span<Layer const> layers,
                                           typename C::params const& params) noexcept {
   detail::needs_queries<C>();
   return host::planner<C, Exec, Layer, host::no_queries>(on, layers, {}, params).bytes();
 }
+/// The same for one view.
 template <strategy C, host::executor Exec, kv_layer_view Layer, row_view Queries>
 [[nodiscard]] std::size_t workspace_bytes(Exec const& on, Layer const& layer, Queries const& queries,
                                           typename C::params const& params) noexcept {
   return workspace_bytes<C>(on, cs::span<Layer const>(&layer, 1), cs::span<Queries const>(&queries, 1), params);
 }
+/// The same for one view and a strategy that observes no queries.
 template <strategy C, host::executor Exec, kv_layer_view Layer>
 [[nodiscard]] std::size_t workspace_bytes(Exec const& on, Layer const& layer,
                                           typename C::params const& params) noexcept {
@@ -74,17 +77,20 @@ template <strategy C, host::executor Exec, kv_layer_view Layer, row_view Queries
   detail::needs_no_queries<C>();
   return host::planner<C, Exec, Layer, Queries>(on, layers, queries, params).run(workspace);
 }
+/// The same for a strategy that observes no queries.
 template <strategy C, host::executor Exec, kv_layer_view Layer>
 [[nodiscard]] token_plan plan(Exec const& on, cs::span<Layer const> layers, typename C::params const& params,
                               std::span<std::byte> workspace) noexcept {
   detail::needs_queries<C>();
   return host::planner<C, Exec, Layer, host::no_queries>(on, layers, {}, params).run(workspace);
 }
+/// The same for one view.
 template <strategy C, host::executor Exec, kv_layer_view Layer, row_view Queries>
 [[nodiscard]] token_plan plan(Exec const& on, Layer const& layer, Queries const& queries,
                               typename C::params const& params, std::span<std::byte> workspace) noexcept {
   return plan<C>(on, cs::span<Layer const>(&layer, 1), cs::span<Queries const>(&queries, 1), params, workspace);
 }
+/// The same for one view and a strategy that observes no queries.
 template <strategy C, host::executor Exec, kv_layer_view Layer>
 [[nodiscard]] token_plan plan(Exec const& on, Layer const& layer, typename C::params const& params,
                               std::span<std::byte> workspace) noexcept {
@@ -92,13 +98,17 @@ template <strategy C, host::executor Exec, kv_layer_view Layer>
 }
 
 /// Applies a plan out of place: row i of a head of `to` becomes row kept[i] of the cache.
+/// @param on    where to run
+/// @param plan  of the same views
 /// @param from  the views that the plan was made for; not changed
 /// @param to    views with at least plan.count(view) tokens, in other memory, of the same element types
+/// @returns ok, or what was refused, and then nothing was written
 template <strategy C, host::executor Exec, kv_layer_view Layer, kv_layer_view Target>
 [[nodiscard]] status apply(Exec const& on, token_plan const& plan, cs::span<Layer const> from,
                            cs::span<Target const> to) noexcept {
   return host::compact(on, plan, from, to);
 }
+/// The same for one view.
 template <strategy C, host::executor Exec, kv_layer_view Layer, kv_layer_view Target>
 [[nodiscard]] status apply(Exec const& on, token_plan const& plan, Layer const& from, Target const& to) noexcept {
   return host::compact(on, plan, cs::span<Layer const>(&from, 1), cs::span<Target const>(&to, 1));
@@ -108,6 +118,7 @@ template <strategy C, host::executor Exec, kv_layer_view Layer>
 [[nodiscard]] status apply(Exec const& on, token_plan const& plan, cs::span<Layer const> layers) noexcept {
   return host::compact(on, plan, layers);
 }
+/// The same for one view.
 template <strategy C, host::executor Exec, kv_layer_view Layer>
 [[nodiscard]] status apply(Exec const& on, token_plan const& plan, Layer const& layer) noexcept {
   return host::compact(on, plan, cs::span<Layer const>(&layer, 1));
@@ -119,6 +130,7 @@ template <host::executor Exec, row_view Queries, kv_layer_view Layer>
                                                  cs::span<Layer const> layers) noexcept {
   return host::attention<Exec, Queries, Layer>(on, query, layers).bytes();
 }
+/// The same for one view.
 template <host::executor Exec, row_view Queries, kv_layer_view Layer>
 [[nodiscard]] std::size_t attend_workspace_bytes(Exec const& on, Queries const& query, Layer const& layer) noexcept {
   return attend_workspace_bytes(on, cs::span<Queries const>(&query, 1), cs::span<Layer const>(&layer, 1));
@@ -126,15 +138,18 @@ template <host::executor Exec, row_view Queries, kv_layer_view Layer>
 
 /// Decode attention: out[h] = softmax(q_h K^T / sqrt(D)) V over all tokens of the view, query head h reading KV head
 /// h / (Hq / Hkv). Exact (online softmax), in float; keys and values that are not finite give what the formula gives.
+/// @param on         where to run
 /// @param query      for each view [Hq, 1, D]: the new token's queries after RoPE
 /// @param layers     dense views, compressed or not; every token is visible
 /// @param out        for each view [Hq, 1, D]
 /// @param workspace  at least attend_workspace_bytes(...) bytes, aligned to 64
+/// @returns ok, or what was refused, and then nothing was written
 template <host::executor Exec, row_view Queries, kv_layer_view Layer, row_view Out>
 [[nodiscard]] status attend(Exec const& on, cs::span<Queries const> query, cs::span<Layer const> layers,
                             cs::span<Out const> out, std::span<std::byte> workspace) noexcept {
   return host::attention<Exec, Queries, Layer>(on, query, layers).run(out, workspace);
 }
+/// The same for one view.
 template <host::executor Exec, row_view Queries, kv_layer_view Layer, row_view Out>
 [[nodiscard]] status attend(Exec const& on, Queries const& query, Layer const& layer, Out const& out,
                             std::span<std::byte> workspace) noexcept {

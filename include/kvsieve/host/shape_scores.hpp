@@ -1,21 +1,52 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// What happens to rows of scores between the scorer and the selection: joining heads, pooling, marking forced tokens.
+// What happens to rows of scores between the scorer and the selection: floor, pooling, scale, joining heads, marking
+// forced tokens.
 #pragma once
 #include <kvsieve/core/forced.hpp>
+#include <kvsieve/core/scalar.hpp>
 #include <kvsieve/core/views.hpp>
 
 namespace kvsieve::inline v0 {
 namespace host::inline KVSIEVE_TARGET {
 
-/// Every row of the layer becomes the mean over its heads; rows lie `stride` floats apart.
-inline void join_heads(float* rows, index heads, index stride, index tokens) {
+/// Joins the rows of a layer's heads, which lie `stride` floats apart, token by token.
+template <class Heads>
+void join_heads(float* rows, index heads, index stride, index tokens) {
   for (index t = 0; t < tokens; ++t) {
     float sum = 0;
     for (index h = 0; h < heads; ++h) sum += rows[h * stride + t];
-    float const mean = sum / static_cast<float>(heads);
-    for (index h = 0; h < heads; ++h) rows[h * stride + t] = mean;
+    for (index h = 0; h < heads; ++h)
+      rows[h * stride + t] = Heads::joined(rows[h * stride + t], sum, static_cast<int>(heads));
   }
 }
+
+/// Lifts tokens [0, n) of a row to their mean.
+template <class Floor>
+void lift(float* row, index n) {
+  double sum = 0;
+  index count = 0;
+  for (index t = 0; t < n; ++t)
+    if (finite(row[t])) sum += static_cast<double>(row[t]), ++count;
+  auto const floor = static_cast<float>(count == 0 ? 0.0 : sum / static_cast<double>(count));
+  for (index t = 0; t < n; ++t) row[t] = Floor::lifted(row[t], floor);
+}
+
+/// Mean and standard deviation of the finite ones among tokens [0, n) of several rows, added up row by row.
+struct layer_moments {
+  float mean = 0, deviation = 0;
+  static layer_moments of(float const* rows, index heads, index stride, index n) {
+    double sum = 0, squares = 0, count = 0;
+    auto const each = [&](auto const& f) {
+      for (index h = 0; h < heads; ++h)
+        for (index t = 0; t < n; ++t)
+          if (float const x = rows[h * stride + t]; finite(x)) f(static_cast<double>(x));
+    };
+    each([&](double x) { sum += x, count += 1; });
+    double const mean = count > 0 ? sum / count : 0;
+    each([&](double x) { squares += (x - mean) * (x - mean); });
+    return {static_cast<float>(mean), static_cast<float>(count > 1 ? __builtin_sqrt(squares / (count - 1)) : 0)};
+  }
+};
 
 /// Pools tokens [0, n) of a row; `copy` has room for n floats.
 template <class Smooth>

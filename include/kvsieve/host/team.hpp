@@ -34,6 +34,7 @@ class team {
     for (auto& t : threads_) t.join();
   }
 
+  /// Threads that work at once.
   [[nodiscard]] int workers() const noexcept { return workers_; }
 
   /// Calls job(w) once for every w in [0, workers()), at the same time where possible; returns when all are done.

@@ -11,8 +11,9 @@ namespace reference {
 
 /// Tokens that stay whatever their score: the first `sink`, the last `recent`, and those listed.
 struct forced_tokens {
-  int sink = 0, recent = 0;
-  std::span<int const> white_list{};
+  int sink = 0;                       ///< first tokens
+  int recent = 0;                     ///< last tokens
+  std::span<int const> white_list{};  ///< token indices, in any order
 };
 
 /// Why a token stays, the weakest reason first; a token with several reasons has the strongest.

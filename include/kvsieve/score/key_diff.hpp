@@ -12,8 +12,8 @@ namespace score {
 /// score[t] = -cos(k_t, a), a = mean over all tokens of k / ||k||. Reads each key twice.
 /// A key that is not finite, or longer than 1.8e19, takes no part in the mean and scores NaN; a zero key scores 0.
 struct key_diff : policy_base<stages::score, needs::keys> {
-  using pattern = patterns::per_row;
-  static constexpr bool summarises = true;
+  using pattern = patterns::per_row;        ///< how it walks the cache
+  static constexpr bool summarises = true;  ///< a first pass makes the mean
 
   /// First pass: what a fragment adds to its row's sum ...
   template <class F>

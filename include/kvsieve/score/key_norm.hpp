@@ -12,8 +12,8 @@ namespace score {
 /// score[t] = -||k_t||. Reads each key once. Norms below 1e-19 count as 0 and norms above
 /// 1.8e19 as infinite (their squares leave the range of float).
 struct key_norm : policy_base<stages::score, needs::keys> {
-  using pattern = patterns::per_row;
-  static constexpr bool summarises = false;
+  using pattern = patterns::per_row;         ///< how it walks the cache
+  static constexpr bool summarises = false;  ///< one pass
 
   /// What a fragment of a key adds to its row's sum.
   template <class F>

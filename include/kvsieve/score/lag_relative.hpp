@@ -2,6 +2,7 @@
 // LagKV: tokens that deviate from what the next chunk looks like stay. Liang et al., "LagKV: Lag-Relative Information
 // of the KV Cache Tells Which Tokens Are Important", arXiv 2504.04704.
 #pragma once
+#include <kvsieve/core/range.hpp>
 #include <kvsieve/core/scalar.hpp>
 #include <kvsieve/core/stages.hpp>
 #include <kvsieve/score/pattern.hpp>
@@ -63,6 +64,9 @@ struct lag_relative : policy_base<stages::score, needs::keys | needs::values>, l
       visit("sink", self.sink, "tokens", "first tokens that always stay");
       visit("lag", self.lag, "tokens", "length of a partition");
     }
+    [[nodiscard]] constexpr status check() const {
+      return range::all(range::at_least("score.sink", sink, 0), range::at_least("score.lag", lag, 1));
+    }
   };
 
   /// The partitions that have a successor; none in a cache shorter than sink + 2 lag.
@@ -97,6 +101,10 @@ struct lag_relative_streaming : policy_base<stages::score, needs::keys | needs::
       visit("sink", self.sink, "tokens", "first tokens that stay: sinks, and what was compressed before");
       visit("lag", self.lag, "tokens", "length of a partition");
       visit("value_share", self.value_share, "factor", "weight of the values' share beside the keys'");
+    }
+    [[nodiscard]] constexpr status check() const {
+      return range::all(range::at_least("score.sink", sink, 0), range::at_least("score.lag", lag, 1),
+                        range::within("score.value_share", static_cast<double>(value_share), 0, 1e30));
     }
   };
 

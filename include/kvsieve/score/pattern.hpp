@@ -13,11 +13,14 @@ struct by_position {};  ///< from the token's index alone
 
 /// What a scorer itself keeps, whatever the scores say: the first `head` and the last `tail` tokens.
 struct forced_ends {
-  int head = 0, tail = 0;
+  int head = 0;  ///< first tokens
+  int tail = 0;  ///< last tokens
 };
 
 /// Equal spans of tokens in which a selection may be made apart: `count` spans of `length` from `begin` on.
 struct partition {
-  int begin = 0, length = 0, count = 0;
+  int begin = 0;   ///< first token of the first span
+  int length = 0;  ///< tokens of a span
+  int count = 0;   ///< spans
 };
 }  // namespace kvsieve::inline v0

@@ -12,19 +12,21 @@ namespace score {
 
 /// score[t] uniform in [0, 1), a function of (seed, head, t) alone: the same on every machine and in every run.
 struct random : policy_base<stages::score> {
-  using pattern = patterns::by_position;
-  static constexpr bool same_for_all_heads = false;
+  using pattern = patterns::by_position;             ///< how it walks the cache
+  static constexpr bool same_for_all_heads = false;  ///< each head draws for itself
 
+  /// Its number.
   struct params {
-    cs::uint64_t seed = 0;
+    cs::uint64_t seed = 0;  ///< of the draw
     template <class Self, class Visit>
     static constexpr void each(Self& self, Visit&& visit) {
       visit("seed", self.seed, "", "the draw; heads and views of a call draw apart");
     }
   };
 
+  /// Nothing stays whatever the scores.
   KVSIEVE_HD static constexpr forced_ends forced(params const&, int) { return {}; }
-  /// `head` counts through the heads of all views of a call.
+  /// A number in [0, 1). `head` counts through the heads of all views of a call.
   KVSIEVE_HD static constexpr float score(params const& p, int token, int head) {
     cs::uint64_t const bits =
         mix(mix(p.seed ^ mix(static_cast<cs::uint64_t>(head))) + static_cast<cs::uint64_t>(token));

@@ -3,6 +3,7 @@
 // al., "KeyDiff: Key Similarity-Based KV Cache Eviction for Long-Context LLM Inference in Resource-Constrained
 // Environments", arXiv 2504.15364.
 #pragma once
+#include <kvsieve/core/range.hpp>
 #include <kvsieve/core/stages.hpp>
 
 namespace kvsieve::inline v0 {
@@ -13,15 +14,17 @@ namespace select {
 /// forced. Needs a score of rows (score::key_diff, score::key_norm), since it is asked anew for every block. A token's
 /// reported score is that of the last round it took part in.
 struct block_wise : policy_base<stages::select> {
-  static constexpr bool in_partitions = false;
-  static constexpr bool rescores = true;
+  static constexpr bool in_partitions = false;  ///< one selection for the whole row
+  static constexpr bool rescores = true;        ///< asks for scores anew with every block
 
+  /// Its number.
   struct params {
-    int block = 128;
+    int block = 128;  ///< tokens read at a time
     template <class Self, class Visit>
     static constexpr void each(Self& self, Visit&& visit) {
       visit("block", self.block, "tokens", "read at a time");
     }
+    [[nodiscard]] constexpr status check() const { return range::at_least("select.block", block, 1); }
   };
 };
 }  // namespace select

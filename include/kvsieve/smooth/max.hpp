@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Max pool along the tokens: a peak lifts its neighbours.
 #pragma once
+#include <kvsieve/core/range.hpp>
 #include <kvsieve/core/scalar.hpp>
 #include <kvsieve/core/stages.hpp>
 
@@ -10,13 +11,18 @@ namespace smooth {
 /// score[t] = largest score in [t - kernel/2, t + kernel/2].
 /// A score that is not finite stays as it is and adds nothing to its neighbours.
 struct max : policy_base<stages::smooth> {
-  static constexpr bool pools = true;
+  static constexpr bool pools = true;  ///< scores pass through pooled()
 
+  /// Its number.
   struct params {
-    int kernel = 5;
+    int kernel = 5;  ///< width of the pool in tokens, odd
     template <class Self, class Visit>
     static constexpr void each(Self& self, Visit&& visit) {
       visit("kernel", self.kernel, "tokens", "width of the pool, odd");
+    }
+    [[nodiscard]] constexpr status check() const {
+      if (kernel > 0 && kernel % 2 == 0) return fail(errc::bad_params, "smooth.kernel", kernel, "must be odd;", 1);
+      return range::at_least("smooth.kernel", kernel, 1);
     }
   };
 

@@ -5,8 +5,9 @@
 
 namespace kvsieve::inline v0 {
 namespace smooth {
+/// Scores as they are.
 struct none : policy_base<stages::smooth> {
-  static constexpr bool pools = false;
+  static constexpr bool pools = false;  ///< nothing to do along the tokens
 };
 }  // namespace smooth
 }  // namespace kvsieve::inline v0

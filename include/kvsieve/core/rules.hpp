@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// What follows from shapes and numbers alone: how many tokens a head keeps and which of them are forced. Host and
+// device share it.
+#pragma once
+#include <kvsieve/core/forced.hpp>
+#include <kvsieve/core/stages.hpp>
+#include <kvsieve/score/pattern.hpp>
+
+namespace kvsieve::inline v0 {
+
+/// What every policy may know of a call before it starts.
+struct call_shape {
+  int views = 1;     ///< layers of sequences
+  int heads = 1;     ///< KV heads of each
+  int head_dim = 0;  ///< channels of a row
+};
+
+/// One head as a budget sees it before there are scores.
+struct head_shape {
+  int tokens = 0;
+  int view = 0, views = 1;  ///< the views of a call in their order: layers, for a budget that differs by layer
+  int head = 0, heads = 1;
+};
+
+/// One view as selection sees it, beside its scores.
+struct scored_view {
+  int tokens = 0;
+  forced_ends ends;  ///< what the scorer itself keeps
+  partition spans;   ///< what the scorer splits it into; only for a selection in partitions
+};
+
+/// What a scorer says of a view of `tokens`.
+template <class Score>
+[[nodiscard]] constexpr scored_view describe(typename Score::params const& p, int tokens) {
+  scored_view v{tokens, {}, {}};
+  if constexpr (requires { Score::forced(p, tokens); }) v.ends = Score::forced(p, tokens);
+  if constexpr (requires { Score::partitions(p, tokens); }) v.spans = Score::partitions(p, tokens);
+  return v;
+}
+
+/// A budget that gives every head a count of its own making, without looking at scores or at other heads.
+template <class B>
+concept closed_budget = requires(typename B::params const& p, head_shape const& s) {
+  { B::count(p, s) } -> cs::same_as<int>;
+};
+
+/// Budget and selection of a call, before any score is known.
+template <class Budget, class Select>
+struct selection_rules {
+  typename Budget::params budget;
+  typename Select::params select;
+  call_shape call;
+
+  /// Tokens that a head of view `v` keeps.
+  [[nodiscard]] int kept(scored_view const& seen, int v, int head = 0) const
+    requires closed_budget<Budget>
+  {
+    head_shape shape{seen.tokens, v, call.views, head, call.heads};
+    if constexpr (Select::in_partitions) {
+      shape.tokens = seen.spans.length;
+      return seen.tokens - seen.spans.count * (seen.spans.length - Budget::count(budget, shape));
+    } else {
+      return Budget::count(budget, shape);
+    }
+  }
+
+  /// Forced tokens of a head that keeps `kept`, before they are cut to that.
+  [[nodiscard]] forced_set forced(scored_view const& seen, int kept) const {
+    int sink = seen.ends.head, recent = seen.ends.tail;
+    forced_set f;
+    if constexpr (requires { Select::recent(select, kept); }) {
+      int const own = Select::recent(select, kept);
+      sink = sink < select.sink ? select.sink : sink;
+      recent = recent < own ? own : recent;
+      f.white_list = select.white_list.data();
+      f.white_count = static_cast<int>(select.white_list.size());
+    }
+    f.tokens = seen.tokens;
+    f.sink = sink < seen.tokens ? sink : seen.tokens;
+    f.recent = recent < seen.tokens ? recent : seen.tokens;
+    return f;
+  }
+};
+}  // namespace kvsieve::inline v0

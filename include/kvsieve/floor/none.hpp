@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// No floor.
+#pragma once
+#include <kvsieve/core/stages.hpp>
+
+namespace kvsieve::inline v0 {
+namespace floor {
+struct none : policy_base<stages::floor> {
+  static constexpr bool lifts = false;
+};
+}  // namespace floor
+}  // namespace kvsieve::inline v0

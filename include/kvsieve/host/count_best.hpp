@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// How the best scores of several rows fall on the rows, without a sort: a sample brackets the cut, one pass counts what
+// lies above the bracket and collects what lies in it, and radix selection goes on among those. Bound by reading the
+// scores once.
+#pragma once
+#include <algorithm>
+
+#include <kvsieve/host/on.hpp>
+#include <kvsieve/host/top_k.hpp>
+
+namespace kvsieve::inline v0 {
+namespace host::inline KVSIEVE_TARGET {
+
+/// A row of scores of which the forced tokens do not compete.
+struct competing_row {
+  float const* score;
+  forced_set forced;
+};
+
+/// Scratch of count_best over rows of `scores` scores together.
+struct count_best_scratch {
+  static constexpr index samples = 16384;
+  unsigned *sample, *candidate;
+  index *first, *left, *above;  ///< [rows]: where a row's candidates lie, how many there are, scores above the bracket
+  static count_best_scratch carve(arena& a, index rows, index scores) {
+    auto const n = static_cast<std::size_t>(rows);
+    auto* const sample = a.take<unsigned>(samples);
+    auto* const candidate = a.take<unsigned>(static_cast<std::size_t>(scores + 16 * rows));
+    auto* const first = a.take<index>(n);
+    auto* const left = a.take<index>(n);
+    return {sample, candidate, first, left, a.take<index>(n)};
+  }
+};
+
+namespace detail {
+/// Calls f(begin, end) for every run of tokens that are not forced.
+template <class F>
+void each_run(forced_set const& s, F const& f) {
+  index const end = s.tokens - s.recent;
+  index from = s.sink;
+  for (int i = s.listed_below(s.sink); i < s.white_count && s.white_list[i] < end; ++i) {
+    if (from < s.white_list[i]) f(from, index{s.white_list[i]});
+    from = s.white_list[i] + 1;
+  }
+  if (from < end) f(from, end);
+}
+
+/// Keys above `high` are counted, keys in [low, high] appended to `to`; returns how many were.
+inline index split_keys(float const* score, index n, unsigned low, unsigned high, unsigned* to, index& above) {
+  index q = 0;
+#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
+  __m512i const top = _mm512_set1_epi32(static_cast<int>(0x80000000u));
+  __m512i const l = _mm512_set1_epi32(static_cast<int>(low)), h = _mm512_set1_epi32(static_cast<int>(high));
+  for (index i = 0; i < n; i += 16) {
+    auto const live = static_cast<__mmask16>(n - i >= 16 ? 0xffff : (1u << (n - i)) - 1);
+    __m512 const x = _mm512_add_ps(_mm512_maskz_loadu_ps(live, score + i), _mm512_setzero_ps());
+    __m512i const u = _mm512_castps_si512(x), sign = _mm512_maskz_srai_epi32(0xffff, u, 31);
+    auto const number = _mm512_mask_cmp_ps_mask(live, x, x, _CMP_ORD_Q);
+    __m512i const k = _mm512_maskz_xor_epi32(number, u, _mm512_or_si512(sign, top));
+    auto const over = _mm512_mask_cmpgt_epu32_mask(live, k, h);
+    auto const in = static_cast<__mmask16>(_mm512_mask_cmpge_epu32_mask(live, k, l) & ~over);
+    above += __builtin_popcount(over);
+    if (in == 0) continue;
+    _mm512_storeu_si512(to + q, _mm512_maskz_compress_epi32(in, k));
+    q += __builtin_popcount(in);
+  }
+#else
+  for (index i = 0; i < n; ++i) {
+    unsigned const k = ordered(score[i]);
+    above += k > high;
+    to[q] = k;
+    q += low <= k && k <= high;
+  }
+#endif
+  return q;
+}
+}  // namespace detail
+
+/// count[i] = how many of the `total` best scores over all rows lie in row i, forced tokens left out of both. Equal
+/// scores: the lower row first. `row(i)` gives competing row i; the same for any number of workers.
+/// @pre 0 <= total <= the scores that compete
+template <class Exec, class Row>
+void count_best(Exec const& on, index rows, Row const& row, index total, int* count, count_best_scratch const& s) {
+  index all = 0, room = 0;
+  for (index i = 0; i < rows; ++i) {
+    competing_row const r = row(i);
+    index const n = r.forced.tokens - r.forced.size();
+    count[i] = static_cast<int>(n);
+    s.first[i] = room;
+    room += round_up<index>(n, 16) + 16;
+    all += n;
+  }
+  if (total >= all) return;  // all of them
+  for (index i = 0; i < rows && total <= 0; ++i) count[i] = 0;
+  if (total <= 0) return;
+
+  // The bracket: the sample's estimate of the cut, and four standard deviations to either side.
+  index taken = 0, passed = 0;
+  index const step = all / count_best_scratch::samples + 1;
+  for (index i = 0; i < rows; ++i) {
+    competing_row const r = row(i);
+    detail::each_run(r.forced, [&](index begin, index end) {
+      index t = begin + (step - passed % step) % step;
+      for (; t < end; t += step) s.sample[taken++] = ordered(r.score[t]);
+      passed += end - begin;
+    });
+  }
+  double const share = static_cast<double>(total) / static_cast<double>(all), n = static_cast<double>(taken);
+  double const at = share * n, spread = 4 * __builtin_sqrt(n * share * (1 - share)) + 8;
+  std::sort(s.sample, s.sample + taken, [](unsigned a, unsigned b) { return a > b; });
+  unsigned high = at - spread < 1 ? ~0u : s.sample[static_cast<index>(at - spread)];
+  unsigned low = at + spread >= n - 1 ? 0u : s.sample[static_cast<index>(at + spread)];
+
+  index above = 0, inside = 0;
+  for (;;) {
+    on.for_each(rows, [&](index i, int) {
+      competing_row const r = row(i);
+      index over = 0, q = 0;
+      detail::each_run(r.forced, [&](index begin, index end) {
+        q += detail::split_keys(r.score + begin, end - begin, low, high, s.candidate + s.first[i] + q, over);
+      });
+      s.above[i] = over;
+      s.left[i] = q;
+    });
+    above = inside = 0;
+    for (index i = 0; i < rows; ++i) {
+      above += s.above[i];
+      inside += s.left[i];
+    }
+    if (above < total && total <= above + inside) break;
+    // The cut lies outside: once more, with all of that side. Rare, and it ends there.
+    if (above >= total)
+      low = high, high = ~0u;
+    else
+      high = low, low = 0u;
+  }
+
+  // The key of the last one that stays, a bit at a time; `need` of the candidates stay.
+  index need = total - above;
+  for (index i = 0; i < rows; ++i) count[i] = static_cast<int>(s.above[i]);
+  unsigned const differ = low ^ high;
+  int const top = differ == 0 ? -1 : 31 - cs::countl_zero(differ);
+  for (int b = top; b >= 0; --b) {
+    unsigned const bit = 1u << b;
+    index with = 0;
+    for (index i = 0; i < rows; ++i) with += detail::count_bit(s.candidate + s.first[i], s.left[i], bit);
+    bool const set = with >= need;
+    if (!set) need -= with;
+    for (index i = 0; i < rows; ++i) {
+      unsigned* const c = s.candidate + s.first[i];
+      index const kept_side =
+          set ? detail::count_bit(c, s.left[i], bit) : s.left[i] - detail::count_bit(c, s.left[i], bit);
+      if (!set) count[i] += static_cast<int>(s.left[i] - kept_side);
+      if (kept_side != s.left[i]) detail::keep_side(c, s.left[i], bit, set, c);
+      s.left[i] = kept_side;
+    }
+  }
+  for (index i = 0; i < rows && need > 0; ++i) {
+    index const ties = need < s.left[i] ? need : s.left[i];
+    count[i] += static_cast<int>(ties);
+    need -= ties;
+  }
+}
+}  // namespace host::inline KVSIEVE_TARGET
+}  // namespace kvsieve::inline v0

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// No scale: scores are compared as they are.
+#pragma once
+#include <kvsieve/core/stages.hpp>
+
+namespace kvsieve::inline v0 {
+namespace scale {
+struct none : policy_base<stages::scale> {
+  static constexpr bool scales = false;
+};
+}  // namespace scale
+}  // namespace kvsieve::inline v0

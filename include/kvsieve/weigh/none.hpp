@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// No weight: scores stay as the queries or keys gave them.
+#pragma once
+#include <kvsieve/core/stages.hpp>
+
+namespace kvsieve::inline v0 {
+namespace weigh {
+struct none : policy_base<stages::weigh> {
+  static constexpr bool weighs = false;
+};
+}  // namespace weigh
+}  // namespace kvsieve::inline v0
