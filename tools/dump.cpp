@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <cstdlib>
 #include <set>
 
 #include "safetensors.hpp"
@@ -138,6 +139,25 @@ message read_layer(input_file const& file, st::contents const& all, int layer, c
   return {};
 }
 
+template <class T>
+void widen_from(tensor const& from, float* to) {
+  auto const* const source = from.as<T>();
+  for (std::int64_t i = 0; i < from.elements(); ++i) to[i] = to_float(source[i]);
+}
+/// Makes a tensor F32.
+message widen(tensor& t) {
+  if (!t.present() || t.type == kvsieve::dtype::f32) return {};
+  tensor wide{kvsieve::dtype::f32, t.shape, {}};
+  std::size_t const bytes = (wide.size_bytes() + 63) / 64 * 64;
+  auto* const memory = static_cast<std::byte*>(std::aligned_alloc(64, bytes == 0 ? 64 : bytes));
+  if (memory == nullptr) return "out of memory: a tensor takes " + std::to_string(bytes) + " bytes";
+  wide.bytes = {memory, [](std::byte const* p) { std::free(const_cast<std::byte*>(p)); }};
+  auto* const to = reinterpret_cast<float*>(memory);
+  t.type == kvsieve::dtype::f16 ? widen_from<kvsieve::f16>(t, to) : widen_from<kvsieve::bf16>(t, to);
+  t = std::move(wide);
+  return {};
+}
+
 }  // namespace
 
 std::int64_t tensor::elements() const {
@@ -152,8 +172,8 @@ std::size_t tensor::size_bytes() const {
 
 std::size_t cache_dump::cache_bytes() const {
   std::size_t sum = 0;
-  for (auto const& l : layers) sum += l.keys.size_bytes() + l.values.size_bytes();
-  return sum;
+  for (auto const& l : layers) sum += static_cast<std::size_t>(l.keys.elements() + l.values.elements());
+  return sum * static_cast<std::size_t>(size_of(type));
 }
 
 message read_dump(std::filesystem::path const& path, std::vector<int> const& only, cache_dump& out) {
@@ -179,6 +199,8 @@ message read_dump(std::filesystem::path const& path, std::vector<int> const& onl
       return where + "tensor \"layers." + std::to_string(layer) + ".k\": dtype " + name_of(one.keys.type) +
              " differs from the first layer's " + name_of(dump.type);
     dump.type = one.keys.type;
+    for (tensor* const each : {&one.keys, &one.values, &one.queries})
+      if (auto failed = widen(*each)) return where + *failed;
     dump.layers.push_back(std::move(one));
   }
   dump.metadata = std::move(all.metadata);

@@ -29,10 +29,11 @@ struct tensor {
   }
 };
 
-/// One layer of a dump: keys and values [Hkv, N, D], queries [Hq, W, D] of the last W positions, all after RoPE.
+/// One layer of a dump: keys and values [Hkv, N, D], queries [Hq, W, D] of the last W positions, all after RoPE and
+/// widened to F32 as they were read.
 struct dump_layer {
   int layer = 0;                                    ///< the model's own index
-  tensor keys, values, queries, output_projection;  ///< the last two may be absent
+  tensor keys, values, queries, output_projection;  ///< the last two may be absent; the last as in the file
 };
 
 struct cache_dump {
@@ -42,10 +43,10 @@ struct cache_dump {
   double rope_theta = 0;
   std::string rope_style;
   std::vector<dump_layer> layers;
-  kvsieve::dtype type = kvsieve::dtype::f32;  ///< of keys, values and queries alike
+  kvsieve::dtype type = kvsieve::dtype::f32;  ///< of keys, values and queries in the file
   std::map<std::string, std::string> metadata;
 
-  [[nodiscard]] std::size_t cache_bytes() const;  ///< keys and values of all layers
+  [[nodiscard]] std::size_t cache_bytes() const;  ///< keys and values of all layers, in the file's type
 };
 
 /// What went wrong, in one line that names the argument and both values. Empty: nothing.

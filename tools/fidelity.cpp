@@ -22,26 +22,8 @@ double dot(float const* a, float const* b, std::size_t size) {
   return ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
 }
 
-template <class T>
-void widen(tensor const& from, std::vector<float>& to) {
-  auto const* const source = from.as<T>();
-  std::transform(source, source + to.size(), to.begin(), [](T x) { return to_float(x); });
-}
-
-std::vector<float> as_floats(tensor const& from) {
-  std::vector<float> out(static_cast<std::size_t>(from.elements()));
-  switch (from.type) {
-    case kvsieve::dtype::f32:
-      widen<float>(from, out);
-      break;
-    case kvsieve::dtype::f16:
-      widen<kvsieve::f16>(from, out);
-      break;
-    case kvsieve::dtype::bf16:
-      widen<kvsieve::bf16>(from, out);
-      break;
-  }
-  return out;
+std::span<float const> floats(tensor const& t) {
+  return {t.as<float>(), t.present() ? static_cast<std::size_t>(t.elements()) : 0};
 }
 
 /// Samples of one kept set in one layer, [query heads, queries].
@@ -49,18 +31,18 @@ struct samples {
   std::vector<double> error, mass;
 };
 
-/// One layer in floats, and the judging of one of its query heads.
+/// One layer, and the judging of one of its query heads.
 struct layer_judge {
   cache_dump const& dump;
-  std::vector<float> keys, values, queries;
+  std::span<float const> keys, values, queries;
   int observed;  ///< queries in the dump
   int judged;    ///< the last of them
 
   layer_judge(cache_dump const& d, dump_layer const& l, int count)
       : dump{d},
-        keys{as_floats(l.keys)},
-        values{as_floats(l.values)},
-        queries{as_floats(l.queries)},
+        keys{floats(l.keys)},
+        values{floats(l.values)},
+        queries{floats(l.queries)},
         observed{static_cast<int>(l.queries.shape[1])},
         judged{count} {}
 
@@ -73,9 +55,9 @@ struct layer_judge {
       auto const row = static_cast<std::size_t>(head) * static_cast<std::size_t>(observed) +
                        static_cast<std::size_t>(observed - judged + i);
       auto const visible = tokens - static_cast<std::size_t>(judged - 1 - i);
-      auto const k = std::span{keys}.subspan(kv_head * tokens * dim, visible * dim);
-      auto const v = std::span{values}.subspan(kv_head * tokens * dim, visible * dim);
-      auto const p = attention::probabilities(std::span{queries}.subspan(row * dim, dim), k);
+      auto const k = keys.subspan(kv_head * tokens * dim, visible * dim);
+      auto const v = values.subspan(kv_head * tokens * dim, visible * dim);
+      auto const p = attention::probabilities(queries.subspan(row * dim, dim), k);
       double mass = 0;
       auto const exact = attention::output(p, v, all, dump.head_dim, mass);
       auto const slot = static_cast<std::size_t>(head) * static_cast<std::size_t>(judged) + static_cast<std::size_t>(i);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// From a strategy type to a row of the method table that runs on a dump of any element type and head dimension.
+// From a strategy type to a row of the method table that runs on a dump of any head dimension.
 #pragma once
 #include <chrono>
 #include <cstdlib>
@@ -81,11 +81,11 @@ message fill_params(run_options const& options, typename C::params& params, outc
   return std::string(s.message(line));
 }
 
-/// Plans and compacts all layers of a dump of element type T and head dimension D.
-template <class C, class T, int D>
-message run_typed(cache_dump const& dump, run_options const& options, outcome& out) {
-  using cache = decltype(make_rows<D>(static_cast<T const*>(nullptr), 0, 0));
-  using result = decltype(make_rows<D>(static_cast<T*>(nullptr), 0, 0));
+/// Plans and compacts all layers of a dump of head dimension D. Bytes are those of the file's element type.
+template <class C, int D>
+message run_wide(cache_dump const& dump, run_options const& options, outcome& out) {
+  using cache = rows<float const, D>;
+  using result = rows<float, D>;
   std::vector<std::unique_ptr<std::vector<int>>> lists;
   typename C::params params;
   if (message m = fill_params<C>(options, params, out, lists)) return m;
@@ -93,12 +93,12 @@ message run_typed(cache_dump const& dump, run_options const& options, outcome& o
   std::vector<kv_layer<cache>> layers;
   std::vector<cache> queries;
   for (auto const& l : dump.layers) {
-    layers.push_back({make_rows<D>(l.keys.template as<T>(), dump.kv_heads, dump.tokens),
-                      make_rows<D>(l.values.template as<T>(), dump.kv_heads, dump.tokens)});
+    layers.push_back({make_rows<D>(l.keys.as<float>(), dump.kv_heads, dump.tokens),
+                      make_rows<D>(l.values.as<float>(), dump.kv_heads, dump.tokens)});
     if (!C::observes_queries) continue;
     if (!l.queries.present())
       return "layers." + std::to_string(l.layer) + ".q is missing, and this strategy reads queries";
-    queries.push_back(make_rows<D>(l.queries.template as<T>(), dump.query_heads, l.queries.shape[1]));
+    queries.push_back(make_rows<D>(l.queries.as<float>(), dump.query_heads, l.queries.shape[1]));
   }
   cuda::std::span<kv_layer<cache> const> const group(layers.data(), layers.size());
   cuda::std::span<cache const> const observed(queries.data(), queries.size());
@@ -126,13 +126,13 @@ message run_typed(cache_dump const& dump, run_options const& options, outcome& o
   std::vector<bytes_ptr> memory;
   for (int v = 0; v < kept.views; ++v) {
     int const rows = kept.count(v);
-    std::size_t const bytes = store::dense::bytes(dump.kv_heads, rows, D, sizeof(T));
-    memory.push_back(allocate(bytes));
-    auto* const data = reinterpret_cast<T*>(memory.back().get());
+    int const element = static_cast<int>(size_of(dump.type));
+    memory.push_back(allocate(store::dense::bytes(dump.kv_heads, rows, D, sizeof(float))));
+    auto* const data = reinterpret_cast<float*>(memory.back().get());
     packed.push_back({make_rows<D>(data, dump.kv_heads, rows),
                       make_rows<D>(data + index{dump.kv_heads} * rows * D, dump.kv_heads, rows)});
-    out.bytes_before += store::dense::bytes(dump.kv_heads, dump.tokens, D, sizeof(T));
-    out.bytes_after += bytes;
+    out.bytes_before += store::dense::bytes(dump.kv_heads, dump.tokens, D, element);
+    out.bytes_after += store::dense::bytes(dump.kv_heads, rows, D, element);
   }
   auto const move = std::chrono::steady_clock::now();
   status const applied =
@@ -157,10 +157,10 @@ message run_typed(cache_dump const& dump, run_options const& options, outcome& o
 /// The head dimensions that this program is built for.
 template <int... D>
 struct head_dims {
-  template <class C, class T>
+  template <class C>
   static message run(cache_dump const& dump, run_options const& options, outcome& out) {
     message result;
-    bool const known = ((dump.head_dim == D && (result = run_typed<C, T, D>(dump, options, out), true)) || ...);
+    bool const known = ((dump.head_dim == D && (result = run_wide<C, D>(dump, options, out), true)) || ...);
     if (known) return result;
     std::string all;
     ((all += (all.empty() ? "" : ", ") + std::to_string(D)), ...);
@@ -192,9 +192,7 @@ template <class C>
   s.run = [name = s.name](cache_dump const& dump, run_options const& options, outcome& out) -> message {
     outcome fresh;
     fresh.strategy = name;
-    message m = dump.type == dtype::f32   ? detail::built_head_dims::run<C, float>(dump, options, fresh)
-                : dump.type == dtype::f16 ? detail::built_head_dims::run<C, f16>(dump, options, fresh)
-                                          : detail::built_head_dims::run<C, bf16>(dump, options, fresh);
+    message m = detail::built_head_dims::run<C>(dump, options, fresh);
     if (!m) out = std::move(fresh);
     return m;
   };
