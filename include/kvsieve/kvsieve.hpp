@@ -3,5 +3,6 @@
 #pragma once
 #include <kvsieve/compressor.hpp>
 #include <kvsieve/host/run.hpp>
+#include <kvsieve/host/score_tokens.hpp>
 #include <kvsieve/presets.hpp>
 #include <kvsieve/version.hpp>

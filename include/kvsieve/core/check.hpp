@@ -34,17 +34,22 @@ template <class Layer>
   return {};
 }
 
-/// The numbers of a strategy: each stage's params look after their own, by check() or, where they hold tables for a
-/// whole call, check(call_shape).
+/// The numbers of one stage, which look after themselves: by check(), or check(call_shape) where they hold tables for a
+/// whole call.
+template <class P>
+[[nodiscard]] constexpr status one_stage(P const& p, call_shape const& call) {
+  if constexpr (requires { p.check(call); })
+    return p.check(call);
+  else if constexpr (requires { p.check(); })
+    return p.check();
+  else
+    return {};
+}
+/// The numbers of a strategy, stage by stage.
 template <class P>
 [[nodiscard]] status params(P const& p, call_shape const& call) {
   status first;
-  P::each_stage(p, [&](auto const& stage) {
-    if constexpr (requires { stage.check(call); })
-      first = first ? stage.check(call) : first;
-    else if constexpr (requires { stage.check(); })
-      first = first ? stage.check() : first;
-  });
+  P::each_stage(p, [&](auto const& stage) { first = first ? one_stage(stage, call) : first; });
   return first;
 }
 

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The scores of a call by themselves: what score_tokens() gives and choose_tokens() takes.
+#pragma once
+#include <cuda/std/span>
+
+#include <kvsieve/core/rules.hpp>
+#include <kvsieve/core/status.hpp>
+#include <kvsieve/core/views.hpp>
+
+namespace kvsieve::inline v0 {
+
+/// A row of scores for every view and KV head, after aggregation and smoothing. Converts to true when there are any;
+/// `state` says why not. Trivially copyable; lies in the workspace it was made in.
+struct token_scores {
+  status state{};
+  call_shape shape{0, 0, 0};            ///< of the call
+  scored_view const* seen = nullptr;    ///< [views]: tokens, and what the scorer itself keeps
+  float* score = nullptr;               ///< row h of view v starts at score_offset[v] + h * stride
+  index const* score_offset = nullptr;  ///< [views]
+
+  constexpr explicit operator bool() const noexcept { return static_cast<bool>(state); }
+
+  /// Tokens of a view.
+  [[nodiscard]] constexpr int tokens(int view = 0) const { return seen[view].tokens; }
+  /// Scores of a head [N]; what the scorer itself keeps (see `seen`) has none that mean anything.
+  [[nodiscard]] constexpr cs::span<float> scores(int view, int head) const {
+    index const stride = (index{seen[view].tokens} + 15) / 16 * 16;
+    return {score + score_offset[view] + head * stride, static_cast<cs::size_t>(seen[view].tokens)};
+  }
+};
+}  // namespace kvsieve::inline v0
