@@ -46,20 +46,21 @@ struct pattern_of<P> {
 /// A composed strategy. All of it is known at compile time but the numbers in `params`.
 template <policy... Ps>
 struct compressor {
-  using score_policy = detail::pick_t<stages::score, detail::missing, Ps...>;
-  using aggregate_policy = detail::pick_t<stages::aggregate, aggregate::mean, Ps...>;
-  using group_policy = detail::pick_t<stages::group, aggregate::group_mean, Ps...>;
-  using floor_policy = detail::pick_t<stages::floor, floor::none, Ps...>;
-  using weigh_policy = detail::pick_t<stages::weigh, weigh::none, Ps...>;
-  using smooth_policy = detail::pick_t<stages::smooth, smooth::none, Ps...>;
-  using scale_policy = detail::pick_t<stages::scale, scale::none, Ps...>;
-  using heads_policy = detail::pick_t<stages::heads, aggregate::heads_apart, Ps...>;
-  using budget_policy = detail::pick_t<stages::budget, budget::uniform, Ps...>;
-  using select_policy = detail::pick_t<stages::select, select::top_k, Ps...>;
-  using evict_policy = detail::pick_t<stages::evict, evict::compact, Ps...>;
-  using store_policy = detail::pick_t<stages::store, store::dense, Ps...>;
-  using pattern = typename detail::pattern_of<score_policy>::type;
+  using score_policy = detail::pick_t<stages::score, detail::missing, Ps...>;          ///< how much a token matters
+  using aggregate_policy = detail::pick_t<stages::aggregate, aggregate::mean, Ps...>;  ///< queries to one number
+  using group_policy = detail::pick_t<stages::group, aggregate::group_mean, Ps...>;    ///< query heads to one number
+  using floor_policy = detail::pick_t<stages::floor, floor::none, Ps...>;     ///< the least that a token counts
+  using weigh_policy = detail::pick_t<stages::weigh, weigh::none, Ps...>;     ///< scores by what the values carry
+  using smooth_policy = detail::pick_t<stages::smooth, smooth::none, Ps...>;  ///< what neighbours add
+  using scale_policy = detail::pick_t<stages::scale, scale::none, Ps...>;     ///< scores of a layer to a common unit
+  using heads_policy = detail::pick_t<stages::heads, aggregate::heads_apart, Ps...>;  ///< KV heads, apart or joined
+  using budget_policy = detail::pick_t<stages::budget, budget::uniform, Ps...>;       ///< how many tokens stay
+  using select_policy = detail::pick_t<stages::select, select::top_k, Ps...>;         ///< which tokens stay
+  using evict_policy = detail::pick_t<stages::evict, evict::compact, Ps...>;          ///< what becomes of the others
+  using store_policy = detail::pick_t<stages::store, store::dense, Ps...>;  ///< how the kept ones lie in memory
+  using pattern = typename detail::pattern_of<score_policy>::type;          ///< how its score walks the cache
 
+  /// plan() takes queries exactly when this holds.
   static constexpr bool observes_queries = cs::is_same_v<pattern, patterns::per_query>;
 
   static_assert(!cs::is_same_v<score_policy, detail::missing>,
@@ -106,18 +107,18 @@ struct compressor {
 
   /// The numbers, by stage; trivially copyable, set with designated initialisers.
   struct params {
-    typename score_policy::params score{};
-    typename aggregate_policy::params aggregate{};
-    typename group_policy::params group{};
-    typename floor_policy::params floor{};
-    typename weigh_policy::params weigh{};
-    typename smooth_policy::params smooth{};
-    typename scale_policy::params scale{};
-    typename heads_policy::params heads{};
-    typename budget_policy::params budget{};
-    typename select_policy::params select{};
-    typename evict_policy::params evict{};
-    typename store_policy::params store{};
+    typename score_policy::params score{};          ///< of the stage score
+    typename aggregate_policy::params aggregate{};  ///< of the stage aggregate
+    typename group_policy::params group{};          ///< of the stage group
+    typename floor_policy::params floor{};          ///< of the stage floor
+    typename weigh_policy::params weigh{};          ///< of the stage weigh
+    typename smooth_policy::params smooth{};        ///< of the stage smooth
+    typename scale_policy::params scale{};          ///< of the stage scale
+    typename heads_policy::params heads{};          ///< of the stage heads
+    typename budget_policy::params budget{};        ///< of the stage budget
+    typename select_policy::params select{};        ///< of the stage select
+    typename evict_policy::params evict{};          ///< of the stage evict
+    typename store_policy::params store{};          ///< of the stage store
 
     /// Calls visit(params) for every stage.
     template <class Self, class Visit>

@@ -101,6 +101,36 @@ TEST_CASE("apply refuses a result that overlaps the cache") {
   });
 }
 
+TEST_CASE("apply refuses results that overlap each other") {
+  refused(errc::overlap, {"to.values", "another target"}, [](setting& s) {
+    return apply<key_norm<>>(on, s.plan, s.cache.view(), kv_layer{s.result.keys.view(), s.result.keys.view()});
+  });
+  refused(errc::overlap, {"to.values", "another target"}, [](setting& s) {
+    // Values from the last channel of the keys' last row on.
+    auto const touching = make_rows<64>(s.result.keys.memory().data() + 19 * 64 + 63, 1, 1);
+    auto const keys = make_rows<64>(s.result.keys.memory().data(), 2, 10);
+    auto const behind = make_rows<64>(touching.data_handle(), 2, 10, 0, 64);
+    return apply<key_norm<>>(on, s.plan, s.cache.view(), kv_layer{keys, behind});
+  });
+  refused(errc::overlap, {"values"},
+          [](setting& s) { return apply<key_norm<>>(on, s.plan, kv_layer{s.cache.keys.view(), s.cache.keys.view()}); });
+}
+
+TEST_CASE("apply takes keys and values interleaved in one pool") {
+  setting s;
+  // [token, keys or values, head, channel]
+  std::vector<bf16> pool(10 * 2 * 2 * 64);
+  auto const part = [&](int which) { return make_rows<64>(pool.data() + which * 2 * 64, 2, 10, 64, 2 * 2 * 64); };
+  CHECK(apply<key_norm<>>(on, s.plan, s.cache.view(), kv_layer{part(0), part(1)}));
+  CHECK(apply<key_norm<>>(on, s.plan, s.cache.view(), s.result.view()));
+  for (int h = 0; h < 2; ++h)
+    for (int t = 0; t < 10; ++t)
+      for (int d = 0; d < 64; ++d) {
+        CHECK(to_float(part(0)(h, t, d)) == to_float(s.result.keys.view()(h, t, d)));
+        CHECK(to_float(part(1)(h, t, d)) == to_float(s.result.values.view()(h, t, d)));
+      }
+}
+
 TEST_CASE("apply refuses null and misaligned memory, named by its argument") {
   auto const null = make_rows<64>(static_cast<bf16*>(nullptr), 2, 40);
   refused(errc::bad_pointer, {"keys is 0", "null"},

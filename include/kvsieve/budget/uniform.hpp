@@ -20,6 +20,7 @@ struct uniform : policy_base<stages::budget> {
       visit("keep", self.keep, "fraction", "of the tokens that stay, per head");
       visit("tokens", self.tokens, "tokens", "that stay, per head; -1: as keep says");
     }
+    /// Ok, or the number that is out of range.
     [[nodiscard]] constexpr status check() const {
       return range::all(range::within("budget.keep", keep, 0, 1), range::at_least("budget.tokens", tokens, -1));
     }

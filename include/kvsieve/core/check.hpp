@@ -138,5 +138,33 @@ template <row_view V>
     return {};
   }
 }
+
+/// True when a row of `a` shares memory with a row of `b`, of each head the first `a_rows` and `b_rows` tokens. Exact
+/// where both have the same strides, so that views interleaved in one pool may pass; else by their address ranges.
+template <row_view A, row_view B>
+[[nodiscard]] bool rows_meet(A const& a, index a_rows, B const& b, index b_rows) {
+  if (a_rows < 1 || b_rows < 1 || !memory(a).meets(memory(b))) return false;
+  if constexpr (cs::is_same_v<typename A::layout_type, layout_rows> &&
+                cs::is_same_v<typename B::layout_type, layout_rows> && cs::is_same_v<element_of<A>, element_of<B>>) {
+    index const head_stride = a.stride(0), token_stride = a.stride(1), D = head_dim_of<A>;
+    auto const bytes = static_cast<index>(memory(b).from) - static_cast<index>(memory(a).from);
+    index const size = static_cast<index>(sizeof(element_of<A>));
+    if (b.stride(0) != head_stride || b.stride(1) != token_stride || token_stride < 1 || bytes % size != 0) return true;
+    // Rows of b lie delta + dh * head_stride + dt * token_stride elements behind rows of a.
+    index const delta = bytes / size;
+    for (index dh = 1 - a.extent(0); dh < b.extent(0); ++dh) {
+      index const behind = delta + dh * head_stride;
+      index const near =
+          (behind >= 0 ? -behind - token_stride + 1 : -behind) / token_stride;  // floor(-behind / stride)
+      for (index dt = near; dt <= near + 1; ++dt) {
+        index const apart = behind + dt * token_stride;
+        if (-a_rows < dt && dt < b_rows && -D < apart && apart < D) return true;
+      }
+    }
+    return false;
+  } else {
+    return true;
+  }
+}
 }  // namespace check
 }  // namespace kvsieve::inline v0

@@ -17,14 +17,16 @@ struct call_shape {
 
 /// One head as a budget sees it before there are scores.
 struct head_shape {
-  int tokens = 0;
-  int view = 0, views = 1;  ///< the views of a call in their order: layers, for a budget that differs by layer
-  int head = 0, heads = 1;
+  int tokens = 0;  ///< of the row
+  int view = 0;    ///< which one
+  int views = 1;   ///< the views of a call in their order: layers, for a budget that differs by layer
+  int head = 0;    ///< which one
+  int heads = 1;   ///< KV heads of the view
 };
 
 /// One view as selection sees it, beside its scores.
 struct scored_view {
-  int tokens = 0;
+  int tokens = 0;    ///< of each row
   forced_ends ends;  ///< what the scorer itself keeps
   partition spans;   ///< what the scorer splits it into; only for a selection in partitions
 };
@@ -47,9 +49,9 @@ concept closed_budget = requires(typename B::params const& p, head_shape const& 
 /// Budget and selection of a call, before any score is known.
 template <class Budget, class Select>
 struct selection_rules {
-  typename Budget::params budget;
-  typename Select::params select;
-  call_shape call;
+  typename Budget::params budget;  ///< numbers of the budget
+  typename Select::params select;  ///< numbers of the selection
+  call_shape call;                 ///< views, heads and channels of the call
 
   /// Tokens that a head of view `v` keeps.
   [[nodiscard]] int kept(scored_view const& seen, int v, int head = 0) const

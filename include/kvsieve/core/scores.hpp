@@ -12,12 +12,13 @@ namespace kvsieve::inline v0 {
 /// A row of scores for every view and KV head, after aggregation and smoothing. Converts to true when there are any;
 /// `state` says why not. Trivially copyable; lies in the workspace it was made in.
 struct token_scores {
-  status state{};
+  status state{};                       ///< ok, or why there are no scores
   call_shape shape{0, 0, 0};            ///< of the call
   scored_view const* seen = nullptr;    ///< [views]: tokens, and what the scorer itself keeps
   float* score = nullptr;               ///< row h of view v starts at score_offset[v] + h * stride
   index const* score_offset = nullptr;  ///< [views]
 
+  /// True when there are scores.
   constexpr explicit operator bool() const noexcept { return static_cast<bool>(state); }
 
   /// Tokens of a view.

@@ -40,12 +40,20 @@ template <strategy C, class Launcher, class From, class To>
         return fail(errc::bad_shape, "to.tokens", static_cast<double>(rows), "must be at least the kept tokens,",
                     plan.count(v), v);
     }
-    check::extent_of_memory const read[] = {check::memory(f.keys), check::memory(f.values)};
-    check::extent_of_memory const written[] = {check::memory(t.keys), check::memory(t.values)};
-    for (auto const& r : read) {
-      if (r.meets(written[0]) || r.meets(written[1])) {
+    int const rows = plan.count(v);
+    if (check::rows_meet(t.keys, rows, t.values, rows))
+      return fail(errc::overlap, "to", 1, "must hold keys and values in memory of their own;", 0, v);
+    for (int u = 0; u < plan.views; ++u) {
+      auto const& other = to[static_cast<std::size_t>(u)];
+      auto const meets = [&](auto const& keys, auto const& values, index n) {
+        return check::rows_meet(t.keys, rows, keys, n) || check::rows_meet(t.keys, rows, values, n) ||
+               check::rows_meet(t.values, rows, keys, n) || check::rows_meet(t.values, rows, values, n);
+      };
+      auto const& cache = from[static_cast<std::size_t>(u)];
+      if (meets(cache.keys, cache.values, cache.tokens()))
         return fail(errc::overlap, "to", 1, "must not overlap from; for compaction in place leave it out;", 0, v);
-      }
+      if (u < v && meets(other.keys, other.values, plan.count(u)))
+        return fail(errc::overlap, "to", 1, "must not overlap the target of another view,", u, v);
     }
   }
   copy_args<From, To> args{};

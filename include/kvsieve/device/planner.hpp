@@ -125,7 +125,7 @@ class planner {
       for (int h = 0; h < heads(); ++h, lists += keep) memory_.offset[index{v} * heads() + h] = lists;
       int const needed = forced(v).size();
       if (plan.note && needed > keep && !C::select_policy::in_partitions) {
-        plan.note = fail(errc::bad_params, "budget", keep, "is less than the forced tokens,", needed, v);
+        plan.note = fail(errc::bad_params, "budget", keep, "less than the forced tokens,", needed, v);
       }
     }
     memory_.offset[index{views()} * heads()] = lists;

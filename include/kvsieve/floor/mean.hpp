@@ -10,7 +10,7 @@ namespace floor {
 
 /// score[t] = max(score[t], mean over the head's scored tokens). Scores that are not finite take no part and stay.
 struct mean : policy_base<stages::floor> {
-  static constexpr bool lifts = true;
+  static constexpr bool lifts = true;  ///< scores pass through lifted()
 
   /// `floor` is the mean of the head.
   KVSIEVE_HD static constexpr float lifted(float score, float floor) {

@@ -5,8 +5,9 @@
 
 namespace kvsieve::inline v0 {
 namespace floor {
+/// Scores as they are.
 struct none : policy_base<stages::floor> {
-  static constexpr bool lifts = false;
+  static constexpr bool lifts = false;  ///< nothing to do
 };
 }  // namespace floor
 }  // namespace kvsieve::inline v0

@@ -85,7 +85,7 @@ class chooser {
       lists += most(rules_, count_[row], s.tokens);
       if constexpr (!Select::in_partitions)
         if (int const needed = rules_.forced(s, count_[row]).size(); plan.note && needed > count_[row])
-          plan.note = fail(errc::bad_params, "budget", count_[row], "is less than the forced tokens,", needed,
+          plan.note = fail(errc::bad_params, "budget", count_[row], "less than the forced tokens,", needed,
                            static_cast<int>(row / heads));
     }
     offset_[index{views} * heads] = lists;

@@ -42,7 +42,7 @@ void move_rows(From const& from, To const& to, index head, int const* kept, inde
     constexpr std::size_t bytes = sizeof(T) * static_cast<std::size_t>(D);
     // Kept rows jump, and what fetches memory ahead does not see it. Where rows lie close together, asking for all rows
     // up to a few ahead turns them into a stream again; where they are sparse, only the ones to come. Into the second
-    // level: the first has too few fill buffers to wait for memory in.
+    // level: rows of floats take a quarter longer through the first.
     constexpr index ahead = 32;
     bool const close = first < last && 3 * (last - first) > kept[last - 1] - kept[first];
     index asked = first < last ? kept[first] : 0;

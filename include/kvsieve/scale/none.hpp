@@ -5,8 +5,9 @@
 
 namespace kvsieve::inline v0 {
 namespace scale {
+/// Scores as they are.
 struct none : policy_base<stages::scale> {
-  static constexpr bool scales = false;
+  static constexpr bool scales = false;  ///< nothing to do
 };
 }  // namespace scale
 }  // namespace kvsieve::inline v0

@@ -11,8 +11,9 @@ namespace scale {
 /// score = (score - mean) / max(deviation, 1e-6), both over all heads and scored tokens of a view, the deviation with
 /// divisor n - 1 (0 for a single token). Scores that are not finite take no part and stay.
 struct z_score : policy_base<stages::scale> {
-  static constexpr bool scales = true;
+  static constexpr bool scales = true;  ///< scores pass through scaled()
 
+  /// The score from its own and the mean and standard deviation of the layer.
   KVSIEVE_HD static constexpr float scaled(float score, float mean, float deviation) {
     return finite(score) ? (score - mean) / max(deviation, 1e-6f) : score;
   }

@@ -20,6 +20,7 @@ struct window {
     static constexpr void each(Self& self, Visit&& visit) {
       visit("window", self.window, "tokens", "last queries that are observed; their tokens stay");
     }
+    /// Ok, or the number that is out of range.
     [[nodiscard]] constexpr status check() const { return range::at_least("score.window", window, 1); }
   };
   /// Queries observed, counted from the end.

@@ -64,6 +64,7 @@ struct lag_relative : policy_base<stages::score, needs::keys | needs::values>, l
       visit("sink", self.sink, "tokens", "first tokens that always stay");
       visit("lag", self.lag, "tokens", "length of a partition");
     }
+    /// Ok, or the number that is out of range.
     [[nodiscard]] constexpr status check() const {
       return range::all(range::at_least("score.sink", sink, 0), range::at_least("score.lag", lag, 1));
     }
@@ -102,6 +103,7 @@ struct lag_relative_streaming : policy_base<stages::score, needs::keys | needs::
       visit("lag", self.lag, "tokens", "length of a partition");
       visit("value_share", self.value_share, "factor", "weight of the values' share beside the keys'");
     }
+    /// Ok, or the number that is out of range.
     [[nodiscard]] constexpr status check() const {
       return range::all(range::at_least("score.sink", sink, 0), range::at_least("score.lag", lag, 1),
                         range::within("score.value_share", static_cast<double>(value_share), 0, 1e30));

@@ -21,6 +21,7 @@ struct position : policy_base<stages::score> {
     static constexpr void each(Self& self, Visit&& visit) {
       visit("sink", self.sink, "tokens", "first tokens that always stay");
     }
+    /// Ok, or the number that is out of range.
     [[nodiscard]] constexpr status check() const { return range::at_least("score.sink", sink, 0); }
   };
 

@@ -24,6 +24,7 @@ struct block_wise : policy_base<stages::select> {
     static constexpr void each(Self& self, Visit&& visit) {
       visit("block", self.block, "tokens", "read at a time");
     }
+    /// Ok, or the number that is out of range.
     [[nodiscard]] constexpr status check() const { return range::at_least("select.block", block, 1); }
   };
 };

@@ -27,6 +27,7 @@ struct top_k : policy_base<stages::select> {
       visit("recent", self.recent, "tokens", "last tokens that always stay");
       visit("white_list", self.white_list, "indices", "further tokens that always stay, ascending");
     }
+    /// Ok, or the number that is out of range.
     [[nodiscard]] constexpr status check() const {
       return range::all(range::at_least("select.sink", sink, 0), range::at_least("select.recent", recent, 0),
                         range::at_most("select.white_list", static_cast<double>(white_list.size()), most_tokens));
@@ -53,6 +54,7 @@ struct heavy_hitters : policy_base<stages::select> {
       visit("recent_share", self.recent_share, "fraction", "of the budget that goes to the last tokens");
       visit("white_list", self.white_list, "indices", "further tokens that always stay, ascending");
     }
+    /// Ok, or the number that is out of range.
     [[nodiscard]] constexpr status check() const {
       return range::all(range::at_least("select.sink", sink, 0),
                         range::within("select.recent_share", recent_share, 0, 1),

@@ -20,6 +20,7 @@ struct average : policy_base<stages::smooth> {
     static constexpr void each(Self& self, Visit&& visit) {
       visit("kernel", self.kernel, "tokens", "width of the pool, odd");
     }
+    /// Ok, or the number that is out of range.
     [[nodiscard]] constexpr status check() const {
       if (kernel > 0 && kernel % 2 == 0) return fail(errc::bad_params, "smooth.kernel", kernel, "must be odd;", 1);
       return range::at_least("smooth.kernel", kernel, 1);

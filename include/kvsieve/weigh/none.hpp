@@ -5,8 +5,9 @@
 
 namespace kvsieve::inline v0 {
 namespace weigh {
+/// Scores as they are.
 struct none : policy_base<stages::weigh> {
-  static constexpr bool weighs = false;
+  static constexpr bool weighs = false;  ///< nothing to do
 };
 }  // namespace weigh
 }  // namespace kvsieve::inline v0

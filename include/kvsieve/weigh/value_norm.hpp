@@ -11,17 +11,17 @@ namespace weigh {
 
 /// score[t] = (score[t] + epsilon) * ||v_t||. Reads each value once. A value that is not finite makes the score NaN.
 struct value_norm : policy_base<stages::weigh, needs::values> {
-  static constexpr bool weighs = true;
+  static constexpr bool weighs = true;  ///< scores pass through apply()
 
+  /// Its number.
   struct params {
-    float epsilon = 0.0f;
+    float epsilon = 0.0f;  ///< added to a score before the product
     template <class Self, class Visit>
     static constexpr void each(Self& self, Visit&& visit) {
       visit("epsilon", self.epsilon, "score", "added before the product, so that long values count by themselves");
     }
-    [[nodiscard]] constexpr status check() const {
-      return range::at_least("weigh.epsilon", epsilon, 0);
-    }
+    /// Ok, or the number that is out of range.
+    [[nodiscard]] constexpr status check() const { return range::at_least("weigh.epsilon", epsilon, 0); }
   };
 
   /// What a fragment of a value adds to its row's sum.
