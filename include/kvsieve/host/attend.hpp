@@ -17,7 +17,7 @@ class attention {
   using key_element = element_of<typename Layer::keys_type>;
   using value_element = element_of<typename Layer::values_type>;
   static constexpr int D = Layer::head_dim, lanes = fragment::lanes, n = D / lanes;
-  static constexpr int block = 32;      // tokens at a time: what is asked for ahead still finds room
+  static constexpr int block = 64;      // tokens at a time: what is asked for ahead still finds room
   static constexpr int most_heads = 4;  // query heads that share a pass over the rows
   static_assert(head_dim_of<Queries> == D, "kvsieve::attend: queries and cache have the same head dimension");
   static_assert(D % 16 == 0 && D <= 512, "kvsieve: the head dimension must be a multiple of 16, up to 512");
@@ -144,7 +144,8 @@ class attention {
     alignas(64) float q[G][D];
     alignas(64) float z[G][block + lanes];
     alignas(64) float out[G][D];
-    float most[G], total[G];
+    float most[G];
+    fragment total[G];
     float const scale = static_cast<float>(1.4426950408889634 / __builtin_sqrt(static_cast<double>(D)));
     for (int g = 0; g < G; ++g) {
       auto const row = row_of(queries, first_query + g, 0);
@@ -152,7 +153,7 @@ class attention {
         for (int i = 0; i < lanes; ++i) q[g][c * lanes + i] = to_float(row[channel_at<key_element, D>(c, i)]) * scale;
       for (int d = 0; d < D; ++d) out[g][d] = 0.0f;
       most[g] = -__builtin_inff();
-      total[g] = 0.0f;
+      total[g] = fragment(0.0f);
     }
     index const begin = segment * segment_rows;
     index const end = begin + segment_rows < l.tokens() ? begin + segment_rows : l.tokens();
@@ -165,60 +166,82 @@ class attention {
     for (int g = 0; g < G; ++g) {
       partial& p = result[g * result_stride];
       p.most = most[g];
-      p.total = total[g];
+      p.total = sum(total[g]);
       for (int d = 0; d < D; ++d) p.out[d] = out[g][d];
     }
   }
 
-  // z[g][j] = <q_g, k_j> log2(e) / sqrt(D): sums of lanes / G tokens x G heads are transposed together.
+  // z[g][j] = <q_g, k_j> log2(e) / sqrt(D). lanes / G tokens x G heads are worked on together: what is loaded of a
+  // query serves all of the tokens, and their sums are transposed at once.
   template <int G>
   static void logits(Layer const& l, index head, index first, int here, float const (&q)[G][D],
                      float (&z)[G][block + lanes]) {
     constexpr int heads = G == 3 ? 4 : G, step = lanes / heads < 1 ? 1 : lanes / heads;
+    constexpr int chains = G * step < 8 ? 2 : 1;  // an addition has to wait for the last one of its chain
     for (int j = 0; j < here; j += step) {
-      fragment part[lanes];
-      KVSIEVE_UNROLL for (int i = 0; i < lanes; ++i) part[i] = fragment(0.0f);
-      KVSIEVE_UNROLL for (int t = 0; t < step; ++t) {
-        index const token = first + (j + t < here ? j + t : here - 1);
-        auto const row = row_of(l.keys, head, token);
-        ahead(l.values, head, token);
-        fragment x[G], y[G];
-        KVSIEVE_UNROLL for (int g = 0; g < G; ++g) x[g] = y[g] = fragment(0.0f);
-        fragment k[n];
-        load_channels<D>(row, 0, k);
-        KVSIEVE_UNROLL for (int c = 0; c < n; ++c) KVSIEVE_UNROLL for (int g = 0; g < G; ++g) {
-          if (c % 2 == 0)
-            x[g] = fma(k[c], load(q[g] + c * lanes), x[g]);
-          else
-            y[g] = fma(k[c], load(q[g] + c * lanes), y[g]);
+      fragment part[lanes], other[lanes];
+      KVSIEVE_UNROLL for (int i = 0; i < lanes; ++i) part[i] = other[i] = fragment(0.0f);
+      decltype(row_of(l.keys, head, first)) row[step];
+      KVSIEVE_UNROLL for (int t = 0; t < step; ++t) row[t] =
+          row_of(l.keys, head, first + (j + t < here ? j + t : here - 1));
+      KVSIEVE_UNROLL for (int c = 0; c < n; c += 2) {
+        KVSIEVE_UNROLL for (int t = c / 2; t < step; t += (n + 1) / 2) ahead<1>(l.values, head, first, j + t);
+        fragment k[step][2];
+        KVSIEVE_UNROLL for (int t = 0; t < step; ++t) {
+          load_channels<D>(row[t], c, k[t]);
+          k[t][0] = pinned(k[t][0]);
+          if (c + 1 < n) k[t][1] = pinned(k[t][1]);
         }
-        KVSIEVE_UNROLL for (int g = 0; g < G; ++g) part[g * step + t] = x[g] + y[g];
+        KVSIEVE_UNROLL for (int i = 0; i < 2; ++i) KVSIEVE_UNROLL for (int g = 0; g < G; ++g) if (c + i < n) {
+          fragment const x = pinned(load(q[g] + (c + i) * lanes));
+          KVSIEVE_UNROLL for (int t = 0; t < step; ++t) {
+            int const at = g * step + t;
+            if (chains == 2 && i == 1)
+              other[at] = fma(k[t][i], x, other[at]);
+            else
+              part[at] = fma(k[t][i], x, part[at]);
+          }
+        }
       }
+      if constexpr (chains == 2) KVSIEVE_UNROLL for (int i = 0; i < lanes; ++i) part[i] = part[i] + other[i];
       alignas(64) float sums[lanes];
       store(sums, sum_rows(part));
       for (int g = 0; g < G; ++g) __builtin_memcpy(z[g] + j, sums + g * step, sizeof(float) * step);
     }
   }
 
+  // The largest lane, in as many steps as it takes to halve the lanes down to one.
+  KVSIEVE_INLINE static float largest(fragment x) {
+#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
+#define KVSIEVE_TURN(...) max(x, fragment(__builtin_shufflevector(x.v, x.v, __VA_ARGS__)))
+    x = KVSIEVE_TURN(8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
+    x = KVSIEVE_TURN(4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
+    x = KVSIEVE_TURN(2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
+    x = KVSIEVE_TURN(1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
+#undef KVSIEVE_TURN
+    return x[0];
+#else
+    return max_lane(x);
+#endif
+  }
+
   // Logits to weights against the running maximum; what was summed before is scaled down to it.
-  static void soften(float* z, int here, float& most, float& total, float* out) {
+  KVSIEVE_INLINE static void soften(float* z, int here, float& most, fragment& total, float* out) {
     for (int j = here; j < round_up(here, lanes); ++j) z[j] = -__builtin_inff();
     fragment m(most);
     for (int j = 0; j < here; j += lanes) m = max(m, load(z + j));
-    float const next = max_lane(m);
+    float const next = largest(m);
     if (next != most) {
-      float const down = exp2(fragment(most - next))[0];
-      total *= down;
-      for (int d = 0; d < D; d += lanes) store(out + d, load(out + d) * fragment(down));
+      fragment const down = exp2(fragment(most - next));
+      total = total * down;
+      for (int d = 0; d < D; d += lanes) store(out + d, load(out + d) * down);
       most = next;
     }
-    fragment sums(0.0f);
     for (int j = 0; j < here; j += lanes) {
       fragment const w = exp2(load(z + j) - fragment(most));
-      sums += w;
+      total += w;
       store(z + j, w);
     }
-    total += sum(sums);
   }
 
   // out[g] += sum over the block of w[g][j] v_j, so many channels at a time that their sums stay in registers.
@@ -232,9 +255,10 @@ class attention {
           sums[g][c] = load(out[g] + (c0 + c) * lanes);
       for (int j = 0; j < here; ++j) {
         auto const row = row_of(l.values, head, first + j);
-        if (c0 == 0) ahead(l.keys, head, first + block + j);
+        ahead<(n + width - 1) / width>(l.keys, head, first + block, c0 / width * here + j);
         fragment v[width];
         load_channels<D>(row, c0, v);
+        KVSIEVE_UNROLL for (int c = 0; c < width; ++c) if (c0 + c < n) v[c] = pinned(v[c]);
         KVSIEVE_UNROLL for (int g = 0; g < G; ++g) {
           fragment const weight(w[g][j]);
           KVSIEVE_UNROLL for (int c = 0; c < width; ++c) if (c0 + c < n) sums[g][c] = fma(v[c], weight, sums[g][c]);
@@ -245,13 +269,26 @@ class attention {
     }
   }
 
-  // Asks for a row that the next block needs, spread between the rows that are worked on: a burst would only wait.
-  template <class View>
-  KVSIEVE_INLINE static void ahead(View const& rows, index head, index token) {
+  // Keeps what was loaded in a register: compilers would rather load it again in every operation that it is part of.
+  KVSIEVE_INLINE static fragment pinned(fragment x) {
+#if KVSIEVE_HOST_VECTORS && defined(__AVX512F__)
+    asm("" : "+v"(x.v));
+#elif KVSIEVE_HOST_VECTORS && defined(__AVX__)
+    asm("" : "+x"(x.v));
+#endif
+    return x;
+  }
+
+  // Asks for part `i` of the rows from `first` on, of which each has so many parts. That is spread between the rows
+  // that are worked on: a burst would only wait.
+  template <int parts, class View>
+  KVSIEVE_INLINE static void ahead(View const& rows, index head, index first, index i) {
     if constexpr (contiguous_rows<View>) {
-      if (token >= rows.extent(1)) return;
-      auto const* p = reinterpret_cast<char const*>(row_of(rows, head, token));
-      KVSIEVE_UNROLL for (std::size_t b = 0; b < sizeof(element_of<View>) * D; b += 64) __builtin_prefetch(p + b, 0, 2);
+      constexpr index bytes = index{sizeof(element_of<View>)} * D, part = (bytes / parts + 63) / 64 * 64;
+      index const token = first + i / parts, from = i % parts * part;
+      if (token >= rows.extent(1) || from >= bytes) return;
+      auto const* p = reinterpret_cast<char const*>(row_of(rows, head, token)) + from;
+      KVSIEVE_UNROLL for (index b = 0; b < part; b += 64) __builtin_prefetch(p + b, 0, 2);
     }
   }
 

@@ -50,17 +50,23 @@ class score_per_chunk {
       float* const share = scratch_ + 3 * room_ * worker;
       auto* const usable = reinterpret_cast<bool*>(share + 2 * room_);
       index const first = task % each * partitions_per_task;
-      for (index p = first; p < q.count && p < first + partitions_per_task; ++p) {
+      index const last = first + partitions_per_task < q.count ? first + partitions_per_task : q.count;
+      lines<typename Layer::keys_type> of_keys;
+      lines<typename Layer::values_type> of_values;
+      for (index p = first; p < last; ++p) {
         index const begin = q.begin + p * q.length;
         float const value_share = Scorer::value_share(params_);
-        bool clean = shares<false, false>(l.keys, head, begin, q.length, 1.0f, nullptr, share, share + room_);
-        clean &= shares<true, false>(l.values, head, begin, q.length, value_share, nullptr, share, share + room_);
+        chunk const c{head, begin, q.length, p == first, p + 1 == last};
+        bool clean = shares<false, false>(l.keys, c, 1.0f, nullptr, of_keys, share, share + room_);
+        clean &= shares<true, false>(l.values, c, value_share, nullptr, of_values, share, share + room_);
         // Rare: look which tokens are finite, leave the others out of ranges and shares, and bound y.
         if (!clean) {
           for (index t = 0; t < 2 * q.length; ++t)
             usable[t] = finite_row(l.keys, head, begin + t) && finite_row(l.values, head, begin + t);
-          (void)shares<false, true>(l.keys, head, begin, q.length, 1.0f, usable, share, share + room_);
-          (void)shares<true, true>(l.values, head, begin, q.length, value_share, usable, share, share + room_);
+          lines<typename Layer::keys_type> keys_checked;
+          lines<typename Layer::values_type> values_checked;
+          (void)shares<false, true>(l.keys, c, 1.0f, usable, keys_checked, share, share + room_);
+          (void)shares<true, true>(l.values, c, value_share, usable, values_checked, share, share + room_);
         }
         if constexpr (Scorer::ranked)
           rank(share, q.length, score + begin);
@@ -79,55 +85,157 @@ class score_per_chunk {
       score[t] = t < sink ? 0.0f : static_cast<float>(t - sink) / static_cast<float>(tokens - sink);
   }
 
-  // share[j] (+)= weight x softmax over the partition of the deviation of token begin + j; u is scratch. `usable` says
-  // which of the 2 x length tokens take part; without it all do, and false is returned if one of them is not finite or
-  // so far outside its range that y has to be bounded.
-  template <bool Add, bool Checked, class View>
-  [[nodiscard]] static bool shares(View const& rows, index head, index begin, index length, float weight,
-                                   bool const* usable, float* share, float* u) {
-    constexpr int D = head_dim_of<View>, n = D / lanes;
+  struct chunk {
+    index head, begin, length;
+    bool first, last;  // of those that one task scores in turn
+  };
+
+  // What a partition is seen through: y - 1/2 = x * scale + offset, and whether all of its reference is finite.
+  template <class View>
+  struct lines {
+    static constexpr int n = head_dim_of<View> / lanes;
     fragment scale[n], offset[n];
-    bool clean = true;
-    {
-      fragment low[n], high[n], zeros[n];
+    bool clean;
+  };
+
+  // The smallest and the largest of each channel, row after row.
+  template <class View>
+  class ranges {
+    static constexpr int D = head_dim_of<View>, n = D / lanes;
+
+   public:
+    KVSIEVE_INLINE ranges() {
       KVSIEVE_UNROLL for (int c = 0; c < n; ++c) {
-        low[c] = fragment(__builtin_inff());
-        high[c] = fragment(-__builtin_inff());
-        zeros[c] = fragment(0.0f);
+        low_[c] = fragment(__builtin_inff());
+        high_[c] = fragment(-__builtin_inff());
+        total_[c] = fragment(0.0f);
       }
-      auto const look = [&](index r) {
-        auto const row = row_of(rows, head, begin + length + r);
-        fragment x[n];
-        load_channels<D>(row, 0, x);
-        KVSIEVE_UNROLL for (int c = 0; c < n; ++c) {
-          Scorer::absorb(low[c], high[c], x[c]);
-          zeros[c] = fma(x[c], fragment(0.0f), zeros[c]);  // a chain per fragment: one would be the longest of all
-        }
-      };
-      if constexpr (!Checked)
-        for (index r = 0; r < length; ++r) look(r);
-      else
-        for (index r = 0; r < length; ++r)
-          if (usable[length + r]) look(r);
-      clean = sum(sum_terms<D>([&](int c) { return zeros[c]; })) == 0.0f;
-      KVSIEVE_UNROLL for (int c = 0; c < n; ++c) Scorer::range_to_line(low[c], high[c], scale[c], offset[c]);
     }
-    fragment most(-1.0f), least(0.0f), largest(0.0f);
+    template <class Row>
+    KVSIEVE_INLINE void meet(Row const& row) {
+      fragment x[n];
+      load_channels<D>(row, 0, x);
+      KVSIEVE_UNROLL for (int c = 0; c < n; ++c) {
+        Scorer::absorb(low_[c], high_[c], x[c]);
+        total_[c] += x[c];
+      }
+    }
+    KVSIEVE_INLINE void close(lines<View>& to) const {
+      KVSIEVE_UNROLL for (int c = 0; c < n; ++c) Scorer::range_to_line(low_[c], high_[c], to.scale[c], to.offset[c]);
+      to.clean = sum(sum_terms<D>([&](int c) { return total_[c] - total_[c]; })) == 0.0f;
+    }
+
+   private:
+    fragment low_[n], high_[n], total_[n];  // a sum shows what is not finite; min and max pass NaN over
+  };
+
+#if KVSIEVE_HOST_VECTORS
+  // Elements of 16 bits as integers of the same order, two for each lane: -NaN, -infinity, ..., infinity, NaN.
+  struct ordered_pairs {
+    typedef short vector __attribute__((vector_size(4 * lanes)));
+    vector v;
+    friend KVSIEVE_INLINE ordered_pairs min(ordered_pairs a, ordered_pairs b) { return {b.v < a.v ? b.v : a.v}; }
+    friend KVSIEVE_INLINE ordered_pairs max(ordered_pairs a, ordered_pairs b) { return {a.v < b.v ? b.v : a.v}; }
+    // Of an element's bits, and back.
+    static KVSIEVE_INLINE vector turned(vector x) { return x ^ ((x >> 15) & 0x7fff); }
+  };
+  template <class View>
+  static constexpr bool in_pairs =
+      contiguous_rows<View> && sizeof(element_of<View>) == 2 && head_dim_of<View> % (2 * lanes) == 0;
+
+  // Rows of 16-bit elements need not be widened for it.
+  template <class View>
+    requires in_pairs<View>
+  class ranges<View> {
+    static constexpr int D = head_dim_of<View>, n = D / lanes;
+    using T = element_of<View>;
+
+   public:
+    KVSIEVE_INLINE ranges() {
+      KVSIEVE_UNROLL for (int c = 0; c < n / 2; ++c) {
+        low_[c].v = typename ordered_pairs::vector{} + 0x7fff;
+        high_[c].v = ~low_[c].v;
+      }
+    }
+    KVSIEVE_INLINE void meet(T const* row) {
+      KVSIEVE_UNROLL for (int c = 0; c < n / 2; ++c) {
+        typename ordered_pairs::vector x;
+        __builtin_memcpy(&x, row + 2 * lanes * c, sizeof x);
+        Scorer::absorb(low_[c], high_[c], ordered_pairs{ordered_pairs::turned(x)});
+      }
+    }
+    KVSIEVE_INLINE void close(lines<View>& to) const {
+      T ends[2][D];
+      KVSIEVE_UNROLL for (int c = 0; c < n / 2; ++c) {
+        auto const low = ordered_pairs::turned(low_[c].v), high = ordered_pairs::turned(high_[c].v);
+        __builtin_memcpy(&ends[0][2 * lanes * c].bits, &low, sizeof low);
+        __builtin_memcpy(&ends[1][2 * lanes * c].bits, &high, sizeof high);
+      }
+      fragment low[n], high[n];
+      load_channels<D>(static_cast<T const*>(ends[0]), 0, low);
+      load_channels<D>(static_cast<T const*>(ends[1]), 0, high);
+      KVSIEVE_UNROLL for (int c = 0; c < n; ++c) Scorer::range_to_line(low[c], high[c], to.scale[c], to.offset[c]);
+      fragment const zero(0.0f);
+      to.clean = sum(sum_terms<D>([&](int c) { return fma(low[c], zero, high[c] * zero); })) == 0.0f;
+    }
+
+   private:
+    ordered_pairs low_[n / 2], high_[n / 2];
+  };
+#endif
+
+  // Meets `length` rows from `begin` on, or those of them that are usable.
+  template <class View>
+  static void look_at(View const& rows, index head, index begin, index length, bool const* usable, lines<View>& to) {
+    ranges<View> r;
+    for (index t = 0; t < length; ++t)
+      if (usable == nullptr || usable[t]) r.meet(row_of(rows, head, begin + t));
+    r.close(to);
+  }
+
+  // Rows of 16-bit elements leave registers and time for it: the reference of the next partition is met row by row
+  // while this one is scored, so it arrives from memory meanwhile. Floats are faster one after the other.
+  template <class View>
+  static constexpr bool woven = sizeof(element_of<View>) == 2;
+
+  // share[j] (+)= weight x softmax over the partition of the deviation of token begin + j; u is scratch. If Checked,
+  // `usable` says which of the 2 x length tokens take part. Without it all do, and false is returned if one of them is
+  // not finite or so far outside its range that y has to be bounded. `line` goes from call to call.
+  template <bool Add, bool Checked, class View>
+  [[nodiscard]] static bool shares(View const& rows, chunk const& at, float weight, bool const* usable,
+                                   lines<View>& line, float* share, float* u) {
+    constexpr int D = head_dim_of<View>, n = D / lanes;
+    constexpr bool weave = woven<View> && !Checked;
+    index const head = at.head, begin = at.begin, length = at.length;
+    if (!weave || at.first) look_at(rows, head, begin + length, length, Checked ? usable + length : nullptr, line);
+    // The last one of a task has nothing to come and meets its own reference again.
+    index const next = at.last ? begin + length : begin + 2 * length;
+    bool clean = line.clean;
+    fragment scale[n], offset[n];
+    KVSIEVE_UNROLL for (int c = 0; c < n; ++c) {
+      scale[c] = line.scale[c];
+      offset[c] = line.offset[c];
+    }
+    ranges<View> coming;
+    fragment most(-1.0f), largest(0.0f);
     for (index r = 0; r < length; r += lanes) {
       fragment sums[lanes], squares[lanes];
       index const here = length - r < lanes ? length - r : lanes;
       auto const add_up = [&](int j) {
         auto const row = row_of(rows, head, begin + r + j);
-        ahead(rows, head, begin + r + j + 2 * length);
+        if constexpr (weave) {
+          ahead(rows, head, next + r + j);
+          coming.meet(row_of(rows, head, next + r + j));
+        }
         fragment x[n];
         load_channels<D>(row, 0, x);
-        auto const at = [&](int c) {
+        auto const seen = [&](int c) {
           fragment const y = fma(x[c], scale[c], offset[c]);
           return Checked ? Scorer::bounded(y) : y;
         };
-        fragment y = at(0), s = y, q = y * y;
+        fragment y = seen(0), s = y, q = y * y;
         KVSIEVE_UNROLL for (int c = 1; c < n; ++c) {
-          y = at(c);
+          y = seen(c);
           s = s + y;
           q = fma(y, y, q);
         }
@@ -141,15 +249,15 @@ class score_per_chunk {
         for (int j = 0; j < here; ++j) add_up(j);
       }
       fragment const q = sum_rows(squares), d = Scorer::deviation(sum_rows(sums), q, D);
-      least = min(least, d);
-      largest = max(largest, q);
+      largest = max(largest, where(d < fragment(0.0f), fragment(__builtin_inff()), q));
       store(u + r, d);
       for (index j = 0; Checked && j < here; ++j)
         if (!usable[r + j]) u[r + j] = -1.0f;
       for (index j = here; j < lanes; ++j) u[r + j] = -1.0f;
       most = max(most, load(u + r));
     }
-    clean = clean && max_lane(-least) == 0.0f && max_lane(largest) <= Scorer::farthest * Scorer::farthest;
+    if constexpr (weave) coming.close(line);
+    clean = clean && max_lane(largest) <= Scorer::farthest * Scorer::farthest;
     float const top = max_lane(most);
     fragment total(0.0f);
     for (index r = 0; r < length; r += lanes) {
@@ -167,13 +275,15 @@ class score_per_chunk {
     return clean;
   }
 
-  // Asks for a row of the reference after next. Rows of 16-bit elements gain by it (a third less time); float rows
-  // arrive as fast without, and lose to the extra instructions.
+  // Asks for the row that is met 32 rows after this one: next to a second stream it does not arrive in time by itself.
+  // Fewer rows ahead, a part of the lines, or the first level as target gain less.
   template <class View>
   KVSIEVE_INLINE static void ahead(View const& rows, index head, index token) {
-    if constexpr (contiguous_rows<View> && sizeof(element_of<View>) == 2) {
+    if constexpr (contiguous_rows<View>) {
+      token += 32;
       auto const* p = reinterpret_cast<char const*>(row_of(rows, head, token < rows.extent(1) ? token : 0));
-      KVSIEVE_UNROLL for (std::size_t b = 0; b < 2 * head_dim_of<View>; b += 64) __builtin_prefetch(p + b, 0, 2);
+      KVSIEVE_UNROLL for (std::size_t b = 0; b < sizeof(element_of<View>) * head_dim_of<View>; b += 64)
+          __builtin_prefetch(p + b, 0, 2);
     }
   }
 
