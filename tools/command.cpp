@@ -19,13 +19,18 @@ std::string all_names() {
   return out;
 }
 
-message split_assignment(std::string const& text, strategy const& of, std::pair<std::string, std::string>& out) {
+message split_assignment(std::string const& text, strategy const& of, choice const* other,
+                         std::pair<std::string, std::string>& out) {
   auto const equals = text.find('=');
   if (equals == std::string::npos || equals == 0 || equals + 1 == text.size())
     return "--set is '" + text + "', stage.field=value is needed";
   out = {text.substr(0, equals), text.substr(equals + 1)};
+  std::vector<field> fields;
+  for (auto const& f : of.fields)
+    if (other == nullptr || !(f.key.starts_with("budget.") || f.key.starts_with("select."))) fields.push_back(f);
+  if (other != nullptr) fields.insert(fields.end(), other->fields.begin(), other->fields.end());
   std::string known;
-  for (auto const& f : of.fields) {
+  for (auto const& f : fields) {
     if (f.key == out.first) return {};
     known += (known.empty() ? "" : ", ") + f.key;
   }
@@ -58,10 +63,29 @@ void add_strategy_options(CLI::App& command, strategy_options& into) {
       command.add_option("--keep", into.keep, "share of the tokens to keep, 0 to 1 (default: the preset's own)");
   keep->type_name("F");
   command.add_option("--tokens", into.tokens, "or how many tokens to keep per head")->type_name("N")->excludes(keep);
+  add_choice_options(command, into.budget, into.select);
   command.add_option("--set", into.set, "change one parameter of the preset; may be repeated")
       ->type_name("stage.field=value")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+}
+
+void add_choice_options(CLI::App& command, std::string& budget, std::string& select) {
+  command.add_option("--budget", budget, "another budget behind the scores; `kvsieve list` shows them")
+      ->type_name("NAME");
+  command.add_option("--select", select, "another selection behind the scores")->type_name("NAME");
+}
+
+message find_choice(strategy const& of, std::string const& budget, std::string const& select, choice const*& found) {
+  found = nullptr;
+  if (budget.empty() && select.empty()) return {};
+  auto const own = [&](std::string const& stage) {
+    for (auto const& [name, policy] : of.stages)
+      if (name == stage) return policy;
+    return std::string();
+  };
+  if (own("select") == "block_wise") return of.name + " scores anew while it selects; its own cannot be replaced";
+  return find_choice(budget.empty() ? own("budget") : budget, select.empty() ? own("select") : select, found);
 }
 
 message find(std::string const& name, strategy const*& found) {
@@ -101,9 +125,13 @@ message check(strategy_options const& given, strategy const*& found, run_options
   if (given.tokens < -1) return "--tokens is " + std::to_string(given.tokens) + ", less than 0";
   out.keep = given.keep;
   out.tokens = given.tokens;
+  out.budget = given.budget;
+  out.select = given.select;
+  choice const* other = nullptr;
+  if (auto wrong = find_choice(*found, given.budget, given.select, other)) return wrong;
   for (auto const& text : given.set) {
     std::pair<std::string, std::string> assignment;
-    if (auto wrong = split_assignment(text, *found, assignment)) return wrong;
+    if (auto wrong = split_assignment(text, *found, other, assignment)) return wrong;
     out.set.push_back(std::move(assignment));
   }
   return {};

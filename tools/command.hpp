@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "choice.hpp"
 #include "command_line.hpp"
 #include "dump.hpp"
 #include "strategy.hpp"
@@ -54,11 +55,17 @@ struct strategy_options {
   std::string name;
   double keep = -1;
   long long tokens = -1;
+  std::string budget, select;    ///< instead of the preset's own; empty: its own
   std::vector<std::string> set;  ///< "stage.field=value"
 };
 
 void add_dump_options(CLI::App& command, dump_options& into);
 void add_strategy_options(CLI::App& command, strategy_options& into);
+/// --budget and --select.
+void add_choice_options(CLI::App& command, std::string& budget, std::string& select);
+/// The choice that these make behind a strategy, null when both are empty. A message means they cannot.
+[[nodiscard]] message find_choice(strategy const& of, std::string const& budget, std::string const& select,
+                                  choice const*& found);
 
 /// Checks the options that do not need the dump. A message means the command line is wrong.
 [[nodiscard]] message check(dump_options const& given, std::vector<int>& layers, int& threads);

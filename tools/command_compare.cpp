@@ -16,6 +16,7 @@ namespace {
 struct options {
   dump_options from;
   std::string strategies = "all", keeps = "0.5,0.25,0.125";
+  std::string budget, select;
   std::string html, csv;
   bool json = false;
 };
@@ -43,12 +44,14 @@ message parse(options const& given, std::vector<strategy const*>& chosen, std::v
     keeps.push_back(keep);
   }
   std::sort(keeps.begin(), keeps.end(), std::greater<>{});
-  return {};
+  choice const* known = nullptr;
+  return find_choice(given.budget.empty() ? "uniform" : given.budget, given.select.empty() ? "top_k" : given.select,
+                     known);
 }
 
 /// Every strategy at every keep. A refusal is a result too: its row says why.
 void run_all(cache_dump const& dump, std::vector<strategy const*> const& chosen, std::vector<double> const& keeps,
-             int threads, console const& to, comparison& all) {
+             int threads, options const& given, console const& to, comparison& all) {
   auto const total = chosen.size() * keeps.size();
   for (auto const* const s : chosen)
     for (auto const keep : keeps) {
@@ -56,10 +59,12 @@ void run_all(cache_dump const& dump, std::vector<strategy const*> const& chosen,
                   " at keep " + format_exact(keep));
       comparison_row row{s->name, s->title, keep, {}, {}, {}};
       row.result.strategy = s->name;
-      run_options options;
-      options.keep = keep;
-      options.threads = threads;
-      auto failed = s->run(dump, options, row.result);
+      run_options run;
+      run.keep = keep;
+      run.threads = threads;
+      run.budget = given.budget;
+      run.select = given.select;
+      auto failed = s->run(dump, run, row.result);
       if (!failed) failed = check_outcome(dump, row.result);
       row.failure = failed.value_or("");
       for (auto& l : row.result.layers) l.score = {};  // not shown, and as large as the kept sets are small
@@ -136,7 +141,7 @@ int compare(options const& given, console const& to) {
   to.progress("reading " + given.from.file);
   if (auto failed = read_dump(given.from.file, layers, dump)) return to.fail(run_failed, *failed);
   auto all = describe(given.from.file, dump);
-  run_all(dump, chosen, keeps, threads, to, all);
+  run_all(dump, chosen, keeps, threads, given, to, all);
 
   if (given.json)
     to.out << comparison_json(all);
@@ -165,6 +170,7 @@ void add_compare(CLI::App& app, console const& to, action& chosen) {
       "A strategy that cannot run at a keep has a row that says why.");
   auto const given = std::make_shared<options>();
   add_dump_options(*command, given->from);
+  add_choice_options(*command, given->budget, given->select);
   command->add_option("--strategies", given->strategies, "presets, or `all`")
       ->type_name("a,b,...")
       ->capture_default_str();

@@ -26,7 +26,15 @@ std::string list_json() {
                    {"source", s.source},
                    {"params", std::move(fields)}});
   }
-  return to_text({{"strategies", std::move(all)}}) + "\n";
+  json behind = json::array();
+  for (auto const& c : choices()) {
+    json fields = json::array();
+    for (auto const& f : c.fields)
+      fields.push_back({{"key", f.key}, {"default", f.value}, {"unit", f.unit}, {"meaning", f.meaning}});
+    behind.push_back(
+        {{"budget", c.budget}, {"select", c.select}, {"uniformity", c.uniformity}, {"params", std::move(fields)}});
+  }
+  return to_text({{"strategies", std::move(all)}, {"choices", std::move(behind)}}) + "\n";
 }
 
 void print_list(console const& to) {
@@ -43,6 +51,21 @@ void print_list(console const& to) {
              << f.unit << (f.meaning.empty() ? "" : ": ") << f.meaning << '\n';
     to.out << '\n';
   }
+  // The fields of each budget with the first selection, then those of each selection with the first budget.
+  to.out << styled("Behind any scores", look::bold, colour) << "  by --budget and --select\n";
+  auto const print = [&](std::string const& option, choice const& c, std::string const& prefix) {
+    to.out << "    " << option << (option == "--budget " ? c.budget + "; plan class " + c.uniformity : c.select)
+           << '\n';
+    for (auto const& f : c.fields)
+      if (f.key.starts_with(prefix))
+        to.out << "      --set " << styled(f.key + "=" + f.value, look::good, colour) << (f.unit.empty() ? "" : " ")
+               << f.unit << (f.meaning.empty() ? "" : ": ") << f.meaning << '\n';
+  };
+  for (auto const& c : choices())
+    if (c.select == choices().front().select) print("--budget ", c, "budget.");
+  for (auto const& c : choices())
+    if (c.budget == choices().front().budget) print("--select ", c, "select.");
+  to.out << '\n';
   to.out
       << styled(
              "Plan classes: U0 one list for all, U1 one count everywhere, U2 a count per layer, U3 a count per head.",

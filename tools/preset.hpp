@@ -10,6 +10,8 @@
 
 #include <kvsieve/kvsieve.hpp>
 
+#include "choice.hpp"
+#include "field_text.hpp"
 #include "strategy.hpp"
 
 namespace kvsieve::tool {
@@ -20,58 +22,36 @@ struct preset_facts {
   std::vector<std::pair<std::string, std::string>> stages;
 };
 
-/// The number as the command line writes it.
-template <class T>
-[[nodiscard]] std::string to_text(T const& value);
-/// Reads a number; false when the text is not one, or not of this type.
-[[nodiscard]] bool from_text(std::string const& text, int& value);
-[[nodiscard]] bool from_text(std::string const& text, float& value);
-[[nodiscard]] bool from_text(std::string const& text, double& value);
-[[nodiscard]] bool from_text(std::string const& text, std::uint64_t& value);
-/// Reads "i,j,k".
-[[nodiscard]] bool from_text(std::string const& text, std::vector<int>& value);
-
 namespace detail {
-using bytes_ptr = std::unique_ptr<std::byte, void (*)(void*)>;
-[[nodiscard]] inline bytes_ptr allocate(std::size_t size) {
-  std::size_t const whole = (size + 63) / 64 * 64;
-  return {static_cast<std::byte*>(std::aligned_alloc(64, whole == 0 ? 64 : whole)), std::free};
-}
-
-/// Sets one field of params from text; `lists` keeps index lists alive.
+/// Sets one field of params from text; `lists` keeps lists alive.
 template <class Params>
-message set_field(Params& params, std::string const& key, std::string const& text,
-                  std::vector<std::unique_ptr<std::vector<int>>>& lists) {
+message set_field(Params& params, std::string const& key, std::string const& text, list_memory& lists) {
   bool known = false, read = false;
   Params::each(params, [&](char const* stage, char const* name, auto& member, char const*, char const*) {
     if (std::string(stage) + "." + name != key) return;
     known = true;
-    if constexpr (std::is_same_v<std::remove_cvref_t<decltype(member)>, cuda::std::span<int const>>) {
-      lists.push_back(std::make_unique<std::vector<int>>());
-      read = from_text(text, *lists.back());
-      member = {lists.back()->data(), lists.back()->size()};
-    } else {
-      read = from_text(text, member);
-    }
+    read = set_member(member, text, lists);
   });
   if (!known) return "--set " + key + ": this strategy has no such field";
   if (!read) return "--set " + key + ": '" + text + "' is not a value of that field";
   return {};
 }
 
+/// `other` says that budget and selection are not the strategy's own; then their fields are left alone.
 template <class C>
-message fill_params(run_options const& options, typename C::params& params, outcome& out,
-                    std::vector<std::unique_ptr<std::vector<int>>>& lists) {
-  if (options.keep >= 0) params.budget.keep = options.keep;
-  if (options.tokens >= 0) {
-    if (options.tokens > 2147418112)
-      return "--tokens is " + std::to_string(options.tokens) + ", must be at most 2147418112";
-    params.budget.tokens = static_cast<int>(options.tokens);
-  }
+message fill_params(cache_dump const& dump, run_options const& options, bool other, typename C::params& params,
+                    outcome& out, list_memory& lists) {
+  auto const left = [&](std::string const& key) {
+    return other && (key.starts_with("budget.") || key.starts_with("select."));
+  };
+  if (!other)
+    if (message m = fill_budget(dump, options, params.budget, lists)) return m;
   for (auto const& [key, text] : options.set)
-    if (message m = set_field(params, key, text, lists)) return m;
+    if (!left(key))
+      if (message m = set_field(params, key, text, lists)) return m;
   C::params::each(params, [&](char const* stage, char const* name, auto& member, char const*, char const*) {
-    out.params.emplace_back(std::string(stage) + "." + name, to_text(member));
+    if (std::string const key = std::string(stage) + "." + name; !left(key))
+      out.params.emplace_back(key, to_text(member));
   });
   return {};
 }
@@ -83,12 +63,12 @@ message fill_params(run_options const& options, typename C::params& params, outc
 
 /// Plans and compacts all layers of a dump of head dimension D. Bytes are those of the file's element type.
 template <class C, int D>
-message run_wide(cache_dump const& dump, run_options const& options, outcome& out) {
+message run_wide(cache_dump const& dump, run_options const& options, choice const* other, outcome& out) {
   using cache = rows<float const, D>;
   using result = rows<float, D>;
-  std::vector<std::unique_ptr<std::vector<int>>> lists;
+  list_memory lists;
   typename C::params params;
-  if (message m = fill_params<C>(options, params, out, lists)) return m;
+  if (message m = fill_params<C>(dump, options, other != nullptr, params, out, lists)) return m;
 
   std::vector<kv_layer<cache>> layers;
   std::vector<cache> queries;
@@ -111,13 +91,27 @@ message run_wide(cache_dump const& dump, run_options const& options, outcome& ou
     else
       return f(group);
   };
-  std::size_t const size = call([&](auto... views) { return workspace_bytes<C>(on, views..., params); });
-  bytes_ptr const workspace = allocate(size);
-  if (workspace == nullptr) return "out of memory: the workspace takes " + std::to_string(size) + " bytes";
-
   auto const start = std::chrono::steady_clock::now();
-  token_plan const kept =
-      call([&](auto... views) { return plan<C>(on, views..., params, std::span(workspace.get(), size)); });
+  bytes_ptr scored{nullptr, std::free};
+  chosen_plan chosen;
+  if (other == nullptr) {
+    std::size_t const size = call([&](auto... views) { return workspace_bytes<C>(on, views..., params); });
+    chosen.memory = allocate(size);
+    if (chosen.memory == nullptr) return "out of memory: the workspace takes " + std::to_string(size) + " bytes";
+    chosen.plan =
+        call([&](auto... views) { return plan<C>(on, views..., params, std::span(chosen.memory.get(), size)); });
+  } else if constexpr (requires { requires C::select_policy::rescores; }) {
+    return "--budget, --select: this strategy scores anew while it selects; its own cannot be replaced";
+  } else {
+    std::size_t const size = call([&](auto... views) { return score_tokens_workspace_bytes<C>(on, views..., params); });
+    scored = allocate(size);
+    if (scored == nullptr) return "out of memory: the scores take " + std::to_string(size) + " bytes";
+    auto const scores =
+        call([&](auto... views) { return score_tokens<C>(on, views..., params, std::span(scored.get(), size)); });
+    if (!scores) return text_of(scores.state);
+    if (message m = other->run(on, scores, dump, options, out, chosen)) return m;
+  }
+  token_plan const& kept = chosen.plan;
   double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (!kept) return text_of(kept.state);
   if (!kept.note) out.note = text_of(kept.note);
@@ -132,7 +126,7 @@ message run_wide(cache_dump const& dump, run_options const& options, outcome& ou
     packed.push_back({make_rows<D>(data, dump.kv_heads, rows),
                       make_rows<D>(data + index{dump.kv_heads} * rows * D, dump.kv_heads, rows)});
     out.bytes_before += store::dense::bytes(dump.kv_heads, dump.tokens, D, element);
-    out.bytes_after += store::dense::bytes(dump.kv_heads, rows, D, element);
+    for (int h = 0; h < kept.heads; ++h) out.bytes_after += store::dense::bytes(1, kept.count(v, h), D, element);
   }
   auto const move = std::chrono::steady_clock::now();
   status const applied =
@@ -158,9 +152,9 @@ message run_wide(cache_dump const& dump, run_options const& options, outcome& ou
 template <int... D>
 struct head_dims {
   template <class C>
-  static message run(cache_dump const& dump, run_options const& options, outcome& out) {
+  static message run(cache_dump const& dump, run_options const& options, choice const* other, outcome& out) {
     message result;
-    bool const known = ((dump.head_dim == D && (result = run_wide<C, D>(dump, options, out), true)) || ...);
+    bool const known = ((dump.head_dim == D && (result = run_wide<C, D>(dump, options, other, out), true)) || ...);
     if (known) return result;
     std::string all;
     ((all += (all.empty() ? "" : ", ") + std::to_string(D)), ...);
@@ -189,10 +183,21 @@ template <class C>
                   [&](char const* stage, char const* name, auto& member, char const* unit, char const* meaning) {
                     s.fields.push_back({std::string(stage) + "." + name, to_text(member), unit, meaning});
                   });
-  s.run = [name = s.name](cache_dump const& dump, run_options const& options, outcome& out) -> message {
+  // Which budget and selection a strategy has by itself: what --budget or --select alone leaves as it is.
+  std::string budget, select;
+  for (auto const& [stage, policy] : s.stages) {
+    if (stage == "budget") budget = policy;
+    if (stage == "select") select = policy;
+  }
+  s.run = [name = s.name, budget, select](cache_dump const& dump, run_options const& options, outcome& out) -> message {
     outcome fresh;
     fresh.strategy = name;
-    message m = detail::built_head_dims::run<C>(dump, options, fresh);
+    choice const* other = nullptr;
+    if (!options.budget.empty() || !options.select.empty())
+      if (message m = find_choice(options.budget.empty() ? budget : options.budget,
+                                  options.select.empty() ? select : options.select, other))
+        return m;
+    message m = detail::built_head_dims::run<C>(dump, options, other, fresh);
     if (!m) out = std::move(fresh);
     return m;
   };

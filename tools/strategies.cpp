@@ -17,10 +17,29 @@ bool read_number(std::string const& text, T& value) {
   return true;
 }
 template <class T>
+bool read_list(std::string const& text, std::vector<T>& value) {
+  std::vector<T> read;
+  for (std::size_t at = 0; !text.empty() && at <= text.size();) {
+    std::size_t const comma = std::min(text.find(',', at), text.size());
+    T x{};
+    if (!read_number(text.substr(at, comma - at), x)) return false;
+    read.push_back(x);
+    at = comma + 1;
+  }
+  value = std::move(read);
+  return true;
+}
+template <class T>
 std::string number_text(T value) {
   char buffer[40];
   auto const [end, error] = std::to_chars(buffer, buffer + sizeof buffer, value);
   return error == std::errc{} ? std::string(buffer, end) : std::string("?");
+}
+template <class T>
+std::string list_text(cuda::std::span<T const> const& v) {
+  std::string text;
+  for (T const x : v) text += (text.empty() ? "" : ",") + number_text(x);
+  return text;
 }
 }  // namespace
 
@@ -28,19 +47,9 @@ bool from_text(std::string const& text, int& value) { return read_number(text, v
 bool from_text(std::string const& text, float& value) { return read_number(text, value); }
 bool from_text(std::string const& text, double& value) { return read_number(text, value); }
 bool from_text(std::string const& text, std::uint64_t& value) { return read_number(text, value); }
-bool from_text(std::string const& text, std::vector<int>& value) {
-  std::vector<int> read;
-  for (std::size_t at = 0; !text.empty() && at <= text.size();) {
-    std::size_t const comma = std::min(text.find(',', at), text.size());
-    if (int i = 0; read_number(text.substr(at, comma - at), i))
-      read.push_back(i);
-    else
-      return false;
-    at = comma + 1;
-  }
-  value = std::move(read);
-  return true;
-}
+bool from_text(std::string const& text, std::vector<int>& value) { return read_list(text, value); }
+bool from_text(std::string const& text, std::vector<float>& value) { return read_list(text, value); }
+bool from_text(std::string const& text, std::vector<double>& value) { return read_list(text, value); }
 
 template <>
 std::string to_text(int const& v) {
@@ -60,9 +69,15 @@ std::string to_text(cuda::std::uint64_t const& v) {
 }
 template <>
 std::string to_text(cuda::std::span<int const> const& v) {
-  std::string text;
-  for (int const i : v) text += (text.empty() ? "" : ",") + number_text(i);
-  return text;
+  return list_text(v);
+}
+template <>
+std::string to_text(cuda::std::span<float const> const& v) {
+  return list_text(v);
+}
+template <>
+std::string to_text(cuda::std::span<double const> const& v) {
+  return list_text(v);
 }
 
 std::vector<strategy> const& strategies() {

@@ -19,8 +19,9 @@ struct field {
 };
 
 struct run_options {
-  double keep = -1;       ///< fraction of tokens kept; negative: the preset's default
-  long long tokens = -1;  ///< or tokens kept per head; negative: unset
+  double keep = -1;            ///< fraction of tokens kept; negative: the preset's default
+  long long tokens = -1;       ///< or tokens kept per head; negative: unset
+  std::string budget, select;  ///< policies instead of the preset's own; empty: as it has them
   int threads = 1;
   std::vector<std::pair<std::string, std::string>> set;  ///< "stage.field" = value, applied last
 };

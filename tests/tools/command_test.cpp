@@ -45,6 +45,13 @@ TEST_CASE("command line: what is wrong ends with status 2 and one message", "[to
       {{"compress", at.dump, "--strategy", "streaming_llm", "--layers", "1,1"}, "layer 1 twice"},
       {{"compress", at.dump, "--strategy", "streaming_llm", "--threads", "-1"}, "--threads is -1"},
       {{"compress", at.dump, "--strategy", "streaming_llm", "--bytes", "9"}, "--bytes"},
+      {{"compress", at.dump, "--strategy", "random", "--budget", "none"}, "--budget none: there is uniform"},
+      {{"compress", at.dump, "--strategy", "random", "--select", "none"},
+       "--select none: with another budget there is"},
+      {{"compress", at.dump, "--strategy", "key_diff_block_wise", "--budget", "uniform"}, "cannot be replaced"},
+      {{"compress", at.dump, "--strategy", "random", "--select", "heavy_hitters", "--set", "select.recent=1"},
+       "--set names 'select.recent', random has"},
+      {{"compare", at.dump, "--budget", "none"}, "--budget none: there is uniform"},
       {{"score", at.dump, "--strategy", "streaming_llm"}, "--out"},
       {{"compare", at.dump, "--strategies", "streaming_llm,nothing"}, "no strategy 'nothing'"},
       {{"compare", at.dump, "--strategies", "all,random"}, "'all' beside"},
@@ -132,6 +139,31 @@ TEST_CASE("compress: plan and report", "[tools][command]") {
   CHECK(json::parse(machine.out)["error"] == report["error"]);
   program const part{{"compress", at.dump, "--strategy", "streaming_llm", "--keep", "0.5", "--layers", "3", "--json"}};
   CHECK(json::parse(part.out)["layers"].size() == 1);
+}
+
+TEST_CASE("compress: another budget and selection behind the same scores", "[tools][command]") {
+  with_dump const at;
+  auto const plan = [&](std::vector<std::string> const& more) {
+    std::vector<std::string> arguments{"compress", at.dump, "--strategy", "key_norm",
+                                       "--keep",   "0.5",   "--plan",     at / "p.json"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    program const p{arguments};
+    CHECK(p.status == 0);
+    return json::parse(read_bytes(at / "p.json"));
+  };
+  auto const own = plan({}), same = plan({"--budget", "uniform", "--select", "top_k"});
+  CHECK(own.at("layers") == same.at("layers"));
+  CHECK(own.at("uniformity") == same.at("uniformity"));
+  // Half of the budget for the newest tokens: 16 of 32, so the last 8.
+  auto const halves = plan({"--select", "heavy_hitters", "--set", "select.recent_share=0.5"});
+  CHECK(halves.at("layers") != own.at("layers"));
+  for (auto const& layer : halves.at("layers"))
+    for (auto const& head : layer.at("heads")) {
+      auto const kept = head.get<std::vector<int>>();
+      REQUIRE(kept.size() == 16);
+      for (int t = 24; t < 32; ++t) CHECK(std::count(kept.begin(), kept.end(), t) == 1);
+    }
+  CHECK(halves.at("params").at("select.recent_share") == 0.5);
 }
 
 TEST_CASE("score: a safetensors file that this program reads", "[tools][command]") {

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The numbers of a policy as the command line writes and reads them.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include <cuda/std/span>
+
+#include "dump.hpp"
+#include "strategy.hpp"
+
+namespace kvsieve::tool {
+
+/// The number as the command line writes it; a list with commas.
+template <class T>
+[[nodiscard]] std::string to_text(T const& value);
+/// Reads a number; false when the text is not one, or not of this type.
+[[nodiscard]] bool from_text(std::string const& text, int& value);
+[[nodiscard]] bool from_text(std::string const& text, float& value);
+[[nodiscard]] bool from_text(std::string const& text, double& value);
+[[nodiscard]] bool from_text(std::string const& text, std::uint64_t& value);
+/// Reads "i,j,k".
+[[nodiscard]] bool from_text(std::string const& text, std::vector<int>& value);
+[[nodiscard]] bool from_text(std::string const& text, std::vector<float>& value);
+[[nodiscard]] bool from_text(std::string const& text, std::vector<double>& value);
+
+/// Keeps the memory of lists that params point to.
+class list_memory {
+ public:
+  /// A view of a list that lives as long as this.
+  template <class T>
+  cuda::std::span<T const> hold(std::vector<T> list) {
+    auto const held = std::make_shared<std::vector<T>>(std::move(list));
+    kept_.push_back(held);
+    return {held->data(), held->size()};
+  }
+
+ private:
+  std::vector<std::shared_ptr<void>> kept_;
+};
+
+namespace detail {
+template <class T>
+struct element_of_list {
+  using type = void;
+};
+template <class T>
+struct element_of_list<cuda::std::span<T const>> {
+  using type = T;
+};
+}  // namespace detail
+
+/// Sets a member from text; a list is kept in `lists`.
+template <class Member>
+[[nodiscard]] bool set_member(Member& member, std::string const& text, list_memory& lists) {
+  using element = typename detail::element_of_list<Member>::type;
+  if constexpr (!std::is_void_v<element>) {
+    std::vector<element> list;
+    if (!from_text(text, list)) return false;
+    member = lists.hold(std::move(list));
+    return true;
+  } else {
+    return from_text(text, member);
+  }
+}
+
+/// What the command line and the dump say about any budget: --keep, --tokens, and which layer each view is.
+template <class Budget>
+[[nodiscard]] message fill_budget(cache_dump const& dump, run_options const& options, Budget& budget,
+                                  list_memory& lists) {
+  if (options.keep >= 0) {
+    if constexpr (requires { budget.keep = options.keep; })
+      budget.keep = options.keep;
+    else
+      return "--keep: this budget takes none; see its fields with --set";
+  }
+  if (options.tokens >= 0) {
+    if (options.tokens > 2147418112)
+      return "--tokens is " + std::to_string(options.tokens) + ", must be at most 2147418112";
+    if constexpr (requires { budget.tokens = 1; })
+      budget.tokens = static_cast<int>(options.tokens);
+    else
+      return "--tokens: this budget takes none; see its fields with --set";
+  }
+  if constexpr (requires { budget.layer.data(); }) {
+    std::vector<int> layers;
+    for (auto const& l : dump.layers) layers.push_back(l.layer);
+    budget.layer = lists.hold(std::move(layers));
+    if constexpr (requires { budget.layers = 1; }) budget.layers = dump.num_layers;
+  }
+  return {};
+}
+}  // namespace kvsieve::tool
