@@ -14,8 +14,8 @@ namespace reference {
 /// How far the tokens [begin, begin + lag) of one head deviate from what the next `lag` tokens look like:
 /// deviation[n] = standard deviation over the channels (divisor D - 1) of y_d = (x_nd - lo_d) / (hi_d - lo_d), lo and
 /// hi the smallest and largest x_d of the next `lag` tokens. A channel whose range is 0, not finite, or so small that
-/// its reciprocal is no float counts y = 0, and |y - 1/2| ends at 2^54. Tokens that `usable` refuses take no part: theirs is NaN, and lo and hi
-/// pass them over.
+/// its reciprocal is no float counts y = 0, and |y - 1/2| ends at 2^54. Tokens that `usable` refuses take no part:
+/// theirs is NaN, and lo and hi pass them over.
 template <class Usable>
 void lag_deviation(row_view auto const& x, index head, index begin, int lag, Usable const& usable,
                    std::span<double> deviation) {
