@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Compiles the kernels of the per-row and by-position scorers, selection and compaction, for every element
 // type and the head dimensions of common models. A register spill fails the build.
+#include <kvsieve/floor/mean.hpp>
 #include <kvsieve/kvsieve.cuh>
+#include <kvsieve/scale/z_score.hpp>
+#include <kvsieve/weigh/value_norm.hpp>
 
 namespace kvs = kvsieve;
 
@@ -24,6 +27,9 @@ kvs::status all_strategies(kvs::device::on on, kvs::device::workspace const& w) 
   if (s) s = both<kvs::key_diff<kvs::smooth::max>, T, D>(on, w);
   if (s) s = both<kvs::streaming_llm<>, T, D>(on, w);
   if (s) s = both<kvs::random<kvs::select::heavy_hitters>, T, D>(on, w);
+  if (s)
+    s = both<kvs::key_norm<kvs::floor::mean, kvs::weigh::value_norm, kvs::scale::z_score, kvs::aggregate::heads_sum>, T,
+             D>(on, w);
   return s;
 }
 }  // namespace

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// A plan as launches: score, join heads, pool, select. The host only looks at shapes and numbers.
+// A plan as launches: score, floor, weigh, pool, scale, join heads, select. The host only looks at shapes and numbers.
 #pragma once
 #include <kvsieve/compressor.hpp>
 #include <kvsieve/device/check.hpp>
@@ -8,6 +8,7 @@
 #include <kvsieve/device/score_position.hpp>
 #include <kvsieve/device/select.hpp>
 #include <kvsieve/device/shape_scores.hpp>
+#include <kvsieve/device/weigh_rows.hpp>
 #include <kvsieve/device/workspace.hpp>
 
 namespace kvsieve::inline v0 {
@@ -27,10 +28,6 @@ class planner {
   static_assert(closed_budget<typename C::budget_policy> && C::budget_policy::uniformity_class <= uniformity::U2,
                 "kvsieve::plan on the device takes budgets that give all heads of a view the same count and read no "
                 "scores: use kvsieve::budget::uniform, or plan on the host");
-  static_assert(!C::floor_policy::lifts && !C::weigh_policy::weighs && !C::scale_policy::scales,
-                "kvsieve::plan on the device takes scores without floor, weight or scale: leave them out, or plan on "
-                "the host");
-
   static_assert(
       !requires { requires C::select_policy::rescores; },
       "kvsieve::plan on the device does not select block-wise: use kvsieve::select::top_k, or plan on the host");
@@ -88,10 +85,10 @@ class planner {
     for (int v = 0; v < views(); ++v) {
       auto const& l = layer(v);
       if (status const s = check::layer(l, heads(), v); !s) return s;
-      if constexpr (reads(score::reads, needs::keys)) {
+      if constexpr (reads(C::reads, needs::keys)) {
         if (status const s = readable(l.keys, "keys", v); !s) return s;
       }
-      if constexpr (reads(score::reads, needs::values)) {
+      if constexpr (reads(C::reads, needs::values)) {
         if (status const s = readable(l.values, "values", v); !s) return s;
       }
       if constexpr (C::observes_queries) {
@@ -151,10 +148,19 @@ class planner {
     else
       s = positions(out);
     if (!s) return s;
-    if constexpr (joins) {
-      scores_args<join_heads_params> args{};
-      s = launch_views<join_heads_body<typename C::heads_policy>>(
-          on_, views(), 1, 1, args, [&](int v, scores_part& part) { return over_scores(v, out, out, part); });
+    if constexpr (C::floor_policy::lifts) {
+      using body = lift_body<typename C::floor_policy>;
+      typename body::args args{};
+      s = launch_views<body>(on_, views(), heads(), 1, args, once(out));
+      if (!s) return s;
+    }
+    if constexpr (C::weigh_policy::weighs) {
+      using body = weigh_rows_body<typename C::weigh_policy, typename Layer::values_type>;
+      typename body::args args{{}, params_.weigh};
+      s = launch_views<body>(on_, views(), heads(), 1, args, [&](int v, weigh_part<typename Layer::values_type>& part) {
+        part = {layer(v).values, out + row_offset(v), score_stride(layer(v).tokens()), scored(v)};
+        return pieces(part.scored, weighed_rows);
+      });
       if (!s) return s;
     }
     if constexpr (memory::pools) {
@@ -162,18 +168,44 @@ class planner {
       typename body::args args{{}, params_.smooth};
       s = launch_views<body>(on_, views(), heads(), 1, args,
                              [&](int v, scores_part& part) { return over_scores(v, out, memory_.scores, part); });
+      if (!s) return s;
+    }
+    if constexpr (C::scale_policy::scales) {
+      using body = scale_body<typename C::scale_policy>;
+      typename body::args args{};
+      s = launch_views<body>(on_, views(), 1, 1, args, once(memory_.scores));
+      if (!s) return s;
+    }
+    if constexpr (joins) {
+      scores_args<join_heads_params> args{};
+      s = launch_views<join_heads_body<typename C::heads_policy>>(
+          on_, views(), 1, 1, args,
+          [&](int v, scores_part& part) { return over_scores(v, memory_.scores, memory_.scores, part); });
     }
     return s;
   }
 
-  int over_scores(int v, float* from, float* to, scores_part& part) const {
+  /// One block a row: for bodies that look at all of it.
+  [[nodiscard]] auto once(float* scores) const {
+    return [this, scores](int v, scores_part& part) {
+      (void)over_scores(v, scores, scores, part);
+      return 1;
+    };
+  }
+  /// Tokens of a view that have scores: the scorer's own tail has none.
+  [[nodiscard]] int scored(int v) const {
     int const tokens = layer(v).tokens(), tail = seen(v).ends.tail;
+    return tail < tokens ? tokens - tail : 0;
+  }
+
+  int over_scores(int v, float* from, float* to, scores_part& part) const {
+    int const tokens = layer(v).tokens();
     part.score = from + row_offset(v);
     part.result = to + row_offset(v);
     part.stride = score_stride(tokens);
     part.tokens = tokens;
     part.heads = heads();
-    part.scored = tail < tokens ? tokens - tail : 0;
+    part.scored = scored(v);
     part.first_head = v * heads();
     return pieces(tokens, segment_scores);
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Kernel bodies between scoring and selection: joining the heads of a layer, and pooling along the tokens.
+// Kernel bodies between scoring and selection: floor, pooling along the tokens, scale, joining the heads of a layer.
 #pragma once
 #include <kvsieve/core/scalar.hpp>
 #include <kvsieve/device/score_position.hpp>
@@ -25,6 +25,74 @@ struct join_heads_body {
       for (int h = 0; h < view.heads; ++h)
         view.result[h * view.stride + t] = Heads::joined(view.score[h * view.stride + t], sum, view.heads);
     }
+  }
+};
+
+struct level_params {};
+
+/// Block (0, head, view): the scored tokens of a head lifted to their mean. In place.
+template <class Floor>
+struct lift_body {
+  using args = scores_args<level_params>;
+
+  template <block Block>
+  struct shared {
+    typename Block::reduce_storage reduce;
+  };
+
+  template <block Block>
+  KVSIEVE_HD static void run(Block& b, args const& a, work w, shared<Block>& s) {
+    auto const& view = a.views.part[w.z];
+    float* const row = view.score + w.y * view.stride;
+    float sum = 0, count = 0;
+    for (int t = b.rank(); t < view.scored; t += Block::threads) {
+      if (!finite(row[t])) continue;
+      sum += row[t];
+      count += 1;
+    }
+    sum = b.all_sum(sum, s.reduce);
+    count = b.all_sum(count, s.reduce);
+    float const mean = count > 0 ? sum / count : 0.0f;
+    for (int t = b.rank(); t < view.scored; t += Block::threads) row[t] = Floor::lifted(row[t], mean);
+  }
+};
+
+/// Block (0, 0, view): the scored tokens of all heads of a layer in standard deviations from their mean. In place.
+template <class Scale>
+struct scale_body {
+  using args = scores_args<level_params>;
+
+  template <block Block>
+  struct shared {
+    typename Block::reduce_storage reduce;
+  };
+
+  template <block Block>
+  KVSIEVE_HD static void run(Block& b, args const& a, work w, shared<Block>& s) {
+    auto const& view = a.views.part[w.z];
+    float const sum = total(b, view, s, [](float x) { return x; });
+    float const count = total(b, view, s, [](float) { return 1.0f; });
+    float const mean = count > 0 ? sum / count : 0.0f;
+    float const squares = total(b, view, s, [mean](float x) { return (x - mean) * (x - mean); });
+    float const deviation = count > 1 ? sqrt(squares / (count - 1)) : 0.0f;
+    for (int h = 0; h < view.heads; ++h) {
+      float* const row = view.score + h * view.stride;
+      for (int t = b.rank(); t < view.scored; t += Block::threads) row[t] = Scale::scaled(row[t], mean, deviation);
+    }
+  }
+
+ private:
+  /// Sum of f over the finite scores of all heads.
+  template <block Block, class F>
+  KVSIEVE_HD static float total(Block& b, scores_part const& view, shared<Block>& s, F const& f) {
+    float sum = 0;
+    for (int h = 0; h < view.heads; ++h) {
+      float const* const row = view.score + h * view.stride;
+      float part = 0;  // a head at a time, so that long sums lose less
+      for (int t = b.rank(); t < view.scored; t += Block::threads) part += finite(row[t]) ? f(row[t]) : 0.0f;
+      sum += part;
+    }
+    return b.all_sum(sum, s.reduce);
   }
 };
 
