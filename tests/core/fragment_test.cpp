@@ -150,6 +150,20 @@ TEST_CASE("sum_rows() sums each fragment, in an order that does not depend on it
   CHECK(same_as_sum);
 }
 
+TEST_CASE("transpose() makes lane i of fragment j lane j of fragment i") {
+  fragment tile[lanes];
+  for (int j = 0; j < lanes; ++j) {
+    numbers n{};
+    for (int i = 0; i < lanes; ++i) n.x[i] = static_cast<float>(j * lanes + i);
+    tile[j] = n.as_fragment();
+  }
+  host::transpose(tile);
+  bool equal = true;
+  for (int j = 0; j < lanes; ++j)
+    for (int i = 0; i < lanes; ++i) equal = equal && same(tile[j][i], static_cast<float>(i * lanes + j));
+  CHECK(equal);
+}
+
 TEST_CASE("a row that is not finite leaves the sums of the others alone") {
   fragment rows[lanes];
   for (int i = 0; i < lanes; ++i) rows[i] = fragment(i % 3 == 1 ? quiet_nan : 1.0f);

@@ -6,6 +6,11 @@
 
 #include <catch2/catch_all.hpp>
 
+#include <kvsieve/aggregate/last_above.hpp>
+#include <kvsieve/aggregate/mean_variance.hpp>
+#include <kvsieve/aggregate/worst_case.hpp>
+#include <kvsieve/floor/mean.hpp>
+
 #include "planned.hpp"
 
 namespace {
@@ -104,6 +109,11 @@ TEST_CASE("lag_kv_streaming gives the same for 1 to 8 threads") {
 TEST_CASE("snap_kv gives the same for 1 to 8 threads") { same_for_all<snap_kv<>>(64, {}); }
 TEST_CASE("snap_kv with maxima gives the same for 1 to 8 threads") {
   same_for_all<snap_kv<aggregate::max, aggregate::group_max, smooth::max>>(64, {});
+}
+TEST_CASE("snap_kv with a state for each token gives the same for 1 to 8 threads") {
+  same_for_all<snap_kv<aggregate::mean_variance>>(64, {});
+  same_for_all<snap_kv<aggregate::last_above, aggregate::group_max>>(64, {});
+  same_for_all<snap_kv<aggregate::worst_case, aggregate::group_max, floor::mean>>(64, {});
 }
 TEST_CASE("tova gives the same for 1 to 8 threads") { same_for_all<tova<>>(1, {}); }
 TEST_CASE("observed_attention gives the same for 1 to 8 threads") { same_for_all<observed_attention<>>(-1, {}, 2100); }

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Compiles the kernels of the attention-based scorers: every accumulator and group policy, every element type and the
 // head dimensions of common models. A register spill fails the build.
+#include <kvsieve/aggregate/count_above.hpp>
+#include <kvsieve/aggregate/decayed_sum.hpp>
+#include <kvsieve/aggregate/last_above.hpp>
+#include <kvsieve/aggregate/last_above_with_gap.hpp>
+#include <kvsieve/aggregate/mean_variance.hpp>
+#include <kvsieve/aggregate/root_mean_square.hpp>
 #include <kvsieve/kvsieve.cuh>
 
 namespace kvs = kvsieve;
@@ -30,5 +36,12 @@ kvs::status compile_query_kernels(kvs::device::on on, kvs::device::workspace con
   if (s) s = one<kvs::h2o<kvs::aggregate::group_max>, kvs::bf16, 128>(on, w);
   if (s) s = one<kvs::snap_kv<kvs::aggregate::max, kvs::aggregate::group_max, kvs::smooth::max>, kvs::bf16, 128>(on, w);
   if (s) s = one<kvs::snap_kv<kvs::aggregate::max>, float, 64>(on, w);
+  if (s) s = one<kvs::snap_kv<kvs::aggregate::root_mean_square>, kvs::bf16, 128>(on, w);
+  if (s) s = one<kvs::snap_kv<kvs::aggregate::decayed_sum>, kvs::bf16, 128>(on, w);
+  if (s) s = one<kvs::snap_kv<kvs::aggregate::mean_variance>, kvs::bf16, 128>(on, w);
+  if (s) s = one<kvs::snap_kv<kvs::aggregate::mean_variance, kvs::aggregate::group_max>, float, 64>(on, w);
+  if (s) s = one<kvs::snap_kv<kvs::aggregate::count_above>, kvs::f16, 128>(on, w);
+  if (s) s = one<kvs::snap_kv<kvs::aggregate::last_above, kvs::aggregate::group_max>, kvs::bf16, 128>(on, w);
+  if (s) s = one<kvs::snap_kv<kvs::aggregate::last_above_with_gap, kvs::aggregate::group_max>, kvs::bf16, 128>(on, w);
   return s;
 }

@@ -1,13 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "emulated_plan.hpp"
 
+#include <kvsieve/aggregate/count_above.hpp>
+#include <kvsieve/aggregate/decayed_sum.hpp>
+#include <kvsieve/aggregate/last_above.hpp>
+#include <kvsieve/aggregate/last_above_with_gap.hpp>
+#include <kvsieve/aggregate/mean_variance.hpp>
+#include <kvsieve/aggregate/root_mean_square.hpp>
 #include <kvsieve/reference/attention.hpp>
 #include <kvsieve/reference/average.hpp>
+#include <kvsieve/reference/count_above.hpp>
+#include <kvsieve/reference/decayed_sum.hpp>
 #include <kvsieve/reference/group.hpp>
 #include <kvsieve/reference/last.hpp>
+#include <kvsieve/reference/last_above.hpp>
+#include <kvsieve/reference/last_above_with_gap.hpp>
 #include <kvsieve/reference/max.hpp>
 #include <kvsieve/reference/mean.hpp>
+#include <kvsieve/reference/mean_variance.hpp>
 #include <kvsieve/reference/mean_visible.hpp>
+#include <kvsieve/reference/root_mean_square.hpp>
 #include <kvsieve/reference/sum.hpp>
 #include <kvsieve/reference/top_k.hpp>
 
@@ -27,6 +39,19 @@ void fold(vec const& p, int observed, vec& score) {
     ref::mean_visible(p, observed, score);
   else if constexpr (std::is_same_v<A, kvs::aggregate::last>)
     ref::last(p, observed, score);
+  else if constexpr (std::is_same_v<A, kvs::aggregate::root_mean_square>)
+    ref::root_mean_square(p, observed, score);
+  else if constexpr (std::is_same_v<A, kvs::aggregate::decayed_sum>)
+    ref::decayed_sum(p, observed, static_cast<double>(kvs::aggregate::decayed_sum::params{}.decay), score);
+  else if constexpr (std::is_same_v<A, kvs::aggregate::mean_variance>)
+    ref::mean_variance(p, observed, static_cast<double>(kvs::aggregate::mean_variance::params{}.gamma), score);
+  else if constexpr (std::is_same_v<A, kvs::aggregate::count_above>)
+    ref::count_above(p, observed, 1, score);
+  else if constexpr (std::is_same_v<A, kvs::aggregate::last_above>)
+    ref::last_above(p, observed, 1, score);
+  else if constexpr (std::is_same_v<A, kvs::aggregate::last_above_with_gap>)
+    ref::last_above_with_gap(p, observed, static_cast<double>(kvs::aggregate::last_above_with_gap::params{}.threshold),
+                             score);
   else
     ref::max(p, observed, score);
 }
@@ -92,6 +117,21 @@ TEST_CASE("per-query kernels: every accumulator and group policy agrees with the
   check_queries<attention<all, agg::mean_visible, agg::group_max>, kvs::bf16, 64, 64>(1, 2, 33, 33, 0, false);
   check_queries<attention<last, agg::last>, float, 64, 64>(2, 4, 65, 1, 4, false);
   check_queries<attention<window, agg::last, agg::group_sum>, float, 64, 64>(1, 2, 20, 6, 0, false);
+  check_queries<attention<window, agg::root_mean_square>, float, 64, 64>(1, 2, 70, 9, 1, true);
+  check_queries<attention<window, agg::decayed_sum>, float, 64, 64>(1, 2, 70, 9, 0, true);
+  check_queries<attention<all, agg::decayed_sum, agg::group_max>, float, 64, 64>(1, 2, 40, 40, 0, false);
+  check_queries<attention<window, agg::mean_variance>, float, 64, 64>(1, 2, 70, 9, 0, true);
+  check_queries<attention<all, agg::mean_variance, agg::group_max>, float, 64, 64>(1, 2, 40, 40, 0, false);
+  check_queries<attention<window, agg::count_above>, float, 64, 64>(1, 2, 70, 9, 0, true);
+}
+
+// Rows of several tiles of 16 or 32 queries, so that lines are joined tile after tile.
+TEST_CASE("per-query kernels: an accumulator that is told its queries gets them in order", "[device][score]") {
+  check_queries<attention<window, agg::last_above>, float, 64, 64>(1, 2, 90, 70, 0, true);
+  check_queries<attention<all, agg::last_above, agg::group_max>, float, 64, 32>(1, 2, 45, 45, 0, false);
+  check_queries<attention<window, agg::last_above, agg::group_sum>, kvs::bf16, 64, 128>(1, 1, 65, 33, 2, false);
+  check_queries<attention<window, agg::last_above_with_gap>, float, 64, 64>(1, 2, 90, 70, 0, true);
+  check_queries<attention<all, agg::last_above_with_gap, agg::group_max>, float, 64, 32>(1, 2, 45, 45, 0, false);
 }
 
 TEST_CASE("per-query kernels: shapes from one token to several key segments", "[device][score]") {

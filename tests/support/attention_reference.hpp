@@ -37,26 +37,40 @@ inline double probability_error(auto const& queries, int query_head, auto const&
   return std::expm1(2 * logit) + gamma(64.0 + static_cast<double>(tokens) / 64.0 + 20.0);
 }
 
+/// Folds whose error is that of the probabilities: sums and maxima of positive terms.
+struct as_probabilities {
+  void operator()(std::span<double const> /*p*/, int /*observed*/, double relative, std::span<double const> score,
+                  std::span<double> bound) const {
+    for (std::size_t t = 0; t < score.size(); ++t) bound[t] = relative * std::abs(score[t]);
+  }
+};
+
 /// One KV head's score: `fold(p, observed, out)` over the queries, then `join(each, heads, out)` over the group. All
 /// terms are positive, so relative errors stay what they are and each addition adds a rounding. Exponentials below
-/// 2^-126 are 0.
-template <class Fold, class Join>
-expected attention_reference(auto const& layer, int head, int group, int observed, Fold const& fold, Join const& join) {
+/// 2^-126 are 0. `slack(p, observed, relative, score, out)` is the error of a fold over probabilities that are off by
+/// `relative`, which counts the fold's own additions.
+template <class Fold, class Join, class Slack = as_probabilities>
+expected attention_reference(auto const& layer, int head, int group, int observed, Fold const& fold, Join const& join,
+                             Slack const& slack = {}) {
   auto const keys = layer.keys.view();
   auto const queries = layer.queries.view();
   auto const tokens = static_cast<std::size_t>(layer.keys.tokens());
   expected e(layer.keys.tokens());
-  std::vector<double> p(static_cast<std::size_t>(observed) * tokens), each(static_cast<std::size_t>(group) * tokens);
-  double relative = 0;
+  std::vector<double> p(static_cast<std::size_t>(observed) * tokens), each(static_cast<std::size_t>(group) * tokens),
+      off(each.size());
   for (int g = 0; g < group; ++g) {
     kvsieve::reference::attention(queries, head * group + g, keys, head, observed, std::span<double>(p));
-    fold(std::span<double const>(p), observed,
-         std::span<double>(each).subspan(static_cast<std::size_t>(g) * tokens, tokens));
-    relative = std::max(relative, probability_error(queries, head * group + g, keys, head, observed));
+    auto const score = std::span<double>(each).subspan(static_cast<std::size_t>(g) * tokens, tokens);
+    fold(std::span<double const>(p), observed, score);
+    double const relative =
+        probability_error(queries, head * group + g, keys, head, observed) + gamma(observed + group + 4);
+    slack(std::span<double const>(p), observed, relative, std::span<double const>(score),
+          std::span<double>(off).subspan(static_cast<std::size_t>(g) * tokens, tokens));
   }
   join(std::span<double const>(each), group, std::span<double>(e.score));
-  relative += gamma(observed + group + 4);
-  for (std::size_t t = 0; t < tokens; ++t) e.bound[t] = relative * std::abs(e.score[t]) + observed * group * 0x1p-124;
+  join(std::span<double const>(off), group, std::span<double>(e.bound));
+  for (std::size_t t = 0; t < tokens; ++t)
+    e.bound[t] += gamma(group + 4) * std::abs(e.score[t]) + observed * group * 0x1p-124;
   return e;
 }
 }  // namespace support

@@ -7,40 +7,93 @@
 
 namespace kvsieve::inline v0 {
 
-/// What an accumulator may know when it gives its result.
+/// What an accumulator may know when it gives its result. S is a float, or a fragment with a token in each lane.
+template <class S>
 struct observation {
-  int queries = 0;  ///< observed
-  int visible = 0;  ///< of these, the ones that could see the token
+  float queries;  ///< observed
+  S visible;      ///< of these, the ones that could see the token
 };
 
-/// An aggregate policy is an online accumulator: its state starts at 0, takes probabilities in any order, and states
-/// join by `combine`. S is a float, or a fragment with a query in each lane.
-/// `additive` says that combine is +, which lets a driver sum lanes and groups at once.
-/// `weight(query, queries)` scales a query's probabilities before they are folded.
+namespace aggregate::detail {
+// What a policy with a state of its own supplies.
 template <class A>
-concept accumulator = policy_of<A, stages::aggregate> && requires(float s, observation o) {
-  { A::additive } -> cs::convertible_to<bool>;
-  { A::weight(0, 1) } -> cs::same_as<float>;
-  { A::update(s, s) } -> cs::same_as<float>;
-  { A::combine(s, s) } -> cs::same_as<float>;
-  { A::result(s, o) } -> cs::same_as<float>;
-};
+concept folds = requires(typename A::params const& p, float (&state)[A::states], float const (&later)[A::states]) {
+  { A::in_order } -> cs::convertible_to<bool>;
+  A::init(p, state);
+  A::combine(p, state, later);
+} && ((A::in_order && requires(typename A::params const& p, float (&state)[A::states]) {
+                  A::update(p, state, 0.5f, 0);
+                }) || (!A::in_order && requires(typename A::params const& p, float (&state)[A::states]) {
+                  A::update(p, state, 0.5f);
+                }));
+}  // namespace aggregate::detail
+
+/// An aggregate policy is an online accumulator over a token's probabilities p, one for each observed query.
+///
+/// `weight(params, query, queries, visible)` scales what a query gives before it is folded: `query` counts from 0 out
+/// of `queries` observed ones, and sees `visible` keys. `result(params, state, observation)` is the token's number.
+///
+/// A `linear` one has a single float of state, the sum of weight * p, and a result that is a linear function of it:
+/// drivers add over lanes and query heads at once. Any other has `states` floats and
+///   init(params, state)                 before the first query; joined to any state it changes nothing,
+///   update(params, state, p)            with the weighted probability p folded in; p = 0 changes nothing,
+///   combine(params, state, later)       with what later queries made of a state of their own.
+/// Queries come in any order; with `in_order`, updates and joins come in theirs, and it is update(params, state, p,
+/// query). All are templates over S, a float, or a fragment with a token or a query in each lane.
+template <class A>
+concept accumulator = policy_of<A, stages::aggregate> && A::states >= 1 &&
+                      requires(typename A::params const& p, float (&state)[A::states], observation<float> o) {
+                        { A::linear } -> cs::convertible_to<bool>;
+                        { A::weight(p, 0, 1, 1) } -> cs::same_as<float>;
+                        { A::result(p, state, o) } -> cs::same_as<float>;
+                      } && ((A::linear && A::states == 1) || (!A::linear && aggregate::detail::folds<A>));
+
+/// True for one that averages a query along the tokens first: it has kernel(params), odd, at most most_kernel.
+template <class A>
+inline constexpr bool pools_tokens = requires { requires A::pools_tokens; };
+
+/// Fewest observed queries that a result is defined for.
+template <class A>
+inline constexpr int least_queries = 1;
+template <class A>
+  requires requires { A::least_queries; }
+inline constexpr int least_queries<A> = A::least_queries;
 
 namespace aggregate {
-/// What the additive accumulators share.
-struct additive_base : policy_base<stages::aggregate> {
-  static constexpr bool additive = true;  ///< combine is +
+/// What the linear accumulators share.
+struct linear_base : policy_base<stages::aggregate> {
+  static constexpr bool linear = true;  ///< the state is the sum of weight * p
+  static constexpr int states = 1;      ///< floats of state
   /// Every query counts alike.
-  KVSIEVE_HD static constexpr float weight(int /*query*/, int /*queries*/) { return 1.0f; }
-  /// The state with the probability p folded in.
-  template <class S>
-  KVSIEVE_HD static S update(S state, S p) {
-    return state + p;
+  KVSIEVE_HD static constexpr float weight(no_params const&, int /*query*/, int /*queries*/, int /*visible*/) {
+    return 1.0f;
   }
+};
+
+/// What the accumulators with a state of their own share. All start at 0.
+template <int States>
+struct state_base : policy_base<stages::aggregate> {
+  static constexpr bool linear = false;    ///< drivers fold by update
+  static constexpr bool in_order = false;  ///< queries may come in any order
+  static constexpr int states = States;    ///< floats of state
+  /// Every query counts alike.
+  template <class Params>
+  KVSIEVE_HD static constexpr float weight(Params const&, int /*query*/, int /*queries*/, int /*visible*/) {
+    return 1.0f;
+  }
+  /// The state of a token that no query gave anything.
+  template <class Params, class S>
+  KVSIEVE_HD static void init(Params const&, S (&state)[States]) {
+    KVSIEVE_UNROLL for (int k = 0; k < States; ++k) state[k] = S(0.0f);
+  }
+};
+/// State whose parts are sums.
+template <int States>
+struct sums_base : state_base<States> {
   /// Two states as one.
-  template <class S>
-  KVSIEVE_HD static S combine(S a, S b) {
-    return a + b;
+  template <class Params, class S>
+  KVSIEVE_HD static void combine(Params const&, S (&state)[States], S const (&later)[States]) {
+    KVSIEVE_UNROLL for (int k = 0; k < States; ++k) state[k] = state[k] + later[k];
   }
 };
 }  // namespace aggregate

@@ -6,11 +6,16 @@
 namespace kvsieve::inline v0 {
 namespace aggregate {
 /// What the last observed query gave the token.
-struct last : additive_base {
+struct last : linear_base {
   /// Only the last query counts.
-  KVSIEVE_HD static constexpr float weight(int query, int queries) { return query == queries - 1 ? 1.0f : 0.0f; }
+  KVSIEVE_HD static constexpr float weight(params const&, int query, int queries, int /*visible*/) {
+    return query == queries - 1 ? 1.0f : 0.0f;
+  }
   /// The token's number from the final state.
-  KVSIEVE_HD static constexpr float result(float state, observation) { return state; }
+  template <class S>
+  KVSIEVE_HD static constexpr S result(params const&, S const (&state)[1], observation<S> const&) {
+    return state[0];
+  }
 };
 }  // namespace aggregate
 }  // namespace kvsieve::inline v0

@@ -7,22 +7,22 @@
 namespace kvsieve::inline v0 {
 namespace aggregate {
 /// The most that any observed query gave the token.
-struct max : policy_base<stages::aggregate> {
-  static constexpr bool additive = false;  ///< combine is not +
-  /// Every query counts alike.
-  KVSIEVE_HD static constexpr float weight(int /*query*/, int /*queries*/) { return 1.0f; }
+struct max : state_base<1> {
   /// The state with the probability p folded in.
   template <class S>
-  KVSIEVE_HD static S update(S state, S p) {
-    return larger(state, p);
+  KVSIEVE_HD static void update(params const&, S (&state)[1], S p) {
+    state[0] = larger(state[0], p);
   }
   /// Two states as one.
   template <class S>
-  KVSIEVE_HD static S combine(S a, S b) {
-    return larger(a, b);
+  KVSIEVE_HD static void combine(params const&, S (&state)[1], S const (&later)[1]) {
+    state[0] = larger(state[0], later[0]);
   }
   /// The token's number from the final state.
-  KVSIEVE_HD static constexpr float result(float state, observation) { return state; }
+  template <class S>
+  KVSIEVE_HD static S result(params const&, S const (&state)[1], observation<S> const&) {
+    return state[0];
+  }
 
  private:
   template <class S>

@@ -6,9 +6,12 @@
 namespace kvsieve::inline v0 {
 namespace aggregate {
 /// Mean over the observed queries that could see the token.
-struct mean_visible : additive_base {
+struct mean_visible : linear_base {
   /// The token's number from the final state.
-  KVSIEVE_HD static constexpr float result(float state, observation o) { return state / static_cast<float>(o.visible); }
+  template <class S>
+  KVSIEVE_HD static constexpr S result(params const&, S const (&state)[1], observation<S> const& o) {
+    return state[0] / o.visible;
+  }
 };
 }  // namespace aggregate
 }  // namespace kvsieve::inline v0

@@ -6,9 +6,12 @@
 namespace kvsieve::inline v0 {
 namespace aggregate {
 /// Sum over all observed queries.
-struct sum : additive_base {
+struct sum : linear_base {
   /// The token's number from the final state.
-  KVSIEVE_HD static constexpr float result(float state, observation) { return state; }
+  template <class S>
+  KVSIEVE_HD static constexpr S result(params const&, S const (&state)[1], observation<S> const&) {
+    return state[0];
+  }
 };
 }  // namespace aggregate
 }  // namespace kvsieve::inline v0

@@ -53,15 +53,18 @@ template <class P>
   return first;
 }
 
-/// Queries of one view against its cache; `observed` of them are used.
+/// Queries of one view against its cache; `observed` of them are used, of which the aggregate policy needs `least`.
 template <class Queries, class Layer>
-[[nodiscard]] status queries(Queries const& q, Layer const& l, index observed, int view) {
+[[nodiscard]] status queries(Queries const& q, Layer const& l, index observed, int view, int least = 1) {
   auto const at = [](index x) { return static_cast<double>(x); };
   index const heads = l.keys.extent(0), n = l.keys.extent(1);
   if (q.extent(0) < heads || q.extent(0) % heads != 0) {
     return fail(errc::bad_shape, "queries.heads", at(q.extent(0)), "must be a multiple of the KV heads,", at(heads),
                 view);
   }
+  if (observed < least)
+    return fail(errc::bad_params, "observed queries", at(observed), "must be, for this aggregate policy, at least",
+                least, view);
   if (observed > n)
     return fail(errc::bad_params, "score.window", at(observed), "must be at most the number of tokens,", at(n), view);
   if (observed > q.extent(1)) {

@@ -4,6 +4,8 @@
 #pragma once
 #include <cmath>
 
+#include <cuda/std/utility>
+
 #include <kvsieve/core/config.hpp>
 #include <kvsieve/core/dtype.hpp>
 #include <kvsieve/core/views.hpp>
@@ -244,6 +246,42 @@ KVSIEVE_INLINE KVSIEVE_HD fragment sum_rows(fragment const (&a)[fragment::lanes]
     r.v[i] = part[0];
   }
   return r;
+#endif
+}
+#if KVSIEVE_HOST_VECTORS
+namespace detail {
+// One step of a transposition: lanes [0, half) and [half, 2 half) of every 2 half lanes trade places between a and b.
+template <int Half, bool Second, int Lane>
+inline constexpr int traded_lane = Second ? ((Lane & Half) != 0 ? fragment::lanes + Lane : Lane + Half)
+                                          : ((Lane & Half) != 0 ? fragment::lanes + Lane - Half : Lane);
+template <int Half, int... Lane>
+KVSIEVE_INLINE void trade_lanes(fragment& a, fragment& b, cs::integer_sequence<int, Lane...>) {
+  fragment::vector const x = __builtin_shufflevector(a.v, b.v, traded_lane<Half, false, Lane>...);
+  b.v = __builtin_shufflevector(a.v, b.v, traded_lane<Half, true, Lane>...);
+  a.v = x;
+}
+template <int Half>
+KVSIEVE_INLINE void trade_all(fragment (&a)[fragment::lanes]) {
+  if constexpr (Half > 0) {
+    KVSIEVE_UNROLL for (int i = 0; i < fragment::lanes; ++i) {
+      if ((i & Half) == 0) trade_lanes<Half>(a[i], a[i + Half], cs::make_integer_sequence<int, fragment::lanes>{});
+    }
+    trade_all<Half / 2>(a);
+  }
+}
+}  // namespace detail
+#endif
+/// Transposes in place: lane i of fragment j becomes lane j of fragment i.
+KVSIEVE_INLINE KVSIEVE_HD void transpose(fragment (&a)[fragment::lanes]) {
+#if KVSIEVE_HOST_VECTORS
+  detail::trade_all<fragment::lanes / 2>(a);
+#else
+  for (int i = 0; i < fragment::lanes; ++i)
+    for (int j = 0; j < i; ++j) {
+      float const x = a[i].v[j];
+      a[i].v[j] = a[j].v[i];
+      a[j].v[i] = x;
+    }
 #endif
 }
 /// Sum over the lanes, in the order of sum_rows.

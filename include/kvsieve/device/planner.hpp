@@ -21,6 +21,7 @@ struct no_queries {};
 template <strategy C, class Launcher, class Layer, class Queries>
 class planner {
   using score = typename C::score_policy;
+  using aggregate = typename C::aggregate_policy;
   using keys_type = typename Layer::keys_type;
   using memory = plan_memory<C>;
   static constexpr bool joins = C::heads_policy::joins;
@@ -28,6 +29,9 @@ class planner {
   static_assert(closed_budget<typename C::budget_policy> && C::budget_policy::uniformity_class <= uniformity::U2,
                 "kvsieve::plan on the device takes budgets that give all heads of a view the same count and read no "
                 "scores: use kvsieve::budget::uniform, or plan on the host");
+  static_assert(!pools_tokens<aggregate>,
+                "kvsieve::plan on the device does not pool each query's probabilities along the tokens: use another "
+                "aggregate policy than kvsieve::aggregate::worst_case, or plan on the host");
   static_assert(
       !requires { requires C::select_policy::rescores; },
       "kvsieve::plan on the device does not select block-wise: use kvsieve::select::top_k, or plan on the host");
@@ -93,7 +97,10 @@ class planner {
       }
       if constexpr (C::observes_queries) {
         auto const& q = queries_[static_cast<std::size_t>(v)];
-        if (status const s = check::queries(q, l, score::queries(params_.score, l.tokens()), v); !s) return s;
+        if (status const s =
+                check::queries(q, l, score::queries(params_.score, l.tokens()), v, least_queries<aggregate>);
+            !s)
+          return s;
         if (status const s = readable(q, "queries", v); !s) return s;
       }
     }
@@ -287,8 +294,9 @@ class planner {
                                                                    return pieces(part.rows(), Launcher::threads);
                                                                  });
     if (!s) return s;
-    return launch_views<fold_queries_body<typename C::aggregate_policy, typename C::group_policy, Queries, keys_type>>(
-        on_, views(), heads(), 1, args, [&](int v, part_type& part) {
+    fold_queries_args<aggregate, Queries, keys_type> folding{{}, params_.aggregate};
+    return launch_views<fold_queries_body<aggregate, typename C::group_policy, Queries, keys_type>>(
+        on_, views(), heads(), 1, folding, [&](int v, part_type& part) {
           fill(v, part);
           return pieces(part.tokens(), tile::tokens);
         });

@@ -37,6 +37,11 @@ template <row_view Queries, row_view Keys>
 struct queries_args {
   batch<queries_part<Queries, Keys>> views;
 };
+template <accumulator Aggregate, row_view Queries, row_view Keys>
+struct fold_queries_args {
+  batch<queries_part<Queries, Keys>> views;
+  typename Aggregate::params params;
+};
 
 /// Segments into which the keys are cut for the first launch, so that few queries still make many blocks. They depend
 /// on the shape alone.
@@ -140,27 +145,29 @@ struct join_exponentials_body {
   }
 };
 
-/// Block (token tile, head, view): the scores of its tokens. Additive policies fold all query heads at once, others
-/// one query head after the other; neither stores a column of probabilities.
+/// Block (token tile, head, view): the scores of its tokens. Linear accumulators under a group policy that adds fold
+/// all query heads at once, others one query head after the other; neither stores a column of probabilities.
 template <accumulator Aggregate, class Group, row_view Queries, row_view Keys>
 struct fold_queries_body {
-  static constexpr bool at_once = Aggregate::additive && Group::additive;
+  static constexpr bool at_once = Aggregate::linear && Group::additive;
+  static constexpr int states = Aggregate::states;
+  using params = typename Aggregate::params;
 
   template <block Block>
   struct shared {
+    using shape = tile_shape<Block::threads>;
     logits_tile<Block> tile;
-    float state[tile_shape<Block::threads>::lines][tile_shape<Block::threads>::tokens];
+    float state[shape::lines][states][shape::tokens];
   };
 
   template <block Block>
-  KVSIEVE_HD static void run(Block& b, queries_args<Queries, Keys> const& a, work w, shared<Block>& s) {
+  KVSIEVE_HD static void run(Block& b, fold_queries_args<Aggregate, Queries, Keys> const& a, work w, shared<Block>& s) {
     using shape = tile_shape<Block::threads>;
     auto const& view = a.views.part[w.z];
     int const tokens = view.tokens();
     if (w.x >= pieces(tokens, shape::tokens)) return;
     int const rows = view.rows(), first = w.x * shape::tokens, own = first + b.rank();
     bool const has_token = b.rank() < shape::tokens && own < tokens;
-    observation const seen{view.observed, tokens - own < view.observed ? tokens - own : view.observed};
     auto const tile = b.template tile<shape::columns>();
     float const* const mass = view.mass + index{w.y} * rows;
     float joined = 0;
@@ -170,7 +177,10 @@ struct fold_queries_body {
 
     int const step = at_once ? rows : view.observed;
     for (int begin = 0; begin < rows; begin += step) {
-      float state[4] = {};
+      // A thread's part for four tokens, and the whole of its own token where lines are joined after every tile.
+      float state[4][states], whole[states];
+      KVSIEVE_UNROLL for (int i = 0; i < 4; ++i) start(a.params, state[i]);
+      start(a.params, whole);
       for (int first_row = begin; first_row < begin + step; first_row += shape::rows) {
         int const last_row = begin + step - first_row < shape::rows ? begin + step : first_row + shape::rows;
         if (view.last_position(first_row, last_row) < first) continue;
@@ -181,26 +191,75 @@ struct fold_queries_body {
         KVSIEVE_UNROLL for (int j = 0; j < 4; ++j) {
           int const row = first_row + tile.index() * 4 + j;
           if (row >= last_row) continue;
-          float const log_mass = mass[row], weight = Aggregate::weight(row % view.observed, view.observed);
+          int const query = row % view.observed, position = view.position(row);
+          float const log_mass = mass[row], weight = Aggregate::weight(a.params, query, view.observed, position + 1);
           if (weight == 0.0f || log_mass != log_mass) continue;
-          int const position = view.position(row);
           KVSIEVE_UNROLL for (int i = 0; i < 4; ++i) {
             if (first + tile.rank() * 4 + i > position || !finite(logit[j][i])) continue;
-            state[i] = Aggregate::update(state[i], weight * ::exp2f(logit[j][i] - log_mass));
+            update(a.params, state[i], weight * ::exp2f(logit[j][i] - log_mass), query);
           }
+        }
+        if constexpr (in_order()) {
+          publish(tile, state, s);
+          b.sync();
+          if (has_token) join_lines(a.params, whole, b.rank(), s);
+          KVSIEVE_UNROLL for (int i = 0; i < 4; ++i) start(a.params, state[i]);
         }
       }
       // The newest query sees every token, so compute() has synced since the states before these were read.
-      KVSIEVE_UNROLL for (int i = 0; i < 4; ++i) s.state[tile.index()][tile.rank() * 4 + i] = state[i];
-      b.sync();
+      if constexpr (!in_order()) {
+        publish(tile, state, s);
+        b.sync();
+      }
       if (has_token) {
-        float all = s.state[0][b.rank()];
-        for (int line = 1; line < shape::lines; ++line) all = Aggregate::combine(all, s.state[line][b.rank()]);
-        float const result = Aggregate::result(all, seen);
+        if constexpr (!in_order()) join_lines(a.params, whole, b.rank(), s);
+        int const visible = tokens - own < view.observed ? tokens - own : view.observed;
+        observation<float> const seen{static_cast<float>(view.observed), static_cast<float>(visible)};
+        float const result = Aggregate::result(a.params, whole, seen);
         joined = begin == 0 ? result : Group::combine(joined, result);
       }
     }
     if (has_token) view.score[w.y * view.stride + own] = bad ? __builtin_nanf("") : Group::result(joined, view.group);
+  }
+
+ private:
+  KVSIEVE_HD static constexpr bool in_order() {
+    if constexpr (Aggregate::linear)
+      return false;
+    else
+      return Aggregate::in_order;
+  }
+  KVSIEVE_HD static void start(params const& p, float (&state)[states]) {
+    if constexpr (Aggregate::linear)
+      state[0] = 0.0f;
+    else
+      Aggregate::init(p, state);
+  }
+  KVSIEVE_HD static void update(params const& p, float (&state)[states], float x, int query) {
+    if constexpr (Aggregate::linear)
+      state[0] += x;
+    else if constexpr (Aggregate::in_order)
+      Aggregate::update(p, state, x, query);
+    else
+      Aggregate::update(p, state, x);
+  }
+  // Line l of a tile holds its rows 4 l to 4 l + 3, so joining lines in ascending order is the order of the queries.
+  template <class Tile, class Shared>
+  KVSIEVE_HD static void publish(Tile const& tile, float const (&state)[4][states], Shared& s) {
+    KVSIEVE_UNROLL for (int i = 0; i < 4; ++i) {
+      KVSIEVE_UNROLL for (int k = 0; k < states; ++k) s.state[tile.index()][k][tile.rank() * 4 + i] = state[i][k];
+    }
+  }
+  template <class Shared>
+  KVSIEVE_HD static void join_lines(params const& p, float (&whole)[states], int token, Shared const& s) {
+    for (int line = 0; line < Shared::shape::lines; ++line) {
+      float part[states];
+      KVSIEVE_UNROLL for (int k = 0; k < states; ++k) part[k] = s.state[line][k][token];
+      if constexpr (Aggregate::linear)
+        whole[0] += part[0];
+      else
+        Aggregate::combine(p, whole, part);
+    }
   }
 };
 }  // namespace device

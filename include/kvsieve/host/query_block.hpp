@@ -32,10 +32,11 @@ struct query_block {
   }
 };
 
-/// Packs query positions [first, first + positions) of the group of `head`. `row_stride` >= positions.
-template <class Accumulator, class Queries>
+/// Packs query positions [first, first + positions) of the group of `head`. `row_stride` >= positions; query i counts
+/// weight(i).
+template <class Queries, class Weight>
 void pack_queries(Queries const& queries, index head, int group, index first, int positions, int row_stride,
-                  index observed, index tokens, query_block& block) {
+                  index observed, index tokens, Weight const& weight, query_block& block) {
   constexpr int D = head_dim_of<Queries>;
   float const scale = static_cast<float>(1.4426950408889634 / __builtin_sqrt(static_cast<double>(D)));
   block.positions = positions;
@@ -54,8 +55,7 @@ void pack_queries(Queries const& queries, index head, int group, index first, in
     }
     if (!usable)
       for (int d = 0; d < D; ++d) packed[d * width] = 0.0f;
-    block.row_weight[row] =
-        usable ? Accumulator::weight(static_cast<int>(first) + w, static_cast<int>(observed)) : 0.0f;
+    block.row_weight[row] = usable ? weight(static_cast<int>(first) + w) : 0.0f;
     block.row_position[row] = static_cast<int>(tokens - observed + first) + (w < positions ? w : positions - 1);
   }
 }

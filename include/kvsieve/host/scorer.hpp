@@ -18,6 +18,7 @@ struct no_queries {};
 template <strategy C, executor Exec, class Layer, class Queries>
 class scorer {
   using score = typename C::score_policy;
+  using aggregate = typename C::aggregate_policy;
   using floor = typename C::floor_policy;
   using weigh = typename C::weigh_policy;
   using smooth = typename C::smooth_policy;
@@ -33,7 +34,7 @@ class scorer {
     else if constexpr (cs::is_same_v<typename C::pattern, patterns::per_chunk>)
       return score_per_chunk<score>::carve(a, layers_, on_.workers(), params_.score);
     else if constexpr (C::observes_queries)
-      return score_per_query<C>::carve(a, layers_, queries_, on_.workers(), params_.score);
+      return score_per_query<C>::carve(a, layers_, queries_, on_.workers(), params_);
     else
       return 0;
   }
@@ -66,7 +67,10 @@ class scorer {
         if (status const s = check::readable(l.values, "values", at); !s) return s;
       if constexpr (C::observes_queries) {
         auto const& q = queries_[static_cast<std::size_t>(v)];
-        if (status const s = check::queries(q, l, score::queries(params_.score, l.tokens()), at); !s) return s;
+        if (status const s =
+                check::queries(q, l, score::queries(params_.score, l.tokens()), at, least_queries<aggregate>);
+            !s)
+          return s;
         if (status const s = check::readable(q, "queries", at); !s) return s;
       }
     }
