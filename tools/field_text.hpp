@@ -18,6 +18,7 @@ namespace kvsieve::tool {
 template <class T>
 [[nodiscard]] std::string to_text(T const& value);
 /// Reads a number; false when the text is not one, or not of this type.
+[[nodiscard]] bool from_text(std::string const& text, bool& value);
 [[nodiscard]] bool from_text(std::string const& text, int& value);
 [[nodiscard]] bool from_text(std::string const& text, float& value);
 [[nodiscard]] bool from_text(std::string const& text, double& value);

@@ -126,7 +126,12 @@ message run_wide(cache_dump const& dump, run_options const& options, choice cons
     packed.push_back({make_rows<D>(data, dump.kv_heads, rows),
                       make_rows<D>(data + index{dump.kv_heads} * rows * D, dump.kv_heads, rows)});
     out.bytes_before += store::dense::bytes(dump.kv_heads, dump.tokens, D, element);
-    for (int h = 0; h < kept.heads; ++h) out.bytes_after += store::dense::bytes(1, kept.count(v, h), D, element);
+    // Heads with counts of their own lie ragged.
+    index kept_rows = 0;
+    for (int h = 0; h < kept.heads; ++h) kept_rows += kept.count(v, h);
+    out.bytes_after += kept.uniformity_class == uniformity::U3
+                           ? store::ragged::bytes(dump.kv_heads, kept_rows, D, element)
+                           : store::dense::bytes(dump.kv_heads, rows, D, element);
   }
   auto const move = std::chrono::steady_clock::now();
   status const applied =

@@ -43,6 +43,11 @@ std::string list_text(cuda::std::span<T const> const& v) {
 }
 }  // namespace
 
+bool from_text(std::string const& text, bool& value) {
+  if (text != "0" && text != "1" && text != "false" && text != "true") return false;
+  value = text == "1" || text == "true";
+  return true;
+}
 bool from_text(std::string const& text, int& value) { return read_number(text, value); }
 bool from_text(std::string const& text, float& value) { return read_number(text, value); }
 bool from_text(std::string const& text, double& value) { return read_number(text, value); }
@@ -51,6 +56,10 @@ bool from_text(std::string const& text, std::vector<int>& value) { return read_l
 bool from_text(std::string const& text, std::vector<float>& value) { return read_list(text, value); }
 bool from_text(std::string const& text, std::vector<double>& value) { return read_list(text, value); }
 
+template <>
+std::string to_text(bool const& v) {
+  return v ? "true" : "false";
+}
 template <>
 std::string to_text(int const& v) {
   return number_text(v);

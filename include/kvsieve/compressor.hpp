@@ -9,12 +9,13 @@
 #include <kvsieve/core/rules.hpp>
 #include <kvsieve/core/stages.hpp>
 #include <kvsieve/evict/compact.hpp>
-#include <kvsieve/floor/none.hpp>
+#include <kvsieve/lift/none.hpp>
 #include <kvsieve/scale/none.hpp>
 #include <kvsieve/score/pattern.hpp>
 #include <kvsieve/select/top_k.hpp>
 #include <kvsieve/smooth/none.hpp>
 #include <kvsieve/store/dense.hpp>
+#include <kvsieve/store/ragged.hpp>
 #include <kvsieve/weigh/none.hpp>
 
 namespace kvsieve::inline v0 {
@@ -49,7 +50,7 @@ struct compressor {
   using score_policy = detail::pick_t<stages::score, detail::missing, Ps...>;          ///< how much a token matters
   using aggregate_policy = detail::pick_t<stages::aggregate, aggregate::mean, Ps...>;  ///< queries to one number
   using group_policy = detail::pick_t<stages::group, aggregate::group_mean, Ps...>;    ///< query heads to one number
-  using floor_policy = detail::pick_t<stages::floor, floor::none, Ps...>;     ///< the least that a token counts
+  using lift_policy = detail::pick_t<stages::lift, lift::none, Ps...>;        ///< the least that a token counts
   using weigh_policy = detail::pick_t<stages::weigh, weigh::none, Ps...>;     ///< scores by what the values carry
   using smooth_policy = detail::pick_t<stages::smooth, smooth::none, Ps...>;  ///< what neighbours add
   using scale_policy = detail::pick_t<stages::scale, scale::none, Ps...>;     ///< scores of a layer to a common unit
@@ -80,19 +81,19 @@ struct compressor {
 
   static_assert(
       !requires { requires select_policy::rescores; } ||
-          (cs::is_same_v<pattern, patterns::per_row> && !floor_policy::lifts && !weigh_policy::weighs &&
+          (cs::is_same_v<pattern, patterns::per_row> && !lift_policy::lifts && !weigh_policy::weighs &&
            !smooth_policy::pools && !scale_policy::scales && !heads_policy::joins && closed_budget<budget_policy>),
       "kvsieve::select::block_wise scores the kept tokens anew with every block: it needs a score of rows "
-      "(kvsieve::score::key_diff, key_norm), no floor, weight, smoothing or scale, heads apart and a budget that reads "
+      "(kvsieve::score::key_diff, key_norm), no lift, weight, smoothing or scale, heads apart and a budget that reads "
       "no scores");
   static_assert(!select_policy::in_partitions || closed_budget<budget_policy>,
                 "kvsieve::select::top_k_in_partitions needs a budget that reads no scores: kvsieve::budget::uniform");
 
   /// What the strategy reads of a cache; queries are asked for only where this says so.
   static constexpr needs reads = score_policy::reads | aggregate_policy::reads | group_policy::reads |
-                                 floor_policy::reads | weigh_policy::reads | smooth_policy::reads |
-                                 scale_policy::reads | heads_policy::reads | budget_policy::reads |
-                                 select_policy::reads | evict_policy::reads | store_policy::reads;
+                                 lift_policy::reads | weigh_policy::reads | smooth_policy::reads | scale_policy::reads |
+                                 heads_policy::reads | budget_policy::reads | select_policy::reads |
+                                 evict_policy::reads | store_policy::reads;
 
   /// How alike the kept lists of views of equal length are.
   static constexpr uniformity uniformity_class = [] {
@@ -103,14 +104,14 @@ struct compressor {
   }();
   static_assert(uniformity_class <= store_policy::accepts,
                 "kvsieve::compressor: this budget gives heads counts of their own, and the storage holds one count per "
-                "layer: choose a budget of class U2 or below, or a ragged storage");
+                "layer: choose a budget of class U2 or below, or kvsieve::store::ragged");
 
   /// The numbers, by stage; trivially copyable, set with designated initialisers.
   struct params {
     typename score_policy::params score{};          ///< of the stage score
     typename aggregate_policy::params aggregate{};  ///< of the stage aggregate
     typename group_policy::params group{};          ///< of the stage group
-    typename floor_policy::params floor{};          ///< of the stage floor
+    typename lift_policy::params lift{};            ///< of the stage lift
     typename weigh_policy::params weigh{};          ///< of the stage weigh
     typename smooth_policy::params smooth{};        ///< of the stage smooth
     typename scale_policy::params scale{};          ///< of the stage scale
@@ -123,7 +124,7 @@ struct compressor {
     /// Calls visit(params) for every stage.
     template <class Self, class Visit>
     static constexpr void each_stage(Self& self, Visit&& visit) {
-      visit(self.score), visit(self.aggregate), visit(self.group), visit(self.floor), visit(self.weigh);
+      visit(self.score), visit(self.aggregate), visit(self.group), visit(self.lift), visit(self.weigh);
       visit(self.smooth), visit(self.scale), visit(self.heads), visit(self.budget), visit(self.select);
       visit(self.evict), visit(self.store);
     }
@@ -140,7 +141,7 @@ struct compressor {
       stage("score", self.score);
       stage("aggregate", self.aggregate);
       stage("group", self.group);
-      stage("floor", self.floor);
+      stage("lift", self.lift);
       stage("weigh", self.weigh);
       stage("smooth", self.smooth);
       stage("scale", self.scale);

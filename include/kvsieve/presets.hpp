@@ -5,6 +5,11 @@
 #include <kvsieve/aggregate/max.hpp>
 #include <kvsieve/aggregate/mean_visible.hpp>
 #include <kvsieve/aggregate/sum.hpp>
+#include <kvsieve/budget/head_importance.hpp>
+#include <kvsieve/budget/layer_scores.hpp>
+#include <kvsieve/budget/over_heads.hpp>
+#include <kvsieve/budget/pyramid.hpp>
+#include <kvsieve/budget/retrieval_heads.hpp>
 #include <kvsieve/compressor.hpp>
 #include <kvsieve/score/attention.hpp>
 #include <kvsieve/score/key_diff.hpp>
@@ -15,6 +20,7 @@
 #include <kvsieve/select/block_wise.hpp>
 #include <kvsieve/smooth/average.hpp>
 #include <kvsieve/smooth/max.hpp>
+#include <kvsieve/store/ragged.hpp>
 
 namespace kvsieve::inline v0 {
 
@@ -41,6 +47,27 @@ using lag_kv_streaming = compressor<score::lag_relative_streaming, select::top_k
 /// What the last window of queries attends to, average-pooled; the window stays (SnapKV, arXiv 2404.14469).
 template <policy... Override>
 using snap_kv = compressor<score::attention<observe::window>, aggregate::mean, smooth::average, Override...>;
+
+/// SnapKV with fewer tokens from layer to layer, as kvpress counts them (PyramidKV, arXiv 2406.02069).
+template <policy... Override>
+using pyramid_kv = snap_kv<budget::pyramid, Override...>;
+
+/// SnapKV with one ranking over the heads of a layer, as kvpress has it (AdaKV, arXiv 2407.11550).
+template <policy... Override>
+using ada_kv = snap_kv<budget::over_heads, store::ragged, Override...>;
+
+/// SnapKV's sums with one ranking over the layers (DynamicKV without its stages).
+template <policy... Override>
+using dynamic_kv = snap_kv<aggregate::sum, budget::layer_scores, Override...>;
+
+/// SnapKV with a budget for each head by a table of importances (HeadKV, arXiv 2410.19258).
+template <policy... Override>
+using head_kv = snap_kv<budget::head_importance, store::ragged, Override...>;
+
+/// Retrieval heads keep everything, streaming heads the first tokens and the newest (DuoAttention, arXiv 2410.10819);
+/// score.sink and budget.sink are the same number.
+template <policy... Override>
+using duo_attention = compressor<score::position, budget::retrieval_heads, store::ragged, Override...>;
 
 /// Mean attention over the queries that could see a token (kvpress's one-shot form of H2O).
 template <policy... Override>

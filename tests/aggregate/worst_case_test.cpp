@@ -2,7 +2,7 @@
 #include <kvsieve/aggregate/worst_case.hpp>
 #include <kvsieve/reference/worst_case.hpp>
 
-#include <kvsieve/floor/mean.hpp>
+#include <kvsieve/lift/mean.hpp>
 #include "accumulators.hpp"
 
 #include "refusal.hpp"
@@ -40,9 +40,9 @@ TEST_CASE("plan refuses a pool of worst_case without a middle") {
                          {"aggregate.kernel is 33", "at most 31"});
 }
 
-TEST_CASE("worst_case, group_max and floor::mean: no token counts less than the mean of its head") {
+TEST_CASE("worst_case, group_max and lift::mean: no token counts less than the mean of its head") {
   using namespace kvsieve;
-  using strategy = compressor<score::attention<>, aggregate::worst_case, aggregate::group_max, floor::mean>;
+  using strategy = compressor<score::attention<>, aggregate::worst_case, aggregate::group_max, lift::mean>;
   constexpr int tokens = 300, window = 8, past = tokens - window, group = 3;
   support::layer<float, 64> const l{2, group, tokens, window, support::layout::packed, support::content::normal, 1};
   strategy::params const params{.score = {.window = window}, .budget = {.tokens = 60}};

@@ -9,7 +9,7 @@
 #include <kvsieve/aggregate/last_above.hpp>
 #include <kvsieve/aggregate/mean_variance.hpp>
 #include <kvsieve/aggregate/worst_case.hpp>
-#include <kvsieve/floor/mean.hpp>
+#include <kvsieve/lift/mean.hpp>
 
 #include "planned.hpp"
 
@@ -113,7 +113,7 @@ TEST_CASE("snap_kv with maxima gives the same for 1 to 8 threads") {
 TEST_CASE("snap_kv with a state for each token gives the same for 1 to 8 threads") {
   same_for_all<snap_kv<aggregate::mean_variance>>(64, {});
   same_for_all<snap_kv<aggregate::last_above, aggregate::group_max>>(64, {});
-  same_for_all<snap_kv<aggregate::worst_case, aggregate::group_max, floor::mean>>(64, {});
+  same_for_all<snap_kv<aggregate::worst_case, aggregate::group_max, lift::mean>>(64, {});
 }
 TEST_CASE("tova gives the same for 1 to 8 threads") { same_for_all<tova<>>(1, {}); }
 TEST_CASE("observed_attention gives the same for 1 to 8 threads") { same_for_all<observed_attention<>>(-1, {}, 2100); }

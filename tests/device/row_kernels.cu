@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Compiles the kernels of the per-row and by-position scorers, selection and compaction, for every element
 // type and the head dimensions of common models. A register spill fails the build.
-#include <kvsieve/floor/mean.hpp>
 #include <kvsieve/kvsieve.cuh>
+#include <kvsieve/lift/mean.hpp>
 #include <kvsieve/scale/z_score.hpp>
 #include <kvsieve/weigh/value_norm.hpp>
 
@@ -28,7 +28,7 @@ kvs::status all_strategies(kvs::device::on on, kvs::device::workspace const& w) 
   if (s) s = both<kvs::streaming_llm<>, T, D>(on, w);
   if (s) s = both<kvs::random<kvs::select::heavy_hitters>, T, D>(on, w);
   if (s)
-    s = both<kvs::key_norm<kvs::floor::mean, kvs::weigh::value_norm, kvs::scale::z_score, kvs::aggregate::heads_sum>, T,
+    s = both<kvs::key_norm<kvs::lift::mean, kvs::weigh::value_norm, kvs::scale::z_score, kvs::aggregate::heads_sum>, T,
              D>(on, w);
   return s;
 }

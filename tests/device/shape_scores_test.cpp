@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Kernels between scoring and selection: floor, weight, pool, scale and heads give what the host gives.
+// Kernels between scoring and selection: lift, weight, pool, scale and heads give what the host gives.
 #include "emulated_plan.hpp"
 
-#include <kvsieve/floor/mean.hpp>
 #include <kvsieve/host/run.hpp>
+#include <kvsieve/lift/mean.hpp>
 #include <kvsieve/scale/z_score.hpp>
 #include <kvsieve/weigh/value_norm.hpp>
 
@@ -34,11 +34,11 @@ void agrees(int heads, int tokens, typename C::params params, double least = 1e-
 TEST_CASE("kernels between scoring and selection agree with the host", "[device][score]") {
   using kvs::snap_kv;
   for (int const n : {1, 9, 70, 300}) {
-    agrees<snap_kv<kvs::floor::mean>, 64, 64>(2, n, {});
+    agrees<snap_kv<kvs::lift::mean>, 64, 64>(2, n, {});
     agrees<snap_kv<kvs::weigh::value_norm>, 64, 64>(2, n, {.weigh = {.epsilon = 0.01f}});
     agrees<snap_kv<kvs::scale::z_score>, 64, 32>(3, n, {}, 1);  // deviations of about 1, some near 0
   }
-  agrees<snap_kv<kvs::floor::mean, kvs::weigh::value_norm, kvs::scale::z_score, kvs::aggregate::heads_sum>, 80, 64>(
+  agrees<snap_kv<kvs::lift::mean, kvs::weigh::value_norm, kvs::scale::z_score, kvs::aggregate::heads_sum>, 80, 64>(
       2, 130, {}, 1);
   agrees<snap_kv<kvs::smooth::max, kvs::aggregate::heads_own_and_mean>, 96, 128>(2, 130, {});
 }

@@ -2,7 +2,7 @@
 // Scores of CAKE and DefensiveKV, composed from policies.
 #include <kvsieve/aggregate/mean_variance.hpp>
 #include <kvsieve/aggregate/worst_case.hpp>
-#include <kvsieve/floor/mean.hpp>
+#include <kvsieve/lift/mean.hpp>
 
 #include "golden.hpp"
 
@@ -24,7 +24,7 @@ TEST_CASE("mean and variance of a window, average-pooled, is CAKE's score") {
 // The source weighs by the L1 norm of the values, as a share of the norms of all heads at a token, and raises protected
 // tokens and the window to its largest score.
 TEST_CASE("the worst case of a window over the mean of its head, weighed by values, is DefensiveKV's score") {
-  using strategy = compressor<score::attention<>, aggregate::worst_case, aggregate::group_max, floor::mean>;
+  using strategy = compressor<score::attention<>, aggregate::worst_case, aggregate::group_max, lift::mean>;
   for (int const layer : {0, 9, 21}) {
     golden::plan_of_layer<strategy> const p(layer, {.score = {.window = 32}, .aggregate = {.kernel = 5}});
     auto const values = golden::rows_of(p.inputs.values);

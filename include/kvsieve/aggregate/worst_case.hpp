@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // DefensiveKV's worst case: what matters to any query may matter again, so a token counts the most that a query gave to
-// it and its neighbours. Steps 3 and 4 of the source (FFY0/DefensiveKV); aggregate::group_max and floor::mean are the
+// it and its neighbours. Steps 3 and 4 of the source (FFY0/DefensiveKV); aggregate::group_max and lift::mean are the
 // others.
 #pragma once
 #include <kvsieve/aggregate/accumulator.hpp>

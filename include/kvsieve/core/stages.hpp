@@ -14,7 +14,7 @@ namespace stages {
 struct score {};      ///< how much a token matters, to one KV head
 struct aggregate {};  ///< many queries to one number (attention-based scores only)
 struct group {};      ///< the query heads that share a KV head to one number
-struct floor {};      ///< the least that a token counts
+struct lift {};       ///< the least that a token counts
 struct weigh {};      ///< scores by what the values carry
 struct smooth {};     ///< pooling along the tokens
 struct scale {};      ///< scores of a layer to a common unit

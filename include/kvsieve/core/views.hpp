@@ -78,6 +78,55 @@ template <int D, class T>
   return make_rows<D>(data, heads, tokens, tokens * D, index{D});
 }
 
+/// mdspan layout of heads with a number of tokens each: head h has rows offset[h] to offset[h + 1] of packed rows. The
+/// extent of tokens is that of the longest head; what lies past the end of a shorter one is not its own.
+struct layout_ragged {
+  /// Where an element lies, with all that the standard asks of a layout mapping.
+  template <class Extents>
+  struct mapping {
+    /// @cond as in the standard
+    using extents_type = Extents;
+    using index_type = typename Extents::index_type;
+    using size_type = typename Extents::size_type;
+    using rank_type = typename Extents::rank_type;
+    using layout_type = layout_ragged;
+    /// @endcond
+
+    Extents shape{};                     ///< [heads, tokens of the longest, channels]
+    index_type const* offset = nullptr;  ///< [heads + 1], in rows, ascending
+
+    /// Tokens of a head.
+    KVSIEVE_HD constexpr index_type tokens(index_type head) const noexcept { return offset[head + 1] - offset[head]; }
+    /// @cond as in the standard
+    KVSIEVE_HD constexpr Extents const& extents() const noexcept { return shape; }
+    KVSIEVE_HD constexpr index_type operator()(index_type head, index_type token, index_type channel) const noexcept {
+      return (offset[head] + token) * shape.extent(2) + channel;
+    }
+    KVSIEVE_HD constexpr index_type required_span_size() const noexcept {
+      return shape.extent(0) == 0 ? 0 : offset[shape.extent(0)] * shape.extent(2);
+    }
+    KVSIEVE_HD static constexpr bool is_always_unique() noexcept { return false; }
+    KVSIEVE_HD static constexpr bool is_always_exhaustive() noexcept { return false; }
+    KVSIEVE_HD static constexpr bool is_always_strided() noexcept { return false; }
+    KVSIEVE_HD constexpr bool is_unique() const noexcept { return false; }
+    KVSIEVE_HD constexpr bool is_exhaustive() const noexcept { return shape.extent(0) == 0 || offset[0] == 0; }
+    KVSIEVE_HD static constexpr bool is_strided() noexcept { return false; }
+    KVSIEVE_HD friend constexpr bool operator==(mapping const& a, mapping const& b) noexcept {
+      return a.shape == b.shape && a.offset == b.offset;
+    }
+    /// @endcond
+  };
+};
+
+/// Views packed rows as heads with a number of tokens each; `offset` [heads + 1] stays the caller's.
+template <int D, class T>
+[[nodiscard]] KVSIEVE_HD constexpr rows<T, D, layout_ragged> make_ragged(T* data, index heads,
+                                                                         index const* offset) noexcept {
+  index longest = 0;
+  for (index h = 0; h < heads; ++h) longest = longest < offset[h + 1] - offset[h] ? offset[h + 1] - offset[h] : longest;
+  return {data, layout_ragged::mapping<row_extents<D>>{row_extents<D>(heads, longest), offset}};
+}
+
 /// Any mdspan of [heads, tokens, D] over an element type, whatever its layout.
 template <class V>
 concept row_view = requires(V const& v) {
@@ -95,10 +144,22 @@ using element_of = cs::remove_cv_t<typename V::element_type>;
 template <row_view V>
 inline constexpr int head_dim_of = static_cast<int>(V::static_extent(2));
 
+/// True when heads have numbers of tokens of their own.
+template <row_view V>
+inline constexpr bool ragged_rows = cs::is_same_v<typename V::layout_type, layout_ragged>;
+/// Tokens of one head of a view.
+template <row_view V>
+[[nodiscard]] KVSIEVE_HD constexpr index tokens_of(V const& view, [[maybe_unused]] index head) {
+  if constexpr (ragged_rows<V>)
+    return view.mapping().tokens(head);
+  else
+    return view.extent(1);
+}
+
 /// True when a row is plain contiguous memory by its type, so that it may be read a vector at a time.
 template <row_view V>
-inline constexpr bool contiguous_rows =
-    cs::is_same_v<typename V::layout_type, layout_rows> || cs::is_same_v<typename V::layout_type, cs::layout_right>;
+inline constexpr bool contiguous_rows = cs::is_same_v<typename V::layout_type, layout_rows> ||
+                                        cs::is_same_v<typename V::layout_type, cs::layout_right> || ragged_rows<V>;
 
 /// The row of one token of one head: contiguous memory, or an element at a time through the layout.
 template <row_view V>
@@ -132,8 +193,10 @@ struct kv_layer {
 
   /// KV heads, Hkv.
   [[nodiscard]] KVSIEVE_HD constexpr int heads() const { return static_cast<int>(keys.extent(0)); }
-  /// Tokens, N.
+  /// Tokens, N; of ragged views those of the longest head.
   [[nodiscard]] KVSIEVE_HD constexpr int tokens() const { return static_cast<int>(keys.extent(1)); }
+  /// Tokens of one head.
+  [[nodiscard]] KVSIEVE_HD constexpr int tokens(index head) const { return static_cast<int>(tokens_of(keys, head)); }
 };
 /// @cond
 template <row_view Keys, row_view Values>

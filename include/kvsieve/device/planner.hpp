@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// A plan as launches: score, floor, weigh, pool, scale, join heads, select. The host only looks at shapes and numbers.
+// A plan as launches: score, lift, weigh, pool, scale, join heads, select. The host only looks at shapes and numbers.
 #pragma once
 #include <kvsieve/compressor.hpp>
 #include <kvsieve/device/check.hpp>
@@ -155,8 +155,8 @@ class planner {
     else
       s = positions(out);
     if (!s) return s;
-    if constexpr (C::floor_policy::lifts) {
-      using body = lift_body<typename C::floor_policy>;
+    if constexpr (C::lift_policy::lifts) {
+      using body = lift_body<typename C::lift_policy>;
       typename body::args args{};
       s = launch_views<body>(on_, views(), heads(), 1, args, once(out));
       if (!s) return s;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Kernel bodies between scoring and selection: floor, pooling along the tokens, scale, joining the heads of a layer.
+// Kernel bodies between scoring and selection: lift, pooling along the tokens, scale, joining the heads of a layer.
 #pragma once
 #include <kvsieve/core/scalar.hpp>
 #include <kvsieve/device/score_position.hpp>
@@ -31,7 +31,7 @@ struct join_heads_body {
 struct level_params {};
 
 /// Block (0, head, view): the scored tokens of a head lifted to their mean. In place.
-template <class Floor>
+template <class Lift>
 struct lift_body {
   using args = scores_args<level_params>;
 
@@ -53,7 +53,7 @@ struct lift_body {
     sum = b.all_sum(sum, s.reduce);
     count = b.all_sum(count, s.reduce);
     float const mean = count > 0 ? sum / count : 0.0f;
-    for (int t = b.rank(); t < view.scored; t += Block::threads) row[t] = Floor::lifted(row[t], mean);
+    for (int t = b.rank(); t < view.scored; t += Block::threads) row[t] = Lift::lifted(row[t], mean);
   }
 };
 

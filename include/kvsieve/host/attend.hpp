@@ -20,6 +20,8 @@ class attention {
   static constexpr int block = 64;      // tokens at a time: what is asked for ahead still finds room
   static constexpr int most_heads = 4;  // query heads that share a pass over the rows
   static_assert(head_dim_of<Queries> == D, "kvsieve::attend: queries and cache have the same head dimension");
+  static_assert(!ragged_rows<typename Layer::keys_type> && !ragged_rows<typename Layer::values_type>,
+                "kvsieve::attend reads dense views: give each head of a ragged one as a view of its own");
   static_assert(D % 16 == 0 && D <= 512, "kvsieve: the head dimension must be a multiple of 16, up to 512");
 
   // What a segment of tokens knows of one query head: sum of 2^(z - most) v, the maximum, the sum of weights.

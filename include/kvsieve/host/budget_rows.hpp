@@ -28,26 +28,46 @@ class budget_rows {
     return rules_.forced(seen_[static_cast<std::size_t>(view)], kept);
   }
 
-  /// Spends `total` tokens on the heads of views [first, last): each gets its forced tokens, and the best scores of all
-  /// of them together get the rest; equal scores: the lower view, then the lower head. Where `total` is less than the
-  /// forced tokens, all heads get the same (the lower ones one more).
-  void best(int first, int last, index total, int* count) const {
+  /// Memory of a budget's own, [views * heads]; best() writes it.
+  [[nodiscard]] index* scratch() const { return scratch_.held; }
+
+  /// Spends `total` tokens on the heads of views [first, last): each gets its forced tokens and as many of its best as
+  /// make that `least`, and the best scores of all of them together get the rest; equal scores: the lower view, then
+  /// the lower head. Where `total` is less than the forced tokens, all heads get the same (the lower ones one more).
+  /// @pre least * the number of heads <= total <= all tokens of these heads
+  void best(int first, int last, index total, int* count, int least = 0) const {
     index const rows = index{last - first} * heads();
     if (rows == 0) return;
-    auto const competing = [&](index i) {
-      int const v = first + static_cast<int>(i / heads()), average = static_cast<int>(total / rows);
-      return competing_row{scores_.row(v, i % heads(), tokens(v)),
-                           forced(v, average < tokens(v) ? average : tokens(v))};
+    auto const forced_of = [&](index i) {
+      int const v = first + static_cast<int>(i / heads());
+      index const average = total / rows;
+      return forced(v, average < tokens(v) ? static_cast<int>(average) : tokens(v));
     };
     index forced_tokens = 0;
-    for (index i = 0; i < rows; ++i) forced_tokens += competing(i).forced.size();
+    for (index i = 0; i < rows; ++i) forced_tokens += forced_of(i).size();
     int* const out = count + index{first} * heads();
     if (total < forced_tokens) {
       for (index i = 0; i < rows; ++i) out[i] = static_cast<int>(total / rows + (i < total % rows ? 1 : 0));
       return;
     }
-    count_best(on_, rows, competing, total - forced_tokens, out, scratch_);
-    for (index i = 0; i < rows; ++i) out[i] += competing(i).forced.size();
+    // A head whose best do not suffice is held at `least` and leaves; the cut of the others only rises by that.
+    for (index i = 0; i < rows; ++i) scratch_.held[i] = 0;
+    auto const competing = [&](index i) {
+      int const v = first + static_cast<int>(i / heads());
+      return competing_row{scores_.row(v, i % heads(), tokens(v)), scratch_.held[i] > 0 ? forced_set{} : forced_of(i)};
+    };
+    for (index left = total - forced_tokens, held = 1; held > 0;) {
+      count_best(on_, rows, competing, left, out, scratch_);
+      held = 0;
+      for (index i = 0; i < rows; ++i) {
+        if (int const own = forced_of(i).size(); scratch_.held[i] == 0 && out[i] + own < least) {
+          scratch_.held[i] = least - own;
+          left -= least - own;
+          ++held;
+        }
+      }
+    }
+    for (index i = 0; i < rows; ++i) out[i] += forced_of(i).size() + static_cast<int>(scratch_.held[i]);
   }
 
  private:

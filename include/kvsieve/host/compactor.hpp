@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Applies a plan to dense storage on the host: kept rows move together.
+// Applies a plan on the host: kept rows move together, in dense storage or to ragged storage.
 #pragma once
 #include <kvsieve/core/check.hpp>
 #include <kvsieve/core/plan.hpp>
@@ -28,17 +28,24 @@ template <class Layer>
   return {};
 }
 
-/// A view that is to receive `rows` rows a head.
+/// A view that is to receive what a plan keeps of a view.
 template <class View>
 [[nodiscard]] status check_target(View const& to, char const* name, char const* heads_name, char const* tokens_name,
-                                  int heads, int rows, int view) {
-  if (to.extent(0) != heads)
+                                  token_plan const& plan, int view) {
+  if (to.extent(0) != plan.heads)
     return fail(errc::bad_shape, heads_name, static_cast<double>(to.extent(0)), "must equal the heads of the cache,",
-                heads, view);
-  if (to.extent(1) < rows)
-    return fail(errc::bad_shape, tokens_name, static_cast<double>(to.extent(1)), "must be at least the tokens kept,",
-                rows, view);
-  if (rows == 0) return {};
+                plan.heads, view);
+  if constexpr (ragged_rows<View>) {
+    if (to.mapping().offset == nullptr) return fail(errc::bad_pointer, name, 0, "must have offsets;", 0, view);
+    if (to.mapping().offset[0] < 0)
+      return fail(errc::bad_shape, name, static_cast<double>(to.mapping().offset[0]),
+                  "is the first offset, which must be at least", 0, view);
+  }
+  for (int h = 0; h < plan.heads; ++h)
+    if (index const room = tokens_of(to, h); room < plan.count(view, h))
+      return fail(errc::bad_shape, tokens_name, static_cast<double>(room), "must be at least the tokens kept,",
+                  plan.count(view, h), view);
+  if (plan.count(view) == 0) return {};
   return check::readable(to, name, view);
 }
 
@@ -97,7 +104,7 @@ template <class Layer>
 }
 }  // namespace detail
 
-/// Out of place; `to` has at least plan.count(view) rows a head. Rows behind the kept ones are not touched.
+/// Out of place; each head of `to` has at least plan.count(view, head) rows. Rows behind the kept ones are not touched.
 template <executor Exec, class Layer, class Target>
 [[nodiscard]] status compact(Exec const& on, token_plan const& plan, cs::span<Layer const> from,
                              cs::span<Target const> to) {
@@ -111,13 +118,9 @@ template <executor Exec, class Layer, class Target>
                 static_cast<double>(from.size()));
   for (int v = 0; v < plan.views; ++v) {
     auto const& t = to[static_cast<std::size_t>(v)];
-    int const rows = plan.count(v);
-    if (status const s =
-            detail::check_target(t.keys, "to.keys", "to.keys.heads", "to.keys.tokens", plan.heads, rows, v);
-        !s)
+    if (status const s = detail::check_target(t.keys, "to.keys", "to.keys.heads", "to.keys.tokens", plan, v); !s)
       return s;
-    if (status const s =
-            detail::check_target(t.values, "to.values", "to.values.heads", "to.values.tokens", plan.heads, rows, v);
+    if (status const s = detail::check_target(t.values, "to.values", "to.values.heads", "to.values.tokens", plan, v);
         !s)
       return s;
   }

@@ -22,13 +22,15 @@ struct count_best_scratch {
   static constexpr index samples = 16384;
   unsigned *sample, *candidate;
   index *first, *left, *above;  ///< [rows]: where a row's candidates lie, how many there are, scores above the bracket
+  index* held;                  ///< [rows]: for who asks; count_best itself leaves it alone
   static count_best_scratch carve(arena& a, index rows, index scores) {
     auto const n = static_cast<std::size_t>(rows);
     auto* const sample = a.take<unsigned>(samples);
     auto* const candidate = a.take<unsigned>(static_cast<std::size_t>(scores + 16 * rows));
     auto* const first = a.take<index>(n);
     auto* const left = a.take<index>(n);
-    return {sample, candidate, first, left, a.take<index>(n)};
+    auto* const above = a.take<index>(n);
+    return {sample, candidate, first, left, above, a.take<index>(n)};
   }
 };
 
@@ -60,7 +62,7 @@ inline index split_keys(float const* score, index n, unsigned low, unsigned high
     auto const over = _mm512_mask_cmpgt_epu32_mask(live, k, h);
     auto const in = static_cast<__mmask16>(_mm512_mask_cmpge_epu32_mask(live, k, l) & ~over);
     above += __builtin_popcount(over);
-    if (in == 0) continue;
+    // Stored even when nothing is in: every third vector has something, and no branch predictor knows which.
     _mm512_storeu_si512(to + q, _mm512_maskz_compress_epi32(in, k));
     q += __builtin_popcount(in);
   }

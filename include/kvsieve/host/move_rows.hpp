@@ -53,7 +53,7 @@ void move_rows(From const& from, To const& to, index head, int const* kept, inde
     auto const run = [&](auto stream) {
       for (index i = first; i < last; ++i) {
         if (close)
-          for (; asked < kept[i] + ahead && asked < from.extent(1); ++asked) ask(asked);
+          for (; asked < kept[i] + ahead && asked < tokens_of(from, head); ++asked) ask(asked);
         else if (i + ahead < last)
           ask(kept[i + ahead]);
         auto* const d = reinterpret_cast<char*>(row_of(to, head, i));
@@ -64,7 +64,8 @@ void move_rows(From const& from, To const& to, index head, int const* kept, inde
 #if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES >= 8
     bool const same = static_cast<void const*>(from.data_handle()) == static_cast<void const*>(to.data_handle());
     auto const start = reinterpret_cast<std::uintptr_t>(row_of(to, head, 0));
-    std::size_t const step = static_cast<std::size_t>(to.mapping().stride(1)) * sizeof(T);
+    std::size_t step = bytes;
+    if constexpr (!ragged_rows<To>) step = static_cast<std::size_t>(to.mapping().stride(1)) * sizeof(T);
     // Small results are wanted in the cache by whoever comes next.
     bool const large = static_cast<std::size_t>(to.extent(0) * to.extent(1)) * bytes >= (1u << 20);
     if (bytes % 64 == 0 && !same && large && start % 64 == 0 && step % 64 == 0) {

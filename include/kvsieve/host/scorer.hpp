@@ -19,13 +19,17 @@ template <strategy C, executor Exec, class Layer, class Queries>
 class scorer {
   using score = typename C::score_policy;
   using aggregate = typename C::aggregate_policy;
-  using floor = typename C::floor_policy;
+  using lift = typename C::lift_policy;
   using weigh = typename C::weigh_policy;
   using smooth = typename C::smooth_policy;
   using scale = typename C::scale_policy;
   using heads_policy = typename C::heads_policy;
   static_assert(Layer::head_dim % 16 == 0 && Layer::head_dim <= 512,
                 "kvsieve: the head dimension must be a multiple of 16, up to 512");
+  static_assert(
+      !ragged_rows<typename Layer::keys_type> && !ragged_rows<typename Layer::values_type>,
+      "kvsieve::plan reads a cache whose heads have the same number of tokens: ragged views are only a target "
+      "of kvsieve::apply");
 
  private:
   [[nodiscard]] auto carve_pattern(arena& a) const {
@@ -96,8 +100,8 @@ class scorer {
   template <class Scratch>
   void run(Scratch const& own, score_rows const& rows) const {
     make_scores(own.pattern, rows);
-    if constexpr (floor::lifts)
-      each_row(rows, [](scored_view const& s, float* row, index, index, int) { lift<floor>(row, scored(s)); });
+    if constexpr (lift::lifts)
+      each_row(rows, [](scored_view const& s, float* row, index, index, int) { lift_to_mean<lift>(row, scored(s)); });
     if constexpr (weigh::weighs)
       on_.for_each(views() * heads(), [&](index i, int) {
         index const v = i / heads(), h = i % heads();

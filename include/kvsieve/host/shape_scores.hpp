@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// What happens to rows of scores between the scorer and the selection: floor, pooling, scale, joining heads, marking
+// What happens to rows of scores between the scorer and the selection: lift, pooling, scale, joining heads, marking
 // forced tokens.
 #pragma once
 #include <kvsieve/core/forced.hpp>
@@ -21,14 +21,14 @@ void join_heads(float* rows, index heads, index stride, index tokens) {
 }
 
 /// Lifts tokens [0, n) of a row to their mean.
-template <class Floor>
-void lift(float* row, index n) {
+template <class Lift>
+void lift_to_mean(float* row, index n) {
   double sum = 0;
   index count = 0;
   for (index t = 0; t < n; ++t)
     if (finite(row[t])) sum += static_cast<double>(row[t]), ++count;
-  auto const floor = static_cast<float>(count == 0 ? 0.0 : sum / static_cast<double>(count));
-  for (index t = 0; t < n; ++t) row[t] = Floor::lifted(row[t], floor);
+  auto const mean = static_cast<float>(count == 0 ? 0.0 : sum / static_cast<double>(count));
+  for (index t = 0; t < n; ++t) row[t] = Lift::lifted(row[t], mean);
 }
 
 /// Mean and standard deviation of the finite ones among tokens [0, n) of several rows, added up row by row.

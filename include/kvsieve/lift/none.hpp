@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// No floor.
+// No lift: scores as they are.
 #pragma once
 #include <kvsieve/core/stages.hpp>
 
 namespace kvsieve::inline v0 {
-namespace floor {
+namespace lift {
 /// Scores as they are.
-struct none : policy_base<stages::floor> {
+struct none : policy_base<stages::lift> {
   static constexpr bool lifts = false;  ///< nothing to do
 };
-}  // namespace floor
+}  // namespace lift
 }  // namespace kvsieve::inline v0

@@ -6,16 +6,16 @@
 #include <kvsieve/core/stages.hpp>
 
 namespace kvsieve::inline v0 {
-namespace floor {
+namespace lift {
 
 /// score[t] = max(score[t], mean over the head's scored tokens). Scores that are not finite take no part and stay.
-struct mean : policy_base<stages::floor> {
+struct mean : policy_base<stages::lift> {
   static constexpr bool lifts = true;  ///< scores pass through lifted()
 
-  /// `floor` is the mean of the head.
-  KVSIEVE_HD static constexpr float lifted(float score, float floor) {
-    return finite(score) && score < floor ? floor : score;
+  /// `least` is the mean of the head.
+  KVSIEVE_HD static constexpr float lifted(float score, float least) {
+    return finite(score) && score < least ? least : score;
   }
 };
-}  // namespace floor
+}  // namespace lift
 }  // namespace kvsieve::inline v0

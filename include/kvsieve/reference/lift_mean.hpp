@@ -8,7 +8,7 @@ namespace reference {
 
 /// Lifts the scores of one head, in place, to their mean: score[t] = max(score[t], mean). Scores that are not finite
 /// take no part and stay. The defensive prior of DefensiveKV.
-inline void floor_mean(std::span<double> score) {
+inline void lift_mean(std::span<double> score) {
   double sum = 0;
   int count = 0;
   for (double const s : score)

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Arithmetic that budgets share: shares of tokens, rounding, and a total split in proportion.
+#pragma once
+#include <cuda/std/cstdint>
+#include <cuda/std/span>
+#include <cuda/std/type_traits>
+
+#include <kvsieve/core/range.hpp>
+#include <kvsieve/core/rules.hpp>
+
+namespace kvsieve::inline v0 {
+namespace counts {
+
+/// floor(tokens * keep), the product in double; `limit` (at most `tokens`) where that is not negative.
+[[nodiscard]] constexpr int of_share(double keep, int limit, int tokens) {
+  if (limit >= 0) return limit < tokens ? limit : tokens;
+  return static_cast<int>(static_cast<double>(tokens) * keep);
+}
+
+/// `x` from 0 to `most`.
+[[nodiscard]] constexpr int limited(cs::int64_t x, int most) {
+  return x < 0 ? 0 : x < most ? static_cast<int>(x) : most;
+}
+
+/// Floor of a quotient, also of negative numbers. @pre b > 0
+[[nodiscard]] constexpr cs::int64_t floor_of(cs::int64_t a, cs::int64_t b) { return a / b - (a % b < 0 ? 1 : 0); }
+
+/// The nearest integer, of two the even one. @pre |x| < 2^62
+[[nodiscard]] constexpr cs::int64_t half_to_even(double x) {
+  auto whole = static_cast<cs::int64_t>(x);
+  if (static_cast<double>(whole) > x) --whole;
+  double const rest = x - static_cast<double>(whole);
+  return whole + (rest > 0.5 || (rest == 0.5 && whole % 2 != 0) ? 1 : 0);
+}
+
+/// x * y rounded to double before anything is added: compilers fuse products into sums otherwise, and a count that lies
+/// half way between two integers would differ from machine to machine.
+[[nodiscard]] constexpr double product(double x, double y) {
+  double p = x * y;
+#if !defined(__CUDA_ARCH__)
+  if (!cs::is_constant_evaluated()) asm("" : "+m"(p));
+#endif
+  return p;
+}
+
+/// Which layer of a model a view is: the list says, or views are the layers in order, again and again.
+[[nodiscard]] constexpr int layer_of(cs::span<int const> list, int layers, int view) {
+  if (!list.empty()) return list[static_cast<cs::size_t>(view)];
+  return layers > 0 ? view % layers : view;
+}
+
+/// Layers of the model; `layers` 0: as many as there are views.
+[[nodiscard]] constexpr int layers_of(int layers, int views) { return layers > 0 ? layers : views; }
+
+/// Refuses a list of layers that does not name one of `layers` for each view.
+[[nodiscard]] constexpr status check_layers(cs::span<int const> list, int layers, int views) {
+  status s = range::at_least("budget.layers", layers, 0);
+  if (list.empty()) return s;
+  s = range::all(s, range::entries("budget.layer", static_cast<double>(list.size()), views));
+  for (cs::size_t i = 0; s && i < list.size(); ++i)
+    s = range::within("budget.layer", list[i], 0, layers_of(layers, views) - 1);
+  return s;
+}
+
+/// Refuses a number of layers that does not divide the views of a call into sequences; 0: one sequence.
+[[nodiscard]] constexpr status check_sequences(int layers, int views) {
+  if (status const s = range::at_least("budget.layers", layers, 0); !s) return s;
+  if (layers == 0 || views % layers == 0) return {};
+  return fail(errc::bad_shape, "layers", views, "must be a multiple of budget.layers,", layers);
+}
+
+/// Refuses a table that has not `heads` numbers for each of some layers, or does not fit the views.
+[[nodiscard]] constexpr status check_table(char const* name, cs::size_t entries, cs::span<int const> list, int views,
+                                           int heads) {
+  auto const size = static_cast<double>(entries);
+  if (entries == 0 || entries > 1u << 24 || entries % static_cast<cs::size_t>(heads) != 0)
+    return fail(errc::bad_shape, name, size, "entries; it must have some for each layer, a multiple of the heads,",
+                heads);
+  int const layers = static_cast<int>(entries) / heads;
+  if (list.empty() && views % layers != 0) return range::entries(name, size, static_cast<double>(views) * heads);
+  return check_layers(list, layers, views);
+}
+
+namespace detail {
+/// Products of two numbers of tokens.
+__extension__ typedef unsigned __int128 wide;
+}  // namespace detail
+
+/// share[i] of `total` in proportion to weight(i) >= 0, none above most(i): what would lie above it goes to the others
+/// in proportion, fractions are cut and what they leave goes to the largest of them, the lower i where they are equal.
+/// Weights that are all zero count as equal. The shares sum to `total`, or to all of most(i) where that is less.
+template <class Weight, class Most>
+constexpr void apportion(cs::int64_t n, cs::int64_t total, Weight const& weight, Most const& most, cs::int64_t* share) {
+  using detail::wide;
+  cs::int64_t left = total, open = n;
+  for (cs::int64_t i = 0; i < n; ++i) share[i] = -1;
+  // Whoever would reach its most takes it; the others share what is left, until all of theirs fit.
+  wide sum = 0;
+  for (bool changed = true; changed;) {
+    changed = false;
+    sum = 0;
+    for (cs::int64_t i = 0; i < n; ++i)
+      if (share[i] < 0) sum += static_cast<wide>(weight(i));
+    bool const equal = sum == 0;
+    cs::int64_t const now = left;
+    cs::int64_t const among = open;
+    for (cs::int64_t i = 0; i < n; ++i) {
+      if (share[i] >= 0) continue;
+      wide const w = equal ? 1 : static_cast<wide>(weight(i)), all = equal ? static_cast<wide>(among) : sum;
+      if (w * static_cast<wide>(now) < all * static_cast<wide>(most(i))) continue;
+      share[i] = most(i) < left ? most(i) : left;
+      left -= share[i];
+      --open;
+      changed = true;
+    }
+  }
+  if (open == 0) return;
+  wide const all = sum == 0 ? static_cast<wide>(open) : sum;
+  auto const exact = [&](cs::int64_t i) {
+    return (sum == 0 ? 1 : static_cast<wide>(weight(i))) * static_cast<wide>(left);
+  };
+  cs::int64_t rest = left;
+  for (cs::int64_t i = 0; i < n; ++i)
+    if (share[i] < 0) rest -= static_cast<cs::int64_t>(exact(i) / all);
+  // The smallest fraction above which at most `rest` of them lie.
+  auto const above = [&](wide cut) {
+    cs::int64_t k = 0;
+    for (cs::int64_t i = 0; i < n; ++i) k += share[i] < 0 && exact(i) % all > cut;
+    return k;
+  };
+  wide low = 0, high = all;
+  while (low < high) {
+    wide const middle = low + (high - low) / 2;
+    if (above(middle) > rest)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  cs::int64_t ties = rest - above(low);
+  for (cs::int64_t i = 0; i < n; ++i) {
+    if (share[i] >= 0) continue;
+    wide const fraction = exact(i) % all;
+    bool const tie = fraction == low && ties > 0;
+    ties -= tie ? 1 : 0;
+    share[i] = static_cast<cs::int64_t>(exact(i) / all) + (fraction > low || tie ? 1 : 0);
+  }
+}
+}  // namespace counts
+}  // namespace kvsieve::inline v0
