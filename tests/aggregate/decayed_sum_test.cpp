@@ -24,7 +24,7 @@ TEST_CASE("decayed_sum over the queries is the reference's, for every way to joi
       slack));
 }
 
-TEST_CASE("plan refuses a decay outside (0, 1]") {
+TEST_CASE("plan refuses a decay that is 0 or above 1") {
   using decayed = kvsieve::aggregate::decayed_sum::params;
   support::check_refused(decayed{.decay = 0.0f}.check(), kvsieve::errc::bad_params,
                          {"aggregate.decay is 0", "greater than 0"});
