@@ -55,6 +55,7 @@ inline constexpr bool pools_tokens = requires { requires A::pools_tokens; };
 /// Fewest observed queries that a result is defined for.
 template <class A>
 inline constexpr int least_queries = 1;
+/// As the accumulator says.
 template <class A>
   requires requires { A::least_queries; }
 inline constexpr int least_queries<A> = A::least_queries;

@@ -18,6 +18,7 @@ struct decayed_sum : linear_base {
     static constexpr void each(Self& self, Visit&& visit) {
       visit("decay", self.decay, "factor", "what a query counts of the one after it, in (0, 1]");
     }
+    /// Ok, or the number that is out of range.
     [[nodiscard]] constexpr status check() const {
       return range::all(range::above("aggregate.decay", decay, 0), range::at_most("aggregate.decay", decay, 1));
     }

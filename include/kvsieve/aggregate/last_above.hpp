@@ -20,6 +20,7 @@ struct last_above : state_base<1> {
       visit("threshold", self.threshold, "shares", "multiple of 1 / visible keys from which a query counts");
     }
     // Visible keys / threshold has to be a float.
+    /// Ok, or the number that is out of range.
     [[nodiscard]] constexpr status check() const { return range::at_least("aggregate.threshold", threshold, 1e-20); }
   };
   /// Probabilities in units of the threshold.

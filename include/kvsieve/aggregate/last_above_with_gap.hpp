@@ -26,6 +26,7 @@ struct last_above_with_gap : state_base<3> {
       visit("threshold", self.threshold, "probability", "from which on a query hits a token");
     }
     // 1 / threshold has to be a float.
+    /// Ok, or the number that is out of range.
     [[nodiscard]] constexpr status check() const { return range::within("aggregate.threshold", threshold, 1e-20, 1); }
   };
   /// Probabilities in units of the threshold.

@@ -18,6 +18,7 @@ struct mean_variance : sums_base<2> {
     static constexpr void each(Self& self, Visit&& visit) {
       visit("gamma", self.gamma, "factor", "weight of the variance over the queries");
     }
+    /// Ok, or the number that is out of range.
     [[nodiscard]] constexpr status check() const {
       // A score has to be a float: the variance of probabilities is at most 1/2.
       return range::within("aggregate.gamma", gamma, 0, 1e30);

@@ -24,6 +24,7 @@ struct worst_case : state_base<1> {
     static constexpr void each(Self& self, Visit&& visit) {
       visit("kernel", self.kernel, "tokens", "width of the pool, odd, at most 31");
     }
+    /// Ok, or the number that is out of range.
     [[nodiscard]] constexpr status check() const {
       if (kernel > 0 && kernel % 2 == 0) return fail(errc::bad_params, "aggregate.kernel", kernel, "must be odd;", 1);
       return range::within("aggregate.kernel", kernel, 1, most_kernel);

@@ -30,6 +30,7 @@ struct arithmetic : policy_base<stages::budget> {
       visit("layer", self.layer, "indices", "the layer of each view; empty: views are the layers in order");
     }
     // A beta below half a group would take more from the first group than it has.
+    /// Ok, or the number that is out of range.
     [[nodiscard]] constexpr status check(call_shape const& call) const {
       return range::all(range::within("budget.keep", keep, 0, 1), range::at_least("budget.tokens", tokens, -1),
                         range::within("budget.group", group, 1, 1 << 20),

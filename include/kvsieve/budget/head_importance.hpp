@@ -30,6 +30,7 @@ struct head_importance : policy_base<stages::budget> {
       visit("importance", self.importance, "numbers", "for each layer and head, in any unit");
       visit("layer", self.layer, "indices", "the layer of each view; empty: views are the layers in order");
     }
+    /// Ok, or the number that is out of range.
     [[nodiscard]] constexpr status check(call_shape const& call) const {
       status s = range::all(range::within("budget.keep", keep, 0, 1), range::at_least("budget.tokens", tokens, -1),
                             range::within("budget.beta", beta, 1, 1e6), range::at_least("budget.window", window, 0),

@@ -23,6 +23,7 @@ struct head_shares : policy_base<stages::budget> {
       visit("least", self.least, "tokens", "that every head keeps");
       visit("layer", self.layer, "indices", "the layer of each view; empty: views are the layers in order");
     }
+    /// Ok, or the number that is out of range.
     [[nodiscard]] constexpr status check(call_shape const& call) const {
       status s = range::all(range::at_least("budget.least", least, 0),
                             counts::check_table("budget.keep", keep.size(), layer, call.views, call.heads));

@@ -28,6 +28,7 @@ struct layer_scores : policy_base<stages::budget> {
       visit("radio_max", self.radio_max, "factor", "of the mean, which no layer keeps more than");
       visit("layers", self.layers, "views", "of a sequence, one behind another; 0: all of a call");
     }
+    /// Ok, or the number that is out of range.
     [[nodiscard]] constexpr status check(call_shape const& call) const {
       return range::all(range::within("budget.keep", keep, 0, 1), range::at_least("budget.tokens", tokens, -1),
                         range::within("budget.radio_max", radio_max, 1, 1e6),

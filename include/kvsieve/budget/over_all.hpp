@@ -24,6 +24,7 @@ struct over_all : policy_base<stages::budget> {
       visit("tokens", self.tokens, "tokens", "that stay, per head, the mean; -1: as keep says");
       visit("layers", self.layers, "views", "of a sequence, one behind another; 0: all of a call");
     }
+    /// Ok, or the number that is out of range.
     [[nodiscard]] constexpr status check(call_shape const& call) const {
       return range::all(range::within("budget.keep", keep, 0, 1), range::at_least("budget.tokens", tokens, -1),
                         counts::check_sequences(layers, call.views));

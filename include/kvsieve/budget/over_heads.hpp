@@ -24,6 +24,7 @@ struct over_heads : policy_base<stages::budget> {
       visit("tokens", self.tokens, "tokens", "that stay, the mean over the heads of a layer; -1: as keep says");
       visit("safeguard", self.safeguard, "fraction", "of the mean, which every head keeps");
     }
+    /// Ok, or the number that is out of range.
     [[nodiscard]] constexpr status check() const {
       return range::all(range::within("budget.keep", keep, 0, 1), range::at_least("budget.tokens", tokens, -1),
                         range::within("budget.safeguard", safeguard, 0, 1));

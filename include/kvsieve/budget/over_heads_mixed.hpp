@@ -28,6 +28,7 @@ struct over_heads_mixed : policy_base<stages::budget> {
       visit("floor", self.floor, "fraction", "of the budget, which all heads get alike");
       visit("as_source", self.as_source, "", "each head rounded by itself, as the authors' code does");
     }
+    /// Ok, or the number that is out of range.
     [[nodiscard]] constexpr status check() const {
       return range::all(range::within("budget.keep", keep, 0, 1), range::at_least("budget.tokens", tokens, -1),
                         range::within("budget.floor", floor, 0, 1));

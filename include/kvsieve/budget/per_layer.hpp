@@ -26,6 +26,7 @@ struct per_layer : policy_base<stages::budget> {
     [[nodiscard]] constexpr int layers() const {
       return static_cast<int>(tokens.empty() ? keep.size() : tokens.size());
     }
+    /// Ok, or the number that is out of range.
     [[nodiscard]] constexpr status check(call_shape const& call) const {
       if (!keep.empty() && !tokens.empty())
         return fail(errc::bad_params, "budget.keep", static_cast<double>(keep.size()),

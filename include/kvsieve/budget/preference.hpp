@@ -32,7 +32,9 @@ struct preference : policy_base<stages::budget> {
       visit("layers", self.layers, "layers", "of the model; 0: as many as preferences");
       visit("layer", self.layer, "indices", "the layer of each view; empty: views are the layers in order");
     }
+    /// Layers that have a preference.
     [[nodiscard]] constexpr int known() const { return static_cast<int>(preference.size()); }
+    /// Ok, or the number that is out of range.
     [[nodiscard]] constexpr status check(call_shape const& call) const {
       status s = range::all(range::within("budget.keep", keep, 0, 1), range::at_least("budget.tokens", tokens, -1),
                             range::at_least("budget.window", window, 0), range::at_least("budget.layers", layers, 0),

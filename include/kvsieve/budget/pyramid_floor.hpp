@@ -30,6 +30,7 @@ struct pyramid_floor : policy_base<stages::budget> {
       visit("layers", self.layers, "layers", "of the model; 0: as many as views");
       visit("layer", self.layer, "indices", "the layer of each view; empty: views are the layers in order");
     }
+    /// Ok, or the number that is out of range.
     [[nodiscard]] constexpr status check(call_shape const& call) const {
       return range::all(range::within("budget.keep", keep, 0, 1), range::at_least("budget.tokens", tokens, -1),
                         range::within("budget.beta", beta, 1, 1 << 20), range::at_least("budget.window", window, 0),

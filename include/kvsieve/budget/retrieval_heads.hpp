@@ -27,6 +27,7 @@ struct retrieval_heads : policy_base<stages::budget> {
       visit("recent", self.recent, "tokens", "last tokens of a streaming head");
       visit("layer", self.layer, "indices", "the layer of each view; empty: views are the layers in order");
     }
+    /// Ok, or the number that is out of range.
     [[nodiscard]] constexpr status check(call_shape const& call) const {
       status s = range::all(range::within("budget.streaming", streaming, 0, 1), range::at_least("budget.sink", sink, 0),
                             range::at_least("budget.recent", recent, 0),

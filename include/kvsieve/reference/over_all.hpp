@@ -9,8 +9,8 @@ namespace reference {
 
 /// One row of scores that competes with others, and which of its tokens stay in any case.
 struct ranked_row {
-  std::vector<double> score;
-  std::vector<bool> stays;  ///< forced tokens; as long as `score`
+  std::vector<double> score;  ///< of each token
+  std::vector<bool> stays;    ///< forced tokens; as long as `score`
 };
 
 /// How many tokens of each row are among the `total` that stay of all rows together: those that stay in any case, then
