@@ -12,7 +12,6 @@ namespace kvsieve::inline v0 {
 namespace check {
 
 /// Heads of a view; a grid of blocks is that high.
-// A launch has at most this many blocks along an axis of heads.
 inline constexpr index most_heads = 65535;
 /// Strides, in elements. No offset that passes this overflows: tokens x stride stays below 2^63.
 inline constexpr index most_stride = index{1} << 31;
