@@ -37,7 +37,7 @@ std::vector<strategy> window_presets() {
                                 {"store", "ragged"}}}),
       make_strategy<dynamic_kv<>>({"dynamic_kv",
                                    "DynamicKV, without its stages",
-                                   "",
+                                   "arXiv 2412.14838",
                                    "our definition in reference/",
                                    {{"score", "attention, last window"},
                                     {"aggregate", "sum"},

@@ -56,7 +56,7 @@ using pyramid_kv = snap_kv<budget::pyramid, Override...>;
 template <policy... Override>
 using ada_kv = snap_kv<budget::over_heads, store::ragged, Override...>;
 
-/// SnapKV's sums with one ranking over the layers (DynamicKV without its stages).
+/// SnapKV's sums with one ranking over the layers (DynamicKV, arXiv 2412.14838, without its stages).
 template <policy... Override>
 using dynamic_kv = snap_kv<aggregate::sum, budget::layer_scores, Override...>;
 

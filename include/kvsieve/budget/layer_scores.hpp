@@ -6,7 +6,7 @@
 namespace kvsieve::inline v0 {
 namespace budget {
 
-/// DynamicKV (Zhou et al., 2024) without its staging: beside the forced tokens b = n - forced tokens a head stay on
+/// DynamicKV (arXiv 2412.14838) without its staging: beside the forced tokens b = n - forced tokens a head stay on
 /// average, n = floor(N * keep). One ranking over all layers and heads of a sequence takes as many, and the b of all
 /// layers are split in proportion to how many of these lie in each, at most floor(radio_max * b) (and N) in a layer;
 /// what lies above goes to the others in proportion. Fractions are cut, and what they leave goes to the layers with the

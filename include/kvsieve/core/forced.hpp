@@ -8,6 +8,19 @@ namespace kvsieve::inline v0 {
 /// Most tokens of a view: loops step through tokens and query rows in int, up to a block's share past the end.
 inline constexpr int most_tokens = 2147418112;
 
+/// What a scorer itself keeps, whatever the scores say: the first `head` and the last `tail` tokens.
+struct forced_ends {
+  int head = 0;  ///< first tokens
+  int tail = 0;  ///< last tokens
+};
+
+/// Equal spans of tokens in which a selection may be made apart: `count` spans of `length` from `begin` on.
+struct partition {
+  int begin = 0;   ///< first token of the first span
+  int length = 0;  ///< tokens of a span
+  int count = 0;   ///< spans
+};
+
 /// The first `sink`, the last `recent` and the listed tokens out of `tokens`.
 struct forced_set {
   int tokens = 0;                   ///< length of the row

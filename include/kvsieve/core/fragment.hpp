@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// A fragment is what one executing thread holds at once: a vector register on the host, 16 bytes on the device.
-// Policy bodies are written against its operations and know neither its width nor its machine.
+// A fragment is what one executing thread holds at once: a vector register on the host, 16 bytes on the device
+// (device/fragment.hpp). Policy bodies are written against its operations and know neither its width nor its machine.
 #pragma once
 #include <cmath>
 
@@ -294,9 +294,20 @@ KVSIEVE_INLINE KVSIEVE_HD float sum(fragment x) {
 }
 /// Largest lane; NaN lanes are passed over.
 KVSIEVE_INLINE KVSIEVE_HD float max_lane(fragment x) {
-  float m = -__builtin_inff();
-  for (int i = 0; i < fragment::lanes; ++i) m = m < x[i] ? x[i] : m;
+  x = max(fragment(-__builtin_inff()), x);
+#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
+#define KVSIEVE_TURN(...) max(x, fragment(__builtin_shufflevector(x.v, x.v, __VA_ARGS__)))
+  x = KVSIEVE_TURN(8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
+  x = KVSIEVE_TURN(4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
+  x = KVSIEVE_TURN(2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
+  x = KVSIEVE_TURN(1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
+#undef KVSIEVE_TURN
+  return x[0];
+#else
+  float m = x[0];
+  for (int i = 1; i < fragment::lanes; ++i) m = m < x[i] ? x[i] : m;
   return m;
+#endif
 }
 
 /// 2^x for x <= 0, within 1.1 ulp where multiply-adds are fused and 1.3 where not; below -126 and for NaN it is 0.
@@ -323,47 +334,4 @@ KVSIEVE_INLINE KVSIEVE_HD fragment exp2(fragment x) {
 #endif
 }
 }  // namespace host::inline KVSIEVE_TARGET
-
-namespace device {
-/// Four floats in registers: one 16-byte load of float, or half of one of a 16-bit type. +, -, *, fma(a, b, c), max and
-/// min work lane by lane.
-struct fragment {
-  static constexpr int lanes = 4;  ///< floats in it
-  float v[lanes];                  ///< the lanes
-  /// One lane.
-  KVSIEVE_HD float operator[](int lane) const { return v[lane]; }
-  /// @cond lane by lane
-#define KVSIEVE_EACH(expression)                                      \
-  fragment r;                                                         \
-  KVSIEVE_UNROLL for (int i = 0; i < lanes; ++i) r.v[i] = expression; \
-  return r
-  friend KVSIEVE_HD inline fragment operator-(fragment a) { KVSIEVE_EACH(-a.v[i]); }
-  friend KVSIEVE_HD inline fragment operator+(fragment a, fragment b) { KVSIEVE_EACH(a.v[i] + b.v[i]); }
-  friend KVSIEVE_HD inline fragment operator-(fragment a, fragment b) { KVSIEVE_EACH(a.v[i] - b.v[i]); }
-  friend KVSIEVE_HD inline fragment max(fragment a, fragment b) { KVSIEVE_EACH(a.v[i] < b.v[i] ? b.v[i] : a.v[i]); }
-  friend KVSIEVE_HD inline fragment min(fragment a, fragment b) { KVSIEVE_EACH(b.v[i] < a.v[i] ? b.v[i] : a.v[i]); }
-  friend KVSIEVE_HD inline fragment operator*(fragment a, fragment b) { KVSIEVE_EACH(a.v[i] * b.v[i]); }
-  friend KVSIEVE_HD inline fragment fma(fragment a, fragment b, fragment c) { KVSIEVE_EACH(a.v[i] * b.v[i] + c.v[i]); }
-#undef KVSIEVE_EACH
-  /// @endcond
-};
-/// Four elements as one load takes them.
-template <class T>
-struct alignas(4 * sizeof(T)) packed {
-  T element[4];  ///< channels d to d + 3
-};
-/// Loads channels [d, d + 4) of a row: one vector load where the row is contiguous, else an element at a time.
-template <class Row>
-KVSIEVE_HD inline fragment load_row(Row const& row, int d) {
-  fragment r;
-  if constexpr (cs::is_pointer_v<Row>) {
-    using T = cs::remove_cv_t<cs::remove_pointer_t<Row>>;
-    packed<T> const p = *reinterpret_cast<packed<T> const*>(row + d);
-    KVSIEVE_UNROLL for (int i = 0; i < 4; ++i) r.v[i] = to_float(p.element[i]);
-  } else {
-    KVSIEVE_UNROLL for (int i = 0; i < 4; ++i) r.v[i] = to_float(row[d + i]);
-  }
-  return r;
-}
-}  // namespace device
 }  // namespace kvsieve::inline v0

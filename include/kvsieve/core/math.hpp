@@ -31,4 +31,9 @@ template <class T>
 [[nodiscard]] KVSIEVE_HD constexpr T round_up(T n, T step) {
   return (n + step - 1) / step * step;
 }
+
+/// Rows of scores of a view lie this many floats apart.
+[[nodiscard]] KVSIEVE_HD constexpr ::cuda::std::int64_t score_stride(::cuda::std::int64_t tokens) {
+  return round_up<::cuda::std::int64_t>(tokens, 16);
+}
 }  // namespace kvsieve::inline v0

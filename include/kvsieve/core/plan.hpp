@@ -3,6 +3,7 @@
 #pragma once
 #include <cuda/std/span>
 
+#include <kvsieve/core/math.hpp>
 #include <kvsieve/core/stages.hpp>
 #include <kvsieve/core/status.hpp>
 #include <kvsieve/core/views.hpp>
@@ -44,7 +45,7 @@ struct token_plan {
   }
   /// Scores of a head [N]: after aggregation and smoothing. Forced tokens are marked +inf.
   [[nodiscard]] constexpr cs::span<float const> scores(int view, int head) const {
-    index const stride = (logical_tokens[view] + 15) / 16 * 16;
+    index const stride = score_stride(logical_tokens[view]);
     return {score + score_offset[view] + head * stride, static_cast<cs::size_t>(logical_tokens[view])};
   }
 };

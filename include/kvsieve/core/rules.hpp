@@ -4,7 +4,6 @@
 #pragma once
 #include <kvsieve/core/forced.hpp>
 #include <kvsieve/core/stages.hpp>
-#include <kvsieve/score/pattern.hpp>
 
 namespace kvsieve::inline v0 {
 

@@ -3,6 +3,7 @@
 #pragma once
 #include <cuda/std/span>
 
+#include <kvsieve/core/math.hpp>
 #include <kvsieve/core/rules.hpp>
 #include <kvsieve/core/status.hpp>
 #include <kvsieve/core/views.hpp>
@@ -25,7 +26,7 @@ struct token_scores {
   [[nodiscard]] constexpr int tokens(int view = 0) const { return seen[view].tokens; }
   /// Scores of a head [N]; what the scorer itself keeps (see `seen`) has none that mean anything.
   [[nodiscard]] constexpr cs::span<float> scores(int view, int head) const {
-    index const stride = (index{seen[view].tokens} + 15) / 16 * 16;
+    index const stride = score_stride(seen[view].tokens);
     return {score + score_offset[view] + head * stride, static_cast<cs::size_t>(seen[view].tokens)};
   }
 };

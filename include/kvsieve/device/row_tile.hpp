@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // How a tile of threads holds a row of D channels: each lane some fragments, neighbours next to each other.
 #pragma once
-#include <kvsieve/core/fragment.hpp>
 #include <kvsieve/core/views.hpp>
 #include <kvsieve/device/block.hpp>
+#include <kvsieve/device/fragment.hpp>
 
 namespace kvsieve::inline v0 {
 namespace device {

@@ -29,9 +29,6 @@ struct workspace_size {
   std::size_t host = 0;    ///< of workspace::host
 };
 
-/// Rows of scores of a view lie this far apart.
-[[nodiscard]] constexpr index score_stride(int tokens) { return round_up<index>(tokens, 16); }
-
 /// The only place that knows how a workspace is laid out.
 template <class C>
 struct plan_memory {

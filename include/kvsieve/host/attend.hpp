@@ -212,27 +212,12 @@ class attention {
     }
   }
 
-  // The largest lane, in as many steps as it takes to halve the lanes down to one.
-  KVSIEVE_INLINE static float largest(fragment x) {
-#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
-#define KVSIEVE_TURN(...) max(x, fragment(__builtin_shufflevector(x.v, x.v, __VA_ARGS__)))
-    x = KVSIEVE_TURN(8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
-    x = KVSIEVE_TURN(4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
-    x = KVSIEVE_TURN(2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
-    x = KVSIEVE_TURN(1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
-#undef KVSIEVE_TURN
-    return x[0];
-#else
-    return max_lane(x);
-#endif
-  }
-
   // Logits to weights against the running maximum; what was summed before is scaled down to it.
   KVSIEVE_INLINE static void soften(float* z, int here, float& most, fragment& total, float* out) {
     for (int j = here; j < round_up(here, lanes); ++j) z[j] = -__builtin_inff();
     fragment m(most);
     for (int j = 0; j < here; j += lanes) m = max(m, load(z + j));
-    float const next = largest(m);
+    float const next = max_lane(m);
     if (next != most) {
       fragment const down = exp2(fragment(most - next));
       total = total * down;

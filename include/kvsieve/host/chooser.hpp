@@ -14,8 +14,6 @@ class chooser {
   using rules_type = selection_rules<Budget, Select>;
   static constexpr bool closed = closed_budget<Budget>;
   static constexpr bool reads_scores = requires { requires Budget::reads_scores; };
-  // A selection that may keep fewer or more than its budget says at most how many; lists are packed afterwards.
-  static constexpr bool exact = !requires(typename Select::params const& p) { Select::most(p, 0, 0); };
 
  public:
   /// Carves what a plan over views is made of; seen(v) describes view v.
@@ -27,12 +25,11 @@ class chooser {
     for (index v = 0; v < views; ++v) {
       scored_view const s = seen(v);
       longest = longest < s.tokens ? s.tokens : longest;
-      scores += heads * score_rows::stride(s.tokens);
+      scores += heads * score_stride(s.tokens);
       if constexpr (closed)
-        for (index h = 0; h < heads; ++h)
-          lists += most(rules, rules.kept(s, static_cast<int>(v), static_cast<int>(h)), s.tokens);
+        for (index h = 0; h < heads; ++h) lists += rules.kept(s, static_cast<int>(v), static_cast<int>(h));
       else
-        lists += exact ? Budget::room(rules.budget, static_cast<int>(heads), s.tokens) : heads * s.tokens;
+        lists += Budget::room(rules.budget, static_cast<int>(heads), s.tokens);
     }
     auto const n = [](index count) { return static_cast<std::size_t>(count); };
     c.room_ = round_up<index>(longest, 16) + 16;
@@ -62,7 +59,7 @@ class chooser {
     for (index v = 0; v < rules_.call.views; ++v) {
       score_offset_[v] = scores;
       logical_tokens_[v] = seen_[v].tokens;
-      scores += rules_.call.heads * score_rows::stride(seen_[v].tokens);
+      scores += rules_.call.heads * score_stride(seen_[v].tokens);
     }
     return {data, score_offset_};
   }
@@ -82,7 +79,7 @@ class chooser {
     for (index row = 0; row < index{views} * heads; ++row) {
       scored_view const& s = seen_[row / heads];
       offset_[row] = lists;
-      lists += most(rules_, count_[row], s.tokens);
+      lists += count_[row];
       if constexpr (!Select::in_partitions)
         if (int const needed = rules_.forced(s, count_[row]).size(); plan.note && needed > count_[row])
           plan.note = fail(errc::bad_params, "budget", count_[row], "less than the forced tokens,", needed,
@@ -111,35 +108,13 @@ class chooser {
       if constexpr (Select::in_partitions && closed)
         each = Budget::count(rules_.budget, {s.spans.length, static_cast<int>(v), rules_.call.views,
                                              static_cast<int>(i % heads), static_cast<int>(heads)});
-      count_[i] = selection<Select>::run(
-          rules_.select, {row, s, count_[i], each, f.cut(count_[i]), static_cast<int>(i)}, list(i), scratch(worker));
+      selection<Select>::run({row, s, count_[i], each, f.cut(count_[i])}, list(i), scratch(worker));
       mark_forced(row, f);
     });
-    if constexpr (!exact) pack(rows);
   }
 
  private:
   explicit chooser(rules_type const& rules) : rules_(rules) {}
-
-  /// Room that the list of a head takes.
-  static index most(rules_type const& rules, int keep, int tokens) {
-    if constexpr (exact)
-      return keep;
-    else
-      return Select::most(rules.select, keep, tokens);
-  }
-
-  /// Moves the lists together.
-  void pack(index rows) const {
-    index to = 0;
-    for (index i = 0; i < rows; ++i) {
-      int const* const from = list_ + offset_[i];
-      for (int j = 0; j < count_[i]; ++j) list_[to + j] = from[j];
-      offset_[i] = to;
-      to += count_[i];
-    }
-    offset_[rows] = to;
-  }
 
   rules_type rules_;
   scored_view* seen_ = nullptr;

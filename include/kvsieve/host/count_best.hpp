@@ -51,14 +51,10 @@ void each_run(forced_set const& s, F const& f) {
 inline index split_keys(float const* score, index n, unsigned low, unsigned high, unsigned* to, index& above) {
   index q = 0;
 #if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
-  __m512i const top = _mm512_set1_epi32(static_cast<int>(0x80000000u));
   __m512i const l = _mm512_set1_epi32(static_cast<int>(low)), h = _mm512_set1_epi32(static_cast<int>(high));
   for (index i = 0; i < n; i += 16) {
-    auto const live = static_cast<__mmask16>(n - i >= 16 ? 0xffff : (1u << (n - i)) - 1);
-    __m512 const x = _mm512_add_ps(_mm512_maskz_loadu_ps(live, score + i), _mm512_setzero_ps());
-    __m512i const u = _mm512_castps_si512(x), sign = _mm512_maskz_srai_epi32(0xffff, u, 31);
-    auto const number = _mm512_mask_cmp_ps_mask(live, x, x, _CMP_ORD_Q);
-    __m512i const k = _mm512_maskz_xor_epi32(number, u, _mm512_or_si512(sign, top));
+    __mmask16 const live = live_lanes(n, i);
+    __m512i const k = ordered_keys(score + i, live);
     auto const over = _mm512_mask_cmpgt_epu32_mask(live, k, h);
     auto const in = static_cast<__mmask16>(_mm512_mask_cmpge_epu32_mask(live, k, l) & ~over);
     above += __builtin_popcount(over);

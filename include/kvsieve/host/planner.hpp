@@ -73,7 +73,7 @@ class planner {
   }
   [[nodiscard]] std::size_t scores() const {
     index n = 0;
-    for (auto const& l : layers_) n += l.heads() * score_rows::stride(l.tokens());
+    for (auto const& l : layers_) n += l.heads() * score_stride(l.tokens());
     return static_cast<std::size_t>(n);
   }
   [[nodiscard]] chooser_type carve_chooser(arena& a) const {

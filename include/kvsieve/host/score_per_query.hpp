@@ -29,8 +29,10 @@ class score_per_query {
 
   struct scratch {
     query_block queries;
-    float *e, *most, *total, *column,
-        *room;                ///< e: [block, strip, key, row]; column: [head of the group, state, token]
+    float* e;                 ///< [block, strip, key, row]: exponentials
+    float *most, *total;      ///< [block, row]: the largest logit, later the row's factor; the sum of exponentials
+    float* column;            ///< [head of the group, state, token]
+    float* room;              ///< [worker, key, D]: keys as floats
     unsigned long long* bad;  ///< [block]: bit j: key j is not finite
   };
 
@@ -50,8 +52,6 @@ class score_per_query {
     }
     if (positions > query_block_positions) positions = query_block_positions;
     index const rows = round_up<index>(group * (joint ? positions : round_up<index>(positions, lanes)), lanes);
-    s.rows_ = rows;
-    s.workers_ = workers;
     s.all_ = a.take<scratch>(static_cast<std::size_t>(workers));
     // Worker 0's serves the long views, which all workers share; the others only meet short ones.
     for (int w = 0; w < workers; ++w) {
@@ -373,8 +373,6 @@ class score_per_query {
   typename scorer::params params_;
   typename folded::params folding_;
   scratch* all_ = nullptr;
-  index rows_ = 0;
-  int workers_ = 1;
 };
 }  // namespace host::inline KVSIEVE_TARGET
 }  // namespace kvsieve::inline v0

@@ -50,7 +50,7 @@ class scoring {
         seen[v] = scorer_.seen(static_cast<index>(v));
         offset[v] = scores;
       }
-      scores += s.shape.heads * score_rows::stride(layers_[v].tokens());
+      scores += s.shape.heads * score_stride(layers_[v].tokens());
     }
     s.seen = seen;
     s.score_offset = offset;
@@ -117,7 +117,7 @@ class choosing {
   }
   [[nodiscard]] std::size_t size() const {
     index n = 0;
-    for (int v = 0; v < scores_.shape.views; ++v) n += scores_.shape.heads * score_rows::stride(scores_.tokens(v));
+    for (int v = 0; v < scores_.shape.views; ++v) n += scores_.shape.heads * score_stride(scores_.tokens(v));
     return static_cast<std::size_t>(n);
   }
   [[nodiscard]] auto carve(arena& a) const {

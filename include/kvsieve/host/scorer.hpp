@@ -101,19 +101,19 @@ class scorer {
   void run(Scratch const& own, score_rows const& rows) const {
     make_scores(own.pattern, rows);
     if constexpr (lift::lifts)
-      each_row(rows, [](scored_view const& s, float* row, index, index, int) { lift_to_mean<lift>(row, scored(s)); });
+      each_row(rows, [](scored_view const& s, float* row, int) { lift_to_mean<lift>(row, scored(s)); });
     if constexpr (weigh::weighs)
       on_.for_each(views() * heads(), [&](index i, int) {
         index const v = i / heads(), h = i % heads();
         weigh_rows<weigh>(params_.weigh, layer(v).values, h, 0, scored(seen(v)), rows.row(v, h, layer(v).tokens()));
       });
     if constexpr (smooth::pools)
-      each_row(rows, [&](scored_view const& s, float* row, index, index, int worker) {
+      each_row(rows, [&](scored_view const& s, float* row, int worker) {
         pool<smooth>(params_.smooth, row, scored(s), own.pooled + own.room * worker);
       });
     if constexpr (scale::scales)
       on_.for_each(views(), [&](index v, int) {
-        index const n = layer(v).tokens(), stride = score_rows::stride(n);
+        index const n = layer(v).tokens(), stride = score_stride(n);
         float* const row = rows.row(v, 0, n);
         auto const m = layer_moments::of(row, heads(), stride, scored(seen(v)));
         for (index h = 0; h < heads(); ++h)
@@ -123,7 +123,7 @@ class scorer {
     if constexpr (heads_policy::joins)
       on_.for_each(views(), [&](index v, int) {
         index const n = layer(v).tokens();
-        join_heads<heads_policy>(rows.row(v, 0, n), heads(), score_rows::stride(n), n);
+        join_heads<heads_policy>(rows.row(v, 0, n), heads(), score_stride(n), n);
       });
   }
 
@@ -140,7 +140,7 @@ class scorer {
   void each_row(score_rows const& rows, F const& f) const {
     on_.for_each(views() * heads(), [&](index i, int worker) {
       index const v = i / heads(), h = i % heads();
-      f(seen(v), rows.row(v, h, layer(v).tokens()), v, h, worker);
+      f(seen(v), rows.row(v, h, layer(v).tokens()), worker);
     });
   }
 

@@ -15,31 +15,27 @@ struct selection_row {
   int keep;           ///< tokens that its budget allots
   int keep_of_span;   ///< what the budget allots to one of seen.spans
   forced_set forced;  ///< cut to `keep`
-  int number;         ///< of the head, through all views of the call
 };
 
-/// How a select policy runs on the host: run() writes ascending indices to `out` and returns how many.
+/// How a select policy runs on the host: run() writes as many ascending indices to `out` as the row keeps.
 template <class Select>
 struct selection {
-  static int run(typename Select::params const&, selection_row const& row, int* out, top_k_scratch const& scratch) {
+  static void run(selection_row const& row, int* out, top_k_scratch const& scratch) {
     top_k(row.score, row.seen.tokens, row.keep, row.forced, 0, out, scratch);
-    return row.keep;
   }
 };
 
 template <>
 struct selection<select::top_k_in_partitions> {
-  static int run(no_params const&, selection_row const& row, int* out, top_k_scratch const& scratch) {
+  static void run(selection_row const& row, int* out, top_k_scratch const& scratch) {
     partition const q = row.seen.spans;
     int const tokens = row.seen.tokens, each = row.keep_of_span, begin = q.count == 0 ? tokens : q.begin;
-    int* const first = out;
     for (int t = 0; t < begin; ++t) *out++ = t;
     for (int p = 0; p < q.count; ++p, out += each) {
       int const from = q.begin + p * q.length;
       top_k(row.score + from, q.length, each, forced_set{q.length, 0, 0, nullptr, 0}, from, out, scratch);
     }
     for (int t = begin + q.count * q.length; t < tokens; ++t) *out++ = t;
-    return static_cast<int>(out - first);
   }
 };
 }  // namespace host::inline KVSIEVE_TARGET

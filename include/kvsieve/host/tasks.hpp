@@ -49,9 +49,8 @@ struct score_rows {
   float* data = nullptr;
   index const* view_offset = nullptr;  ///< [views]
 
-  [[nodiscard]] static index stride(index tokens) { return round_up<index>(tokens, 16); }
   [[nodiscard]] float* row(index view, index head, index tokens) const {
-    return data + view_offset[view] + head * stride(tokens);
+    return data + view_offset[view] + head * score_stride(tokens);
   }
 };
 

@@ -24,17 +24,27 @@ struct top_k_scratch {
 };
 
 namespace detail {
+#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
+/// Which of the 16 scores from i on there are, out of n.
+inline __mmask16 live_lanes(index n, index i) {
+  return static_cast<__mmask16>(n - i >= 16 ? 0xffff : (1u << (n - i)) - 1);
+}
+/// ordered() of 16 scores; 0 where there is none.
+inline __m512i ordered_keys(float const* score, __mmask16 live) {
+  __m512 const x = _mm512_add_ps(_mm512_maskz_loadu_ps(live, score), _mm512_setzero_ps());
+  __m512i const u = _mm512_castps_si512(x), sign = _mm512_maskz_srai_epi32(0xffff, u, 31);
+  __m512i const top = _mm512_set1_epi32(static_cast<int>(0x80000000u));
+  return _mm512_maskz_xor_epi32(_mm512_mask_cmp_ps_mask(live, x, x, _CMP_ORD_Q), u, _mm512_or_si512(sign, top));
+}
+#endif
+
 /// Keys of n scores (padding: 0), and which bits all of them share. Returns the bits in which they differ.
 inline unsigned make_keys(float const* score, index n, unsigned* key, unsigned& common) {
 #if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
   __m512i all = _mm512_set1_epi32(-1), any = _mm512_setzero_si512();
-  __m512i const top = _mm512_set1_epi32(static_cast<int>(0x80000000u));
   for (index i = 0; i < n; i += 16) {
-    auto const live = static_cast<__mmask16>(n - i >= 16 ? 0xffff : (1u << (n - i)) - 1);
-    __m512 const x = _mm512_add_ps(_mm512_maskz_loadu_ps(live, score + i), _mm512_setzero_ps());
-    __m512i const u = _mm512_castps_si512(x), sign = _mm512_maskz_srai_epi32(0xffff, u, 31);
-    auto const number = _mm512_mask_cmp_ps_mask(live, x, x, _CMP_ORD_Q);
-    __m512i const k = _mm512_maskz_xor_epi32(number, u, _mm512_or_si512(sign, top));
+    __mmask16 const live = live_lanes(n, i);
+    __m512i const k = ordered_keys(score + i, live);
     _mm512_storeu_si512(key + i, k);
     all = _mm512_mask_and_epi32(all, live, all, k);
     any = _mm512_or_si512(any, k);
@@ -77,7 +87,7 @@ inline void keep_side(unsigned const* x, index n, unsigned bit, bool set, unsign
   index q = 0;
   __m512i const t = _mm512_set1_epi32(static_cast<int>(bit));
   for (index i = 0; i < n; i += 16) {
-    auto const live = static_cast<__mmask16>(n - i >= 16 ? 0xffff : (1u << (n - i)) - 1);
+    __mmask16 const live = live_lanes(n, i);
     __m512i const v = _mm512_maskz_loadu_epi32(live, x + i);
     auto const m = static_cast<__mmask16>((_mm512_test_epi32_mask(v, t) ^ (set ? 0 : 0xffff)) & live);
     _mm512_storeu_si512(to + q, _mm512_maskz_compress_epi32(m, v));
