@@ -125,13 +125,10 @@ message check(strategy_options const& given, strategy const*& found, run_options
   if (given.tokens < -1) return "--tokens is " + std::to_string(given.tokens) + ", less than 0";
   out.keep = given.keep;
   out.tokens = given.tokens;
-  out.budget = given.budget;
-  out.select = given.select;
-  choice const* other = nullptr;
-  if (auto wrong = find_choice(*found, given.budget, given.select, other)) return wrong;
+  if (auto wrong = find_choice(*found, given.budget, given.select, out.other)) return wrong;
   for (auto const& text : given.set) {
     std::pair<std::string, std::string> assignment;
-    if (auto wrong = split_assignment(text, *found, other, assignment)) return wrong;
+    if (auto wrong = split_assignment(text, *found, out.other, assignment)) return wrong;
     out.set.push_back(std::move(assignment));
   }
   return {};

@@ -62,9 +62,8 @@ void run_all(cache_dump const& dump, std::vector<strategy const*> const& chosen,
       run_options run;
       run.keep = keep;
       run.threads = threads;
-      run.budget = given.budget;
-      run.select = given.select;
-      auto failed = s->run(dump, run, row.result);
+      auto failed = find_choice(*s, given.budget, given.select, run.other);
+      if (!failed) failed = s->run(dump, run, row.result);
       if (!failed) failed = check_outcome(dump, row.result);
       row.failure = failed.value_or("");
       for (auto& l : row.result.layers) l.score = {};  // not shown, and as large as the kept sets are small

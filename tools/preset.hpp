@@ -37,10 +37,11 @@ message set_field(Params& params, std::string const& key, std::string const& tex
   return {};
 }
 
-/// `other` says that budget and selection are not the strategy's own; then their fields are left alone.
+/// Where budget and selection are not the strategy's own, their fields are left alone.
 template <class C>
-message fill_params(cache_dump const& dump, run_options const& options, bool other, typename C::params& params,
-                    outcome& out, list_memory& lists) {
+message fill_params(cache_dump const& dump, run_options const& options, typename C::params& params, outcome& out,
+                    list_memory& lists) {
+  bool const other = options.other != nullptr;
   auto const left = [&](std::string const& key) {
     return other && (key.starts_with("budget.") || key.starts_with("select."));
   };
@@ -63,12 +64,12 @@ message fill_params(cache_dump const& dump, run_options const& options, bool oth
 
 /// Plans and compacts all layers of a dump of head dimension D. Bytes are those of the file's element type.
 template <class C, int D>
-message run_wide(cache_dump const& dump, run_options const& options, choice const* other, outcome& out) {
+message run_wide(cache_dump const& dump, run_options const& options, outcome& out) {
   using cache = rows<float const, D>;
   using result = rows<float, D>;
   list_memory lists;
   typename C::params params;
-  if (message m = fill_params<C>(dump, options, other != nullptr, params, out, lists)) return m;
+  if (message m = fill_params<C>(dump, options, params, out, lists)) return m;
 
   std::vector<kv_layer<cache>> layers;
   std::vector<cache> queries;
@@ -94,7 +95,7 @@ message run_wide(cache_dump const& dump, run_options const& options, choice cons
   auto const start = std::chrono::steady_clock::now();
   bytes_ptr scored{nullptr, std::free};
   chosen_plan chosen;
-  if (other == nullptr) {
+  if (options.other == nullptr) {
     std::size_t const size = call([&](auto... views) { return workspace_bytes<C>(on, views..., params); });
     chosen.memory = allocate(size);
     if (chosen.memory == nullptr) return "out of memory: the workspace takes " + std::to_string(size) + " bytes";
@@ -109,7 +110,7 @@ message run_wide(cache_dump const& dump, run_options const& options, choice cons
     auto const scores =
         call([&](auto... views) { return score_tokens<C>(on, views..., params, std::span(scored.get(), size)); });
     if (!scores) return text_of(scores.state);
-    if (message m = other->run(on, scores, dump, options, out, chosen)) return m;
+    if (message m = options.other->run(on, scores, dump, options, out, chosen)) return m;
   }
   token_plan const& kept = chosen.plan;
   double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -157,9 +158,9 @@ message run_wide(cache_dump const& dump, run_options const& options, choice cons
 template <int... D>
 struct head_dims {
   template <class C>
-  static message run(cache_dump const& dump, run_options const& options, choice const* other, outcome& out) {
+  static message run(cache_dump const& dump, run_options const& options, outcome& out) {
     message result;
-    bool const known = ((dump.head_dim == D && (result = run_wide<C, D>(dump, options, other, out), true)) || ...);
+    bool const known = ((dump.head_dim == D && (result = run_wide<C, D>(dump, options, out), true)) || ...);
     if (known) return result;
     std::string all;
     ((all += (all.empty() ? "" : ", ") + std::to_string(D)), ...);
@@ -188,21 +189,10 @@ template <class C>
                   [&](char const* stage, char const* name, auto& member, char const* unit, char const* meaning) {
                     s.fields.push_back({std::string(stage) + "." + name, to_text(member), unit, meaning});
                   });
-  // Which budget and selection a strategy has by itself: what --budget or --select alone leaves as it is.
-  std::string budget, select;
-  for (auto const& [stage, policy] : s.stages) {
-    if (stage == "budget") budget = policy;
-    if (stage == "select") select = policy;
-  }
-  s.run = [name = s.name, budget, select](cache_dump const& dump, run_options const& options, outcome& out) -> message {
+  s.run = [name = s.name](cache_dump const& dump, run_options const& options, outcome& out) -> message {
     outcome fresh;
     fresh.strategy = name;
-    choice const* other = nullptr;
-    if (!options.budget.empty() || !options.select.empty())
-      if (message m = find_choice(options.budget.empty() ? budget : options.budget,
-                                  options.select.empty() ? select : options.select, other))
-        return m;
-    message m = detail::built_head_dims::run<C>(dump, options, other, fresh);
+    message m = detail::built_head_dims::run<C>(dump, options, fresh);
     if (!m) out = std::move(fresh);
     return m;
   };

@@ -18,10 +18,12 @@ struct field {
   std::string meaning;  ///< one line
 };
 
+struct choice;
+
 struct run_options {
-  double keep = -1;            ///< fraction of tokens kept; negative: the preset's default
-  long long tokens = -1;       ///< or tokens kept per head; negative: unset
-  std::string budget, select;  ///< policies instead of the preset's own; empty: as it has them
+  double keep = -1;               ///< fraction of tokens kept; negative: the preset's default
+  long long tokens = -1;          ///< or tokens kept per head; negative: unset
+  choice const* other = nullptr;  ///< budget and selection instead of the preset's own; null: its own
   int threads = 1;
   std::vector<std::pair<std::string, std::string>> set;  ///< "stage.field" = value, applied last
 };
