@@ -63,10 +63,10 @@ class competition {
   }
 
  private:
-  [[nodiscard]] index scored() const { return rows * host::score_stride(tokens_); }
+  [[nodiscard]] index scored() const { return rows * score_stride(tokens_); }
   static std::size_t carve_bytes(int tokens) {
     arena a;
-    (void)host::count_best_scratch::carve(a, rows, rows * host::score_stride(tokens));
+    (void)host::count_best_scratch::carve(a, rows, rows * score_stride(tokens));
     return a.used();
   }
   int tokens_;

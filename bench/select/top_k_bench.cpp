@@ -61,7 +61,7 @@ auto const registered = register_shapes<float>("select/top_k", [](auto, benchmar
   scores.run(cold_layer_of_keys<float>(tokens));
   score_memory const mine(kv_heads, tokens);  // the pass beside it overwrites its own
   std::memcpy(mine.rows().data, scores.out().rows().data,
-              sizeof(float) * static_cast<std::size_t>(kv_heads * host::score_stride(tokens)));
+              sizeof(float) * static_cast<std::size_t>(kv_heads * score_stride(tokens)));
   selection s(tokens);
   in_turns(
       state, "select/top_k", dtype::f32, tokens,

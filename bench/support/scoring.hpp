@@ -33,7 +33,7 @@ class score_memory {
   score_memory(int heads, int tokens)
       : heads_(heads),
         tokens_(tokens),
-        memory_(sizeof(float) * static_cast<std::size_t>(heads * host::score_stride(tokens))) {}
+        memory_(sizeof(float) * static_cast<std::size_t>(heads * score_stride(tokens))) {}
 
   [[nodiscard]] host::score_rows rows() const {
     static constexpr index start = 0;
