@@ -218,24 +218,34 @@ KVSIEVE_INLINE KVSIEVE_HD void load_channels(Row const& row, int first, fragment
 /// Stores the lanes one behind another; any alignment.
 KVSIEVE_INLINE KVSIEVE_HD void store(float* p, fragment x) { __builtin_memcpy(p, &x.v, sizeof x.v); }
 
+#if KVSIEVE_HOST_VECTORS
+namespace detail {
+// One step of sum_rows: groups of 2 half lanes become groups of half lanes, those of a before those of b.
+template <int Half, bool Second, int Lane>
+inline constexpr int folded_lane = Lane / Half * 2 * Half + Lane % Half + (Second ? Half : 0);
+template <int Half, int... Lane>
+KVSIEVE_INLINE fragment fold_lanes(fragment a, fragment b, cs::integer_sequence<int, Lane...>) {
+  return {__builtin_shufflevector(a.v, b.v, folded_lane<Half, false, Lane>...) +
+          __builtin_shufflevector(a.v, b.v, folded_lane<Half, true, Lane>...)};
+}
+template <int Count>
+KVSIEVE_INLINE fragment fold_all(fragment const (&a)[Count]) {
+  if constexpr (Count == 1) {
+    return a[0];
+  } else {
+    fragment half[Count / 2];
+    KVSIEVE_UNROLL for (int i = 0; i < Count / 2; ++i) half[i] =
+        fold_lanes<Count / 2>(a[2 * i], a[2 * i + 1], cs::make_integer_sequence<int, fragment::lanes>{});
+    return fold_all(half);
+  }
+}
+}  // namespace detail
+#endif
 /// Sums L fragments across their lanes at once: lane i of the result is the sum over the lanes of a[i].
 /// The order of the additions does not depend on where a row stands, so a row's sum is the same in any position.
 KVSIEVE_INLINE KVSIEVE_HD fragment sum_rows(fragment const (&a)[fragment::lanes]) {
-#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
-#define KVSIEVE_FOLD(x, y, ...) (__builtin_shufflevector(x, y, __VA_ARGS__))
-  fragment::vector b[8], c[4], d[2];
-  KVSIEVE_UNROLL for (int i = 0; i < 8; ++i) b[i] =
-      KVSIEVE_FOLD(a[2 * i].v, a[2 * i + 1].v, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
-      KVSIEVE_FOLD(a[2 * i].v, a[2 * i + 1].v, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
-  KVSIEVE_UNROLL for (int i = 0; i < 4; ++i) c[i] =
-      KVSIEVE_FOLD(b[2 * i], b[2 * i + 1], 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27) +
-      KVSIEVE_FOLD(b[2 * i], b[2 * i + 1], 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
-  KVSIEVE_UNROLL for (int i = 0; i < 2; ++i) d[i] =
-      KVSIEVE_FOLD(c[2 * i], c[2 * i + 1], 0, 1, 4, 5, 8, 9, 12, 13, 16, 17, 20, 21, 24, 25, 28, 29) +
-      KVSIEVE_FOLD(c[2 * i], c[2 * i + 1], 2, 3, 6, 7, 10, 11, 14, 15, 18, 19, 22, 23, 26, 27, 30, 31);
-  return {KVSIEVE_FOLD(d[0], d[1], 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30) +
-          KVSIEVE_FOLD(d[0], d[1], 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31)};
-#undef KVSIEVE_FOLD
+#if KVSIEVE_HOST_VECTORS
+  return detail::fold_all(a);
 #else
   fragment r(0.0f);
   for (int i = 0; i < fragment::lanes; ++i) {
@@ -292,17 +302,26 @@ KVSIEVE_INLINE KVSIEVE_HD float sum(fragment x) {
     for (int j = 0; j < half; ++j) part[j] += part[j + half];
   return part[0];
 }
+#if KVSIEVE_HOST_VECTORS
+namespace detail {
+template <int Half, int... Lane>
+KVSIEVE_INLINE fragment turned(fragment x, cs::integer_sequence<int, Lane...>) {
+  return {__builtin_shufflevector(x.v, x.v, (Lane ^ Half)...)};
+}
+template <int Half = fragment::lanes / 2>
+KVSIEVE_INLINE float widest(fragment x) {
+  if constexpr (Half == 0)
+    return x[0];
+  else
+    return widest<Half / 2>(max(x, turned<Half>(x, cs::make_integer_sequence<int, fragment::lanes>{})));
+}
+}  // namespace detail
+#endif
 /// Largest lane; NaN lanes are passed over.
 KVSIEVE_INLINE KVSIEVE_HD float max_lane(fragment x) {
   x = max(fragment(-__builtin_inff()), x);
-#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
-#define KVSIEVE_TURN(...) max(x, fragment(__builtin_shufflevector(x.v, x.v, __VA_ARGS__)))
-  x = KVSIEVE_TURN(8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
-  x = KVSIEVE_TURN(4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
-  x = KVSIEVE_TURN(2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
-  x = KVSIEVE_TURN(1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
-#undef KVSIEVE_TURN
-  return x[0];
+#if KVSIEVE_HOST_VECTORS
+  return detail::widest(x);
 #else
   float m = x[0];
   for (int i = 1; i < fragment::lanes; ++i) m = m < x[i] ? x[i] : m;

@@ -49,27 +49,18 @@ void each_run(forced_set const& s, F const& f) {
 
 /// Keys above `high` are counted, keys in [low, high] appended to `to`; returns how many were.
 inline index split_keys(float const* score, index n, unsigned low, unsigned high, unsigned* to, index& above) {
+  key_lanes const l = key_lanes::same(low), h = key_lanes::same(high);
   index q = 0;
-#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
-  __m512i const l = _mm512_set1_epi32(static_cast<int>(low)), h = _mm512_set1_epi32(static_cast<int>(high));
-  for (index i = 0; i < n; i += 16) {
-    __mmask16 const live = live_lanes(n, i);
-    __m512i const k = ordered_keys(score + i, live);
-    auto const over = _mm512_mask_cmpgt_epu32_mask(live, k, h);
-    auto const in = static_cast<__mmask16>(_mm512_mask_cmpge_epu32_mask(live, k, l) & ~over);
-    above += __builtin_popcount(over);
+  for (index i = 0; i < n; i += key_lanes::count) {
+    int const live = live_lanes(n, i);
+    key_lanes const k = key_lanes::of_scores(score + i, live);
+    unsigned const some = first_set(live), over = k.above(h) & some;
+    unsigned const in = (k.above(l) | k.equal(l)) & ~over & some;
+    above += key_lanes::size(over);
     // Stored even when nothing is in: every third vector has something, and no branch predictor knows which.
-    _mm512_storeu_si512(to + q, _mm512_maskz_compress_epi32(in, k));
-    q += __builtin_popcount(in);
+    k.store_first(to + q, in);
+    q += key_lanes::size(in);
   }
-#else
-  for (index i = 0; i < n; ++i) {
-    unsigned const k = ordered(score[i]);
-    above += k > high;
-    to[q] = k;
-    q += low <= k && k <= high;
-  }
-#endif
   return q;
 }
 }  // namespace detail

@@ -129,10 +129,15 @@ key_tile load_keys(Keys const& keys, index head, index first, float* room) {
 template <int D, int V>
 void exponentials(query_block const& q, int first_row, key_tile const& k, index first_key, float* e, float* m,
                   float* s) {
-  constexpr int lanes = fragment::lanes, KJ = 8;  // 16 sums in registers hide the latency of a multiply-add
+  constexpr int lanes = fragment::lanes;
+  constexpr int KJ = lanes == 16 ? 8 : 6;  // sums of two fragments that fit the registers, 32 or 16 of them
+  constexpr int rest = key_block % KJ;
   float const minus_inf = -__builtin_inff();
-  for (int j = 0; j < key_block; j += KJ)
-    logits<D, KJ, V>(q.packed + first_row * D, k.keys + j * k.stride, k.stride, e + j * V * lanes);
+  auto const block = [&](auto keys, int j) {
+    logits<D, decltype(keys)::value, V>(q.packed + first_row * D, k.keys + j * k.stride, k.stride, e + j * V * lanes);
+  };
+  for (int j = 0; j + KJ <= key_block; j += KJ) block(cs::integral_constant<int, KJ>{}, j);
+  if constexpr (rest > 0) block(cs::integral_constant<int, rest>{}, key_block - rest);
 
   int const* const position = q.row_position + first_row;
   int lowest = position[0];

@@ -6,9 +6,9 @@
 
 #include <kvsieve/core/arena.hpp>
 #include <kvsieve/core/forced.hpp>
-#include <kvsieve/core/fragment.hpp>
 #include <kvsieve/core/math.hpp>
 #include <kvsieve/core/views.hpp>
+#include <kvsieve/host/key_lanes.hpp>
 
 namespace kvsieve::inline v0 {
 namespace host::inline KVSIEVE_TARGET {
@@ -24,105 +24,66 @@ struct top_k_scratch {
 };
 
 namespace detail {
-#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
-/// Which of the 16 scores from i on there are, out of n.
-inline __mmask16 live_lanes(index n, index i) {
-  return static_cast<__mmask16>(n - i >= 16 ? 0xffff : (1u << (n - i)) - 1);
-}
-/// ordered() of 16 scores; 0 where there is none.
-inline __m512i ordered_keys(float const* score, __mmask16 live) {
-  __m512 const x = _mm512_add_ps(_mm512_maskz_loadu_ps(live, score), _mm512_setzero_ps());
-  __m512i const u = _mm512_castps_si512(x), sign = _mm512_maskz_srai_epi32(0xffff, u, 31);
-  __m512i const top = _mm512_set1_epi32(static_cast<int>(0x80000000u));
-  return _mm512_maskz_xor_epi32(_mm512_mask_cmp_ps_mask(live, x, x, _CMP_ORD_Q), u, _mm512_or_si512(sign, top));
-}
-#endif
-
 /// Keys of n scores (padding: 0), and which bits all of them share. Returns the bits in which they differ.
 inline unsigned make_keys(float const* score, index n, unsigned* key, unsigned& common) {
-#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
-  __m512i all = _mm512_set1_epi32(-1), any = _mm512_setzero_si512();
-  for (index i = 0; i < n; i += 16) {
-    __mmask16 const live = live_lanes(n, i);
-    __m512i const k = ordered_keys(score + i, live);
-    _mm512_storeu_si512(key + i, k);
-    all = _mm512_mask_and_epi32(all, live, all, k);
-    any = _mm512_or_si512(any, k);
+  constexpr int lanes = key_lanes::count;
+  key_lanes all = key_lanes::same(~0u), any = key_lanes::same(0);
+  index i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    key_lanes const k = key_lanes::of_scores(score + i, lanes);
+    k.store(key + i);
+    all = all & k;
+    any = any | k;
   }
-  unsigned a = ~0u, o = 0;
-  alignas(64) unsigned lane[2][16];
-  _mm512_store_si512(lane[0], all);
-  _mm512_store_si512(lane[1], any);
-  for (int i = 0; i < 16; ++i) a &= lane[0][i], o |= lane[1][i];
-#else
-  unsigned a = ~0u, o = 0;
-  for (index i = 0; i < n; ++i) {
-    key[i] = ordered(score[i]);
-    a &= key[i];
-    o |= key[i];
+  unsigned a = ~0u, o = 0, lane[2][lanes];
+  all.store(lane[0]);
+  any.store(lane[1]);
+  for (int j = 0; j < lanes; ++j) a &= lane[0][j], o |= lane[1][j];
+  if (i < n) {
+    key_lanes::of_scores(score + i, live_lanes(n, i)).store(key + i);
+    for (; i < n; ++i) a &= key[i], o |= key[i];
   }
-#endif
   common = a;
   return a ^ o;
 }
 
 /// Candidates with the given bit set.
 inline index count_bit(unsigned const* x, index n, unsigned bit) {
-#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
+  key_lanes const t = key_lanes::same(bit);
   index c = 0, i = 0;
-  __m512i const t = _mm512_set1_epi32(static_cast<int>(bit));
-  for (; i + 16 <= n; i += 16) c += __builtin_popcount(_mm512_test_epi32_mask(_mm512_loadu_si512(x + i), t));
+  for (; i + key_lanes::count <= n; i += key_lanes::count) c += key_lanes::size(key_lanes::load(x + i).having(t));
   for (; i < n; ++i) c += (x[i] & bit) != 0;
   return c;
-#else
-  index c = 0;
-  for (index i = 0; i < n; ++i) c += (x[i] & bit) != 0;
-  return c;
-#endif
 }
 
-/// Moves the candidates whose bit equals `set` to `to` (which may be `x`), in order.
+/// Moves the candidates whose bit equals `set` to `to` (which may be `x`), in order. Reads and writes whole lanes.
 inline void keep_side(unsigned const* x, index n, unsigned bit, bool set, unsigned* to) {
-#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
+  key_lanes const t = key_lanes::same(bit);
+  unsigned const turned = set ? 0 : first_set(key_lanes::count);
   index q = 0;
-  __m512i const t = _mm512_set1_epi32(static_cast<int>(bit));
-  for (index i = 0; i < n; i += 16) {
-    __mmask16 const live = live_lanes(n, i);
-    __m512i const v = _mm512_maskz_loadu_epi32(live, x + i);
-    auto const m = static_cast<__mmask16>((_mm512_test_epi32_mask(v, t) ^ (set ? 0 : 0xffff)) & live);
-    _mm512_storeu_si512(to + q, _mm512_maskz_compress_epi32(m, v));
-    q += __builtin_popcount(m);
+  for (index i = 0; i < n; i += key_lanes::count) {
+    key_lanes const v = key_lanes::load(x + i);
+    unsigned const side = (v.having(t) ^ turned) & first_set(live_lanes(n, i));
+    v.store_first(to + q, side);
+    q += key_lanes::size(side);
   }
-#else
-  index q = 0;
-  for (index i = 0; i < n; ++i) {
-    unsigned const v = x[i];
-    to[q] = v;
-    q += ((v & bit) != 0) == set;
-  }
-#endif
 }
 
-/// Writes the indices of all keys above `cut` and of the first `ties` equal to it, ascending.
-inline void emit(unsigned const* key, index n, unsigned cut, index ties, int first_index, int* out) {
+/// Writes the indices of all keys above `cut` and of the first `ties` equal to it, ascending: k of them.
+inline void emit(unsigned const* key, index n, unsigned cut, index ties, int first_index, index k, int* out) {
+  constexpr int lanes = key_lanes::count;
+  key_lanes const t = key_lanes::same(cut), step = key_lanes::same(lanes);
+  key_lanes id = key_lanes::ascending(first_index);
   index i = 0, o = 0;
-#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
-  __m512i const t = _mm512_set1_epi32(static_cast<int>(cut));
-  __m512i id = _mm512_add_epi32(_mm512_set1_epi32(first_index),
-                                _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0));
-  for (; i + 16 <= n; i += 16, id = _mm512_add_epi32(id, _mm512_set1_epi32(16))) {
-    __m512i const k = _mm512_loadu_si512(key + i);
-    unsigned take = _mm512_cmpgt_epu32_mask(k, t), equal = _mm512_cmpeq_epu32_mask(k, t);
+  // Whole lanes are stored, so this ends where fewer are left of the list.
+  for (; i + lanes <= n && o + lanes <= k; i += lanes, id = id + step) {
+    key_lanes const x = key_lanes::load(key + i);
+    unsigned take = x.above(t), equal = x.equal(t);
     for (; equal != 0 && ties > 0; equal &= equal - 1, --ties) take |= equal & (0u - equal);
-    // Compressed in a register: straight to memory is microcode on some CPUs. The list ends where it ends, so no more
-    // is stored than was taken.
-    int const taken = __builtin_popcount(take);
-    _mm512_mask_storeu_epi32(out + o, static_cast<__mmask16>((1u << taken) - 1),
-                             _mm512_maskz_compress_epi32(static_cast<__mmask16>(take), id));
-    o += taken;
+    id.store_first(out + o, take);
+    o += key_lanes::size(take);
   }
-#endif
-  for (; i < n; ++i) {
+  for (; i < n && o < k; ++i) {
     bool take = key[i] > cut;
     if (key[i] == cut && ties > 0) {
       take = true;
@@ -172,7 +133,7 @@ inline void top_k(float const* score, index n, index k, forced_set const& forced
       left = rest;
     }
   }
-  detail::emit(scratch.key, n, cut, need, first_index, out);
+  detail::emit(scratch.key, n, cut, need, first_index, k, out);
 }
 }  // namespace host::inline KVSIEVE_TARGET
 }  // namespace kvsieve::inline v0
