@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// The device's plans and compactions on a real GPU: equal to the same launches on the host's plain reference, the same
-// in every run, and the same when replayed from a CUDA graph. Without a GPU the program says so and ends with 0.
+// The device's plans and compactions on a real GPU: equal to the plain reference and to the host's, the same in every
+// run, and the same when replayed from a CUDA graph. Tests of tag [sanitize], in all gpu_*_test.cu, are small enough
+// for compute-sanitizer. Without a GPU the program says so and ends with 0.
 #include <algorithm>
 #include <catch2/catch_all.hpp>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
-#include <iterator>
 #include <memory>
 #include <random>
 #include <vector>
 
-#include <kvsieve/host/run.hpp>
-#include <kvsieve/kvsieve.cuh>
 #include <kvsieve/reference/attention.hpp>
 #include <kvsieve/reference/average.hpp>
 #include <kvsieve/reference/group.hpp>
@@ -22,29 +20,11 @@
 #include <kvsieve/reference/mean.hpp>
 #include <kvsieve/reference/top_k.hpp>
 
-#include "gpu_memory.hpp"
+#include "gpu_plan.hpp"
 
-namespace kvs = kvsieve;
 using namespace kvsieve_test;
 
 namespace {
-template <class T>
-std::vector<T> fetch(T const* from, std::size_t count) {
-  std::vector<T> got(count);
-  REQUIRE(cudaMemcpy(got.data(), from, count * sizeof(T), cudaMemcpyDeviceToHost) == cudaSuccess);
-  return got;
-}
-
-struct result {
-  std::vector<float> score;
-  std::vector<int> kept;
-};
-result fetch(kvs::token_plan const& plan, int view, int head) {
-  auto const s = plan.scores(view, head);
-  auto const k = plan.kept(view, head);
-  return {fetch(s.data(), s.size()), fetch(k.data(), k.size())};
-}
-
 /// Scores near the expected ones, forced tokens apart; and the kept set that follows from the scores themselves.
 void check(result const& got, std::vector<double> const& expected, double bound,
            kvs::reference::forced_tokens const& forced) {
@@ -57,10 +37,6 @@ void check(result const& got, std::vector<double> const& expected, double bound,
   CHECK(far == 0);
   std::vector<double> const wide(got.score.begin(), got.score.end());
   CHECK(got.kept == kvs::reference::top_k(wide, static_cast<int>(got.kept.size()), forced));
-}
-
-kvs::device::workspace workspace_of(buffer const& device, std::vector<std::byte>& host) {
-  return {device.bytes(), host};
 }
 }  // namespace
 
@@ -141,65 +117,19 @@ TEST_CASE("GPU: SnapKV, with a white list on the device", "[gpu][score]") {
   }
 }
 
-namespace {
-/// Plans on both machines; the kept sets may differ in tokens whose scores are equal up to rounding.
-template <class C, class T, int D, class... Queries>
-void same_as_host(tensor<T, D> const& keys, tensor<T, D> const& values, typename C::params const& p,
-                  Queries const&... q) {
-  stream s;
-  kvs::device::on const on{s.handle};
-  kvs::kv_layer const there{keys.on_device(), values.on_device()};
-  kvs::kv_layer const here{kvs::make_rows<D>(keys.host.data(), keys.heads, keys.tokens),
-                           kvs::make_rows<D>(values.host.data(), values.heads, values.tokens)};
-  auto const size = kvs::workspace_bytes<C>(on, there, q.on_device()..., p);
-  buffer const memory(size.device);
-  std::vector<std::byte> host(size.host);
-  kvs::token_plan const plan = kvs::plan<C>(on, there, q.on_device()..., p, workspace_of(memory, host));
-  REQUIRE(plan);
-  s.wait();
-
-  kvs::host::on<> const inline_;
-  struct alignas(64) line {
-    std::byte byte[64];
-  };
-  std::vector<line> room(kvs::workspace_bytes<C>(inline_, here, q.on_host()..., p) / 64 + 1);
-  kvs::token_plan const expected = kvs::plan<C>(inline_, here, q.on_host()..., p,
-                                                std::span(reinterpret_cast<std::byte*>(room.data()), room.size() * 64));
-  REQUIRE(expected);
-  for (int h = 0; h < plan.heads; ++h) {
-    CAPTURE(h);
-    result const got = fetch(plan, 0, h);
-    auto const want = expected.kept(0, h);
-    REQUIRE(got.kept.size() == want.size());
-    std::vector<int> apart;
-    std::set_symmetric_difference(got.kept.begin(), got.kept.end(), want.begin(), want.end(),
-                                  std::back_inserter(apart));
-    float lowest = INFINITY, highest = -INFINITY;
-    for (int const t : apart) {
-      lowest = std::min(lowest, expected.scores(0, h)[static_cast<std::size_t>(t)]);
-      highest = std::max(highest, expected.scores(0, h)[static_cast<std::size_t>(t)]);
-    }
-    CHECK((apart.empty() || highest - lowest <= 2e-4f * std::max(1e-4f, std::abs(highest))));
-  }
-}
-}  // namespace
-
 TEST_CASE("GPU: the host makes the same plan", "[gpu][plan]") {
-  tensor<kvs::bf16, 128> const keys(2, 2500, 11), values(2, 2500, 12), queries(8, 2500, 13);
-  keys.upload();
-  values.upload();
-  queries.upload();
-  same_as_host<kvs::key_norm<>>(keys, values, {.budget = {.keep = 0.3}, .select = {.sink = 4, .recent = 8}});
-  same_as_host<kvs::key_diff<>>(keys, values, {.budget = {.keep = 0.5}});
-  same_as_host<kvs::lag_kv_streaming<>>(keys, values, {.score = {.lag = 256}, .budget = {.keep = 0.3}});
-  same_as_host<kvs::streaming_llm<>>(keys, values, {.budget = {.keep = 0.2}});
-  same_as_host<kvs::random<>>(keys, values, {.score = {.seed = 3}});
-  same_as_host<kvs::snap_kv<>>(keys, values, {.score = {.window = 64}}, queries);
-  same_as_host<kvs::tova<>>(keys, values, {.budget = {.keep = 0.1}}, queries);
-  same_as_host<kvs::h2o<>>(keys, values, {.budget = {.keep = 0.4}}, queries);
+  grouped_cache<kvs::bf16, 128> const c(2, 4, {2500, 64, 999}, 11);
+  same_as_host<kvs::key_norm<>>(c, {.budget = {.keep = 0.3}, .select = {.sink = 4, .recent = 8}});
+  same_as_host<kvs::key_diff<>>(c, {.budget = {.keep = 0.5}});
+  same_as_host<kvs::lag_kv_streaming<>>(c, {.score = {.lag = 256}, .budget = {.keep = 0.3}});
+  same_as_host<kvs::streaming_llm<>>(c, {.budget = {.keep = 0.2}});
+  same_as_host<kvs::random<>>(c, {.score = {.seed = 3}});
+  same_as_host<kvs::snap_kv<>>(c, {.score = {.window = 64}});
+  same_as_host<kvs::tova<>>(c, {.budget = {.keep = 0.1}});
+  same_as_host<kvs::h2o<>>(c, {.budget = {.keep = 0.4}});
 }
 
-TEST_CASE("GPU: streaming LagKV keeps the same share of every partition", "[gpu][score]") {
+TEST_CASE("GPU: streaming LagKV keeps the same share of every partition", "[gpu][score][sanitize]") {
   constexpr int D = 128, tokens = 1000, sink = 4, lag = 128;
   stream s;
   kvs::device::on const on{s.handle};
@@ -228,7 +158,7 @@ TEST_CASE("GPU: streaming LagKV keeps the same share of every partition", "[gpu]
   }
 }
 
-TEST_CASE("GPU: compaction beside and in place, directly and from a graph", "[gpu][evict]") {
+TEST_CASE("GPU: compaction beside and in place, directly and from a graph", "[gpu][evict][sanitize]") {
   constexpr int D = 80, tokens = 2000, keep = 777;
   using strategy = kvs::key_diff<>;
   stream s;
