@@ -205,4 +205,5 @@ template <class C>
 [[nodiscard]] std::vector<strategy> window_presets();
 [[nodiscard]] std::vector<strategy> full_attention_presets();
 [[nodiscard]] std::vector<strategy> position_presets();
+[[nodiscard]] std::vector<strategy> observed_presets();
 }  // namespace kvsieve::tool

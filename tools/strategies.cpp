@@ -92,8 +92,8 @@ std::string to_text(cuda::std::span<double const> const& v) {
 std::vector<strategy> const& strategies() {
   static std::vector<strategy> const all = [] {
     std::vector<strategy> rows;
-    for (auto const& family :
-         {key_presets(), lag_presets(), window_presets(), full_attention_presets(), position_presets()})
+    for (auto const& family : {key_presets(), lag_presets(), window_presets(), full_attention_presets(),
+                               position_presets(), observed_presets()})
       rows.insert(rows.end(), family.begin(), family.end());
     return rows;
   }();

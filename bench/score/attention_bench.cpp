@@ -4,6 +4,7 @@
 #include <kvsieve/aggregate/count_above.hpp>
 #include <kvsieve/aggregate/decayed_sum.hpp>
 #include <kvsieve/aggregate/last_above.hpp>
+#include <kvsieve/aggregate/mean_share.hpp>
 #include <kvsieve/aggregate/mean_variance.hpp>
 #include <kvsieve/aggregate/root_mean_square.hpp>
 #include <kvsieve/aggregate/worst_case.hpp>
@@ -101,6 +102,7 @@ int against_mean(char const* name) {
     against_mean<aggregate::max>("score/attention_window/max"),
     against_mean<aggregate::root_mean_square>("score/attention_window/root_mean_square"),
     against_mean<aggregate::decayed_sum>("score/attention_window/decayed_sum"),
+    against_mean<aggregate::mean_share>("score/attention_window/mean_share"),
     against_mean<aggregate::mean_variance>("score/attention_window/mean_variance"),
     against_mean<aggregate::count_above>("score/attention_window/count_above"),
     against_mean<aggregate::last_above>("score/attention_window/last_above"),

@@ -1,16 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Published methods, a line each. Every alias takes further policies that override its own.
 #pragma once
+#include <kvsieve/aggregate/count_above.hpp>
+#include <kvsieve/aggregate/group_chosen.hpp>
+#include <kvsieve/aggregate/group_max_weighed.hpp>
 #include <kvsieve/aggregate/last.hpp>
 #include <kvsieve/aggregate/max.hpp>
+#include <kvsieve/aggregate/mean_share.hpp>
 #include <kvsieve/aggregate/mean_visible.hpp>
+#include <kvsieve/aggregate/root_mean_square.hpp>
 #include <kvsieve/aggregate/sum.hpp>
+#include <kvsieve/aggregate/worst_case.hpp>
 #include <kvsieve/budget/head_importance.hpp>
 #include <kvsieve/budget/layer_scores.hpp>
+#include <kvsieve/budget/over_all.hpp>
 #include <kvsieve/budget/over_heads.hpp>
 #include <kvsieve/budget/pyramid.hpp>
 #include <kvsieve/budget/retrieval_heads.hpp>
 #include <kvsieve/compressor.hpp>
+#include <kvsieve/lift/mean.hpp>
 #include <kvsieve/score/attention.hpp>
 #include <kvsieve/score/key_diff.hpp>
 #include <kvsieve/score/key_norm.hpp>
@@ -80,6 +88,72 @@ using h2o = compressor<score::attention<observe::all>, aggregate::sum, select::h
 /// What the last query attends to, one choice for all heads of a layer (TOVA, arXiv 2401.06104).
 template <policy... Override>
 using tova = compressor<score::attention<observe::last>, aggregate::last, aggregate::heads_mean, Override...>;
+
+/// The most that a query of a reconstruction pass gave a token, one ranking over all layers and heads; the view holds
+/// the pass behind the cache (KVzip, arXiv 2505.23416).
+template <policy... Override>
+using kvzip = compressor<score::attention<observe::reconstruction>, aggregate::max, aggregate::group_max,
+                         budget::over_all, store::ragged, Override...>;
+
+/// KVzip weighed by what a value carries and how large the query's input is: group.weight are the norms of the values
+/// behind the output projection, score.scale one over the norms of the pass's hidden states (arXiv 2505.23416, as
+/// kvpress has it).
+template <policy... Override>
+using kvzip_normalized = kvzip<aggregate::group_max_weighed, Override...>;
+
+/// KVzip without its softmax: the largest logit (arXiv 2505.23416).
+template <policy... Override>
+using kvzip_logits = kvzip<score::attention<observe::reconstruction, row_form::logits>, Override...>;
+
+/// The largest probability that a pass over the context gave, mean over the group, each head's own and the mean over
+/// the heads (KVCompose, without its composite tokens: every layer keeps the same). The paper's pass has one chunk, the
+/// whole cache, and score.sink 0.
+template <policy... Override>
+using kv_compose =
+    compressor<score::attention<observe::reconstruction>, aggregate::max, aggregate::heads_own_and_mean, Override...>;
+
+/// Root mean square over sets of queries with weights: a reconstruction pass and the last window, one ranking over all
+/// layers and heads.
+template <policy... Override>
+using mixed_queries = compressor<score::attention<observe::sets>, aggregate::root_mean_square, budget::over_all,
+                                 store::ragged, Override...>;
+
+/// What the queries of a draft behind the cache attend to, and the last of the prompt, max-pooled (Lookahead Q-Cache,
+/// arXiv 2505.20334).
+template <policy... Override>
+using lookahead_q = compressor<score::attention<observe::lookahead>, aggregate::sum, smooth::max, Override...>;
+
+/// What proxy queries without a mask attend to (NACL, arXiv 2408.03675, without its random draws).
+template <policy... Override>
+using nacl = compressor<score::attention<observe::proxy>, aggregate::sum, Override...>;
+
+/// What a history of queries attends to (Scissorhands, arXiv 2305.17118).
+template <policy... Override>
+using scissorhands = compressor<score::attention<observe::history>, aggregate::sum, Override...>;
+
+/// How many recent queries gave the token its uniform share, in any head of the group (CORM, arXiv 2404.15949, with a
+/// budget).
+template <policy... Override>
+using corm = compressor<score::attention<observe::history>, aggregate::count_above, aggregate::group_max, Override...>;
+
+/// What the last window attends to, in units of the uniform share (FINCH, TACL 2024).
+template <policy... Override>
+using finch = compressor<score::attention<observe::window>, aggregate::mean_share, Override...>;
+
+/// What the last window of a few chosen query heads attends to, average-pooled, one choice for the layer (CompressKV).
+template <policy... Override>
+using compress_kv = compressor<score::attention<observe::window>, aggregate::sum, aggregate::group_chosen,
+                               smooth::average, aggregate::heads_sum, Override...>;
+
+/// The worst case over the window and the group, one ranking over the heads of a layer (DefensiveKV, without its value
+/// weights). The authors observe 32 queries and have budget.safeguard 0.
+template <policy... Override>
+using defensive_kv = compressor<score::attention<observe::window>, aggregate::worst_case, aggregate::group_max,
+                                lift::mean, budget::over_heads, store::ragged, Override...>;
+
+/// The same with one ranking over all layers and heads (Layer-DefensiveKV).
+template <policy... Override>
+using layer_defensive_kv = defensive_kv<budget::over_all, Override...>;
 
 /// The first tokens and the newest (StreamingLLM, arXiv 2309.17453); keys keep their old rotation.
 template <policy... Override>

@@ -43,5 +43,14 @@ kvs::status compile_query_kernels(kvs::device::on on, kvs::device::workspace con
   if (s) s = one<kvs::snap_kv<kvs::aggregate::count_above>, kvs::f16, 128>(on, w);
   if (s) s = one<kvs::snap_kv<kvs::aggregate::last_above, kvs::aggregate::group_max>, kvs::bf16, 128>(on, w);
   if (s) s = one<kvs::snap_kv<kvs::aggregate::last_above_with_gap, kvs::aggregate::group_max>, kvs::bf16, 128>(on, w);
+  using kvs::observe::sets, kvs::observe::reconstruction, kvs::row_form::logits;
+  namespace score = kvs::score;
+  namespace agg = kvs::aggregate;
+  if (s) s = one<kvs::compressor<score::attention<sets>, agg::root_mean_square>, kvs::bf16, 128>(on, w);
+  if (s) s = one<kvs::compressor<score::attention<reconstruction>, agg::max, agg::group_max>, kvs::bf16, 128>(on, w);
+  if (s)
+    s = one<kvs::compressor<score::attention<reconstruction, logits>, agg::max, agg::group_max>, float, 128>(on, w);
+  if (s) s = one<kvs::compressor<score::attention<sets, logits>, agg::mean>, kvs::bf16, 128>(on, w);
+  if (s) s = one<kvs::finch<>, kvs::f16, 128>(on, w);
   return s;
 }

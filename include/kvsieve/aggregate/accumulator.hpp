@@ -10,7 +10,7 @@ namespace kvsieve::inline v0 {
 /// What an accumulator may know when it gives its result. S is a float, or a fragment with a token in each lane.
 template <class S>
 struct observation {
-  float queries;  ///< observed
+  float queries;  ///< observed, each counted with its weight (query_set::weight)
   S visible;      ///< of these, the ones that could see the token
 };
 
@@ -48,6 +48,24 @@ concept accumulator = policy_of<A, stages::aggregate> && A::states >= 1 &&
                         { A::result(p, state, o) } -> cs::same_as<float>;
                       } && ((A::linear && A::states == 1) || (!A::linear && aggregate::detail::folds<A>));
 
+/// True for one that can count some queries more than others (query_set::weight): a linear one, or one that has
+/// factor(weight), what the probabilities of such a query are multiplied by.
+template <class A>
+inline constexpr bool weighs_queries = A::linear || requires { A::factor(1.0f); };
+/// What the probabilities of a query of this weight are multiplied by.
+template <class A>
+[[nodiscard]] KVSIEVE_HD inline float query_factor(float weight) {
+  if constexpr (requires { A::factor(weight); })
+    return A::factor(weight);
+  else
+    return weight;
+}
+
+/// True for one that also folds logits (row_form::logits), which may be negative: a linear one, or one that has
+/// init_lowest(params, state) for the state of a token that no query saw.
+template <class A>
+inline constexpr bool takes_logits = A::linear || requires { requires A::takes_logits; };
+
 /// True for one that averages a query along the tokens first: it has kernel(params), odd, at most most_kernel.
 template <class A>
 inline constexpr bool pools_tokens = requires { requires A::pools_tokens; };
@@ -59,6 +77,16 @@ inline constexpr int least_queries = 1;
 template <class A>
   requires requires { A::least_queries; }
 inline constexpr int least_queries<A> = A::least_queries;
+
+/// Numbers that an accumulator measures of a whole view beside the scores, 0 for most: it has statistics and
+/// measure(params, state, observation, S (&part)[statistics]), what a token adds to them. Drivers add up over the
+/// scored tokens and the query heads. Not of linear ones.
+template <class A>
+inline constexpr int statistics_of = 0;
+/// As the accumulator says.
+template <class A>
+  requires requires { A::statistics; }
+inline constexpr int statistics_of<A> = A::statistics;
 
 namespace aggregate {
 /// What the linear accumulators share.

@@ -5,6 +5,16 @@
 #include <kvsieve/core/stages.hpp>
 
 namespace kvsieve::inline v0 {
+
+/// True for a group policy that counts its query heads unequally: it is additive and has head_weight(params, view,
+/// query head), which the numbers of a query head are multiplied by before they are joined.
+template <class G>
+inline constexpr bool weighs_heads = requires(typename G::params const& p) { G::head_weight(p, 0, 0); };
+/// True for one that weighs the tokens of each query head: it is not additive and has token_weights(params, view, query
+/// head) [N].
+template <class G>
+inline constexpr bool weighs_tokens = requires(typename G::params const& p) { G::token_weights(p, 0, 0); };
+
 namespace aggregate {
 
 /// Mean over the group's query heads.

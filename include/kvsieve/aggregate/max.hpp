@@ -6,8 +6,16 @@
 
 namespace kvsieve::inline v0 {
 namespace aggregate {
-/// The most that any observed query gave the token.
+/// The most that any observed query gave the token, times the query's weight.
 struct max : state_base<1> {
+  static constexpr bool takes_logits = true;  ///< with init_lowest()
+  /// Folding logits, a token that no query saw has the lowest score.
+  template <class S>
+  KVSIEVE_HD static void init_lowest(no_params const&, S (&state)[1]) {
+    state[0] = S(-__builtin_inff());
+  }
+  /// A query's weight is a factor.
+  KVSIEVE_HD static constexpr float factor(float weight) { return weight; }
   /// The state with the probability p folded in.
   template <class S>
   KVSIEVE_HD static void update(params const&, S (&state)[1], S p) {

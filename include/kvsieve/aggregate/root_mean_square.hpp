@@ -6,8 +6,10 @@
 
 namespace kvsieve::inline v0 {
 namespace aggregate {
-/// sqrt(sum of p^2 / queries). Probabilities below 1e-19 count as 0: their squares are no floats.
+/// sqrt(sum of weight * p^2 / sum of weights). Probabilities below 1e-19 count as 0: their squares are no floats.
 struct root_mean_square : sums_base<1> {
+  /// The weight of a query is one of squares.
+  KVSIEVE_HD static float factor(float weight) { return kvsieve::sqrt(weight); }
   /// The state with the probability p folded in.
   template <class S>
   KVSIEVE_HD static void update(params const&, S (&state)[1], S p) {

@@ -30,6 +30,8 @@ struct worst_case : state_base<1> {
       return range::within("aggregate.kernel", kernel, 1, most_kernel);
     }
   };
+  /// A query's weight is a factor.
+  KVSIEVE_HD static constexpr float factor(float weight) { return weight; }
   /// Width of the pool.
   static constexpr int kernel(params const& p) { return p.kernel; }
   /// The state with R of one query folded in.

@@ -52,21 +52,37 @@ template <class P>
   return first;
 }
 
-/// Queries of one view against its cache; `observed` of them are used, of which the aggregate policy needs `least`.
-template <class Queries, class Layer>
-[[nodiscard]] status queries(Queries const& q, Layer const& l, index observed, int view, int least = 1) {
+/// Queries of one view against its cache and what the score observes of them, of which the aggregate policy needs
+/// `least`; `weighs` where it can count some more than others. With `first` from 0 on, they are the observed ones from
+/// there on, and need not be all.
+template <class Score, class Queries, class Layer>
+[[nodiscard]] status queries(Queries const& q, Layer const& l, typename Score::params const& params, int view,
+                             int least = 1, bool weighs = true, int first = -1) {
   auto const at = [](index x) { return static_cast<double>(x); };
   index const heads = l.keys.extent(0), n = l.keys.extent(1);
   if (q.extent(0) < heads || q.extent(0) % heads != 0) {
     return fail(errc::bad_shape, "queries.heads", at(q.extent(0)), "must be a multiple of the KV heads,", at(heads),
                 view);
   }
+  double const given = first < 0 ? at(q.extent(1)) : double{1} * Score::queries(params, static_cast<int>(n));
+  if (status s = Score::fits(params, static_cast<int>(n), given); !s) {
+    s.layer = view;
+    return s;
+  }
+  for (int i = 0; !weighs && i < Score::set_count(params, static_cast<int>(n)); ++i)
+    if (float const w = Score::set(params, static_cast<int>(n), i).weight; w != 1.0f)
+      return fail(errc::bad_params, "score.sets.weight", static_cast<double>(w), "must be, for this aggregate policy,",
+                  1, view);
+  index const observed = Score::queries(params, static_cast<int>(n));
   if (observed < least)
     return fail(errc::bad_params, "observed queries", at(observed), "must be, for this aggregate policy, at least",
                 least, view);
-  if (observed > n)
-    return fail(errc::bad_params, "score.window", at(observed), "must be at most the number of tokens,", at(n), view);
-  if (observed > q.extent(1)) {
+  if (first >= 0 && first + q.extent(1) > observed)
+    return fail(errc::bad_shape, "part.first + queries.tokens", at(first + q.extent(1)),
+                "must be at most the observed queries,", at(observed), view);
+  if (first >= 0 && q.extent(1) < 1)
+    return fail(errc::bad_shape, "queries.tokens", at(q.extent(1)), "must be at least", 1, view);
+  if (first < 0 && observed > q.extent(1)) {
     return fail(errc::bad_shape, "queries.tokens", at(q.extent(1)), "must be at least the observed queries,",
                 at(observed), view);
   }

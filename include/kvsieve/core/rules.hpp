@@ -25,7 +25,7 @@ struct head_shape {
 
 /// One view as selection sees it, beside its scores.
 struct scored_view {
-  int tokens = 0;    ///< of each row
+  int tokens = 0;    ///< of the cache: scores of each row
   forced_ends ends;  ///< what the scorer itself keeps
   partition spans;   ///< what the scorer splits it into; only for a selection in partitions
 };
@@ -34,6 +34,7 @@ struct scored_view {
 template <class Score>
 [[nodiscard]] constexpr scored_view describe(typename Score::params const& p, int tokens) {
   scored_view v{tokens, {}, {}};
+  if constexpr (requires { Score::cached(p, tokens); }) v.tokens = Score::cached(p, tokens);
   if constexpr (requires { Score::forced(p, tokens); }) v.ends = Score::forced(p, tokens);
   if constexpr (requires { Score::partitions(p, tokens); }) v.spans = Score::partitions(p, tokens);
   return v;

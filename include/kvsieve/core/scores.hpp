@@ -10,6 +10,14 @@
 
 namespace kvsieve::inline v0 {
 
+/// Numbers of whole views beside the scores of their tokens, which some budgets read.
+struct layer_statistics {
+  double const* value = nullptr;  ///< [views, each]
+  int each = 0;                   ///< numbers of a view
+  /// Number `i` of a view.
+  [[nodiscard]] constexpr double of(int view, int i) const { return value[index{view} * each + i]; }
+};
+
 /// A row of scores for every view and KV head, after aggregation and smoothing. Converts to true when there are any;
 /// `state` says why not. Trivially copyable; lies in the workspace it was made in.
 struct token_scores {

@@ -33,6 +33,10 @@ class planner {
                 "kvsieve::plan on the device does not pool each query's probabilities along the tokens: use another "
                 "aggregate policy than kvsieve::aggregate::worst_case, or plan on the host");
   static_assert(
+      !weighs_heads<typename C::group_policy> && !weighs_tokens<typename C::group_policy>,
+      "kvsieve::plan on the device does not weigh query heads: use kvsieve::aggregate::group_mean, group_sum or "
+      "group_max, or plan on the host");
+  static_assert(
       !requires { requires C::select_policy::rescores; },
       "kvsieve::plan on the device does not select block-wise: use kvsieve::select::top_k, or plan on the host");
 
@@ -98,9 +102,14 @@ class planner {
       if constexpr (C::observes_queries) {
         auto const& q = queries_[static_cast<std::size_t>(v)];
         if (status const s =
-                check::queries(q, l, score::queries(params_.score, l.tokens()), v, least_queries<aggregate>);
+                check::queries<score>(q, l, params_.score, v, least_queries<aggregate>, weighs_queries<aggregate>);
             !s)
           return s;
+        if (auto const scales = score::scales(params_.score); !scales.empty())
+          return fail(errc::bad_params, "score.scale", static_cast<double>(scales.size()), "entries; the device takes",
+                      0);
+        if (int const sets = score::set_count(params_.score, l.tokens()); sets > most_query_sets)
+          return fail(errc::bad_params, "score.sets", sets, "must be, on the device, at most", most_query_sets, v);
         if (status const s = readable(q, "queries", v); !s) return s;
       }
     }
@@ -109,6 +118,8 @@ class planner {
 
   [[nodiscard]] rules_type rules() const { return memory::rules(layers_, params_); }
   [[nodiscard]] scored_view seen(int v) const { return describe<score>(params_.score, layer(v).tokens()); }
+  /// Tokens of the cache: rows of the view but the queries' own.
+  [[nodiscard]] int cached(int v) const { return seen(v).tokens; }
   [[nodiscard]] int kept(int v) const { return rules().kept(seen(v), v); }
   /// Forced tokens of a view before they are cut to its budget; the white list lies on the device and is not counted.
   [[nodiscard]] forced_set forced(int v) const {
@@ -122,7 +133,7 @@ class planner {
   void lay_out(token_plan& plan) const {
     index lists = 0, scores = 0;
     for (int v = 0; v < views(); ++v) {
-      int const tokens = layer(v).tokens(), keep = kept(v);
+      int const tokens = cached(v), keep = kept(v);
       memory_.logical_tokens[v] = tokens;
       memory_.score_offset[v] = scores;
       scores += index{heads()} * score_stride(tokens);
@@ -165,7 +176,7 @@ class planner {
       using body = weigh_rows_body<typename C::weigh_policy, typename Layer::values_type>;
       typename body::args args{{}, params_.weigh};
       s = launch_views<body>(on_, views(), heads(), 1, args, [&](int v, weigh_part<typename Layer::values_type>& part) {
-        part = {layer(v).values, out + row_offset(v), score_stride(layer(v).tokens()), scored(v)};
+        part = {layer(v).values, out + row_offset(v), score_stride(cached(v)), scored(v)};
         return pieces(part.scored, weighed_rows);
       });
       if (!s) return s;
@@ -201,12 +212,12 @@ class planner {
   }
   /// Tokens of a view that have scores: the scorer's own tail has none.
   [[nodiscard]] int scored(int v) const {
-    int const tokens = layer(v).tokens(), tail = seen(v).ends.tail;
+    int const tokens = cached(v), tail = seen(v).ends.tail;
     return tail < tokens ? tokens - tail : 0;
   }
 
   int over_scores(int v, float* from, float* to, scores_part& part) const {
-    int const tokens = layer(v).tokens();
+    int const tokens = cached(v);
     part.score = from + row_offset(v);
     part.result = to + row_offset(v);
     part.stride = score_stride(tokens);
@@ -224,10 +235,10 @@ class planner {
       if (v == 0) partial = joined = 0;
       auto const s = memory::scratch_of(layer(v), params_, 0);
       part = {layer(v).keys, out + row_offset(v), memory_.partial + partial, memory_.joined + joined,
-              score_stride(layer(v).tokens())};
+              score_stride(cached(v))};
       partial += round_up<index>(s.partial, 16);
       joined += round_up<index>(s.joined, 16);
-      return pieces(layer(v).tokens(), segment_rows);
+      return pieces(cached(v), segment_rows);
     };
     if constexpr (score::summarises) {
       if (status const s = launch_views<sum_rows_body<score, keys_type>>(on_, views(), heads(), 1, args, fill); !s)
@@ -253,7 +264,7 @@ class planner {
     float* const scratch = memory::pools ? memory_.scores : memory_.raw;
     return launch_views<score_chunks_body<score, keys_type, typename Layer::values_type>>(
         on_, views(), heads(), 1, args, [&](int v, auto& part) {
-          int const tokens = layer(v).tokens(), count = score::partitions(params_.score, tokens).count;
+          int const tokens = cached(v), count = score::partitions(params_.score, tokens).count;
           part = {layer(v).keys, layer(v).values, out + row_offset(v), scratch + row_offset(v), score_stride(tokens)};
           return count < 1 ? 1 : count;
         });
@@ -273,8 +284,15 @@ class planner {
       part.score = out + row_offset(v);
       part.partial = memory_.partial + partial;
       part.mass = memory_.joined + joined;
-      part.stride = score_stride(tokens);
+      part.stride = score_stride(cached(v));
       part.observed = score::queries(params_.score, tokens);
+      part.cached = cached(v);
+      part.set_count = score::set_count(params_.score, tokens);
+      part.restricted = false;
+      for (int i = 0; i < part.set_count; ++i) {
+        part.set[i] = score::set(params_.score, tokens, i);
+        part.restricted = part.restricted || part.set[i].to >= 0;
+      }
       part.group = static_cast<int>(query_heads(static_cast<std::size_t>(v)) / heads());
       auto const segments = segments_of(part.rows(), tokens);
       part.segments = segments.count;
@@ -282,23 +300,26 @@ class planner {
       partial += round_up<index>(s.partial, 16);
       joined += round_up<index>(s.joined, 16);
     };
-    status s = launch_views<sum_exponentials_body<Queries, keys_type>>(
-        on_, views(), heads(), 1, args, [&](int v, part_type& part) {
-          fill(v, part);
-          return pieces(part.rows(), tile::rows) * part.segments;
-        });
-    if (!s) return s;
-    s = launch_views<join_exponentials_body<Queries, keys_type>>(on_, views(), heads(), 1, args,
-                                                                 [&](int v, part_type& part) {
-                                                                   fill(v, part);
-                                                                   return pieces(part.rows(), Launcher::threads);
-                                                                 });
-    if (!s) return s;
+    if constexpr (score::form::normalises) {
+      status s = launch_views<sum_exponentials_body<Queries, keys_type>>(
+          on_, views(), heads(), 1, args, [&](int v, part_type& part) {
+            fill(v, part);
+            return pieces(part.rows(), tile::rows) * part.segments;
+          });
+      if (!s) return s;
+      s = launch_views<join_exponentials_body<Queries, keys_type>>(on_, views(), heads(), 1, args,
+                                                                   [&](int v, part_type& part) {
+                                                                     fill(v, part);
+                                                                     return pieces(part.rows(), Launcher::threads);
+                                                                   });
+      if (!s) return s;
+    }
     fold_queries_args<aggregate, Queries, keys_type> folding{{}, params_.aggregate};
-    return launch_views<fold_queries_body<aggregate, typename C::group_policy, Queries, keys_type>>(
+    return launch_views<
+        fold_queries_body<aggregate, typename C::group_policy, typename score::form, Queries, keys_type>>(
         on_, views(), heads(), 1, folding, [&](int v, part_type& part) {
           fill(v, part);
-          return pieces(part.tokens(), tile::tokens);
+          return pieces(part.cached, tile::tokens);
         });
   }
 
@@ -309,7 +330,7 @@ class planner {
       args.white_count = static_cast<int>(params_.select.white_list.size());
     }
     return launch_views<select_body>(on_, views(), heads(), 1, args, [&](int v, select_part& part) {
-      int const tokens = layer(v).tokens(), keep = kept(v);
+      int const tokens = cached(v), keep = kept(v);
       forced_set const f = forced(v);
       part = {memory_.scores + row_offset(v),
               memory_.list + memory_.offset[index{v} * heads()],

@@ -48,6 +48,13 @@ struct plan_memory {
   float* joined = nullptr;        ///< device, these joined: a summary for each head, or a mass for each query
   int* list = nullptr;            ///< device
 
+  static constexpr bool score_normalises() {
+    if constexpr (per_query)
+      return score::form::normalises;
+    else
+      return true;
+  }
+
   /// Floats that a view takes of `partial` and of `joined`.
   struct view_scratch {
     index partial = 0, joined = 0;
@@ -61,7 +68,7 @@ struct plan_memory {
         return {heads * pieces(tokens, segment_rows) * Layer::head_dim,
                 heads * rows_part<typename Layer::keys_type>::summary_floats};
       }
-    } else if constexpr (per_query) {
+    } else if constexpr (per_query && score_normalises()) {
       index const rows = query_heads / (heads < 1 ? 1 : heads) * score::queries(p.score, tokens);
       return {heads * segments_of(rows, tokens).count * rows * 2, heads * rows};
     }
@@ -83,8 +90,9 @@ struct plan_memory {
     index scores = 0, lists = 0, partial = 0, joined = 0;
     for (std::size_t v = 0; v < views; ++v) {
       index const rows = layers[v].heads();
-      scores += rows * score_stride(layers[v].tokens());
-      lists += rows * rules(layers, p).kept(describe<score>(p.score, layers[v].tokens()), static_cast<int>(v));
+      scored_view const seen = describe<score>(p.score, layers[v].tokens());
+      scores += rows * score_stride(seen.tokens);
+      lists += rows * rules(layers, p).kept(seen, static_cast<int>(v));
       view_scratch const s = scratch_of(layers[v], p, query_heads(v));
       partial += round_up<index>(s.partial, 16);
       joined += round_up<index>(s.joined, 16);

@@ -67,13 +67,16 @@ class planner {
     if (status const s = scorer_.check_all(); !s) return s;
     if constexpr (requires { params_.select.white_list; })
       for (std::size_t v = 0; v < layers_.size(); ++v)
-        if (status const s = check::white_list(params_.select.white_list, layers_[v].tokens(), static_cast<int>(v)); !s)
+        if (status const s = check::white_list(params_.select.white_list, scorer_.seen(static_cast<index>(v)).tokens,
+                                               static_cast<int>(v));
+            !s)
           return s;
     return {};
   }
   [[nodiscard]] std::size_t scores() const {
     index n = 0;
-    for (auto const& l : layers_) n += l.heads() * score_stride(l.tokens());
+    for (std::size_t v = 0; v < layers_.size(); ++v)
+      n += layers_[v].heads() * score_stride(scorer_.seen(static_cast<index>(v)).tokens);
     return static_cast<std::size_t>(n);
   }
   [[nodiscard]] chooser_type carve_chooser(arena& a) const {

@@ -5,6 +5,7 @@
 #include <kvsieve/core/arena.hpp>
 #include <kvsieve/core/fragment.hpp>
 #include <kvsieve/core/math.hpp>
+#include <kvsieve/core/query_set.hpp>
 #include <kvsieve/core/scalar.hpp>
 #include <kvsieve/core/views.hpp>
 
@@ -18,27 +19,53 @@ inline constexpr int key_block = 64;
 /// at D 128, leave room in the first cache for the keys.
 inline constexpr int strip_rows = 2 * fragment::lanes;
 
-/// Queries of one KV head packed for the lanes, scaled by log2(e) / sqrt(D); row = g * row_stride + w. The strip that
-/// starts at row r lies at packed + r * D as [D, rows of the strip].
+/// Queries of one KV head packed for the lanes, scaled by 1 / sqrt(D) (and by log2(e) where exponentials follow); row =
+/// g * row_stride + w. The strip that starts at row r lies at packed + r * D as [D, rows of the strip].
 struct query_block {
   float* packed;      ///< [D * padded]
   float* row_weight;  ///< [padded]: the accumulator's weight; 0 for padding and for queries that are not finite
   int* row_position;  ///< [padded]: the last token a row sees
+  seen_keys* seen;    ///< [query_block_positions]: what a position sees
   int positions = 0, row_stride = 0, padded = 0;
+  bool restricted = false;  ///< some position does not see all keys up to its last
 
   /// Rows in the strip that starts at `first_row`.
   [[nodiscard]] int strip(int first_row) const {
     return padded - first_row < strip_rows ? padded - first_row : strip_rows;
   }
+  /// One past the last key that some position sees.
+  [[nodiscard]] index visible() const {
+    int most = -1;
+    for (int w = 0; w < positions; ++w) most = most < seen[w].last ? seen[w].last : most;
+    return most + 1;
+  }
+  /// True when some position sees some key of [first, first + key_block).
+  [[nodiscard]] bool sees_some(index first) const {
+    if (!restricted) return true;
+    for (int w = 0; w < positions; ++w)
+      if (seen[w].sees_some(static_cast<int>(first), static_cast<int>(first) + key_block)) return true;
+    return false;
+  }
+  /// True when every position sees all of them.
+  [[nodiscard]] bool sees_all(index first) const {
+    for (int w = 0; w < positions; ++w)
+      if (!seen[w].sees_all(static_cast<int>(first), static_cast<int>(first) + key_block)) return false;
+    return true;
+  }
+  /// What a row sees; rows of padding as the last position.
+  [[nodiscard]] seen_keys const& seen_of(int row) const {
+    int const w = row % row_stride;
+    return seen[w < positions ? w : positions - 1];
+  }
 };
 
-/// Packs query positions [first, first + positions) of the group of `head`. `row_stride` >= positions; query i counts
-/// weight(i).
+/// Packs query positions [first, first + positions) of the group of `head`; query 0 is row `query_row` of `queries`.
+/// `row_stride` >= positions; query i of query head g counts weight(g, i). block.seen holds what each position sees.
 template <class Queries, class Weight>
-void pack_queries(Queries const& queries, index head, int group, index first, int positions, int row_stride,
-                  index observed, index tokens, Weight const& weight, query_block& block) {
+void pack_queries(Queries const& queries, index head, int group, index query_row, index first, int positions,
+                  int row_stride, double unit, Weight const& weight, query_block& block) {
   constexpr int D = head_dim_of<Queries>;
-  float const scale = static_cast<float>(1.4426950408889634 / __builtin_sqrt(static_cast<double>(D)));
+  float const scale = static_cast<float>(unit / __builtin_sqrt(static_cast<double>(D)));
   block.positions = positions;
   block.row_stride = row_stride;
   block.padded = round_up(group * row_stride, fragment::lanes);
@@ -48,15 +75,15 @@ void pack_queries(Queries const& queries, index head, int group, index first, in
     float* const packed = block.packed + first_row * D + (row - first_row);
     bool usable = g < group && w < positions;
     if (usable) {
-      auto const q = row_of(queries, head * group + g, queries.extent(1) - observed + first + w);
+      auto const q = row_of(queries, head * group + g, query_row + first + w);
       for (int d = 0; d < D; ++d) usable = usable && finite(to_float(q[d]));
       if (usable)
         for (int d = 0; d < D; ++d) packed[d * width] = to_float(q[d]) * scale;
     }
     if (!usable)
       for (int d = 0; d < D; ++d) packed[d * width] = 0.0f;
-    block.row_weight[row] = usable ? weight(static_cast<int>(first) + w) : 0.0f;
-    block.row_position[row] = static_cast<int>(tokens - observed + first) + (w < positions ? w : positions - 1);
+    block.row_weight[row] = usable ? weight(g, static_cast<int>(first) + w) : 0.0f;
+    block.row_position[row] = block.seen_of(row).last;
   }
 }
 
@@ -123,16 +150,14 @@ key_tile load_keys(Keys const& keys, index head, index first, float* room) {
   return tile;
 }
 
-/// For the strip of V fragments of rows at `first_row`, e[key][row] = 2^(logit - m[row]) over one block of keys; m is
-/// the rows' maximum over the block and s the sum. What a row does not see gives 0; a row that sees nothing has m =
-/// -inf.
-template <int D, int V>
-void exponentials(query_block const& q, int first_row, key_tile const& k, index first_key, float* e, float* m,
-                  float* s) {
+/// Logits of the strip of V fragments of rows at `first_row` over one block of keys, into e[key][row]; what a row does
+/// not see gives `unseen`. With `Idle`, so do rows without weight.
+template <int D, int V, bool Idle>
+KVSIEVE_INLINE void seen_logits(query_block const& q, int first_row, key_tile const& k, index first_key, float unseen,
+                                float* e) {
   constexpr int lanes = fragment::lanes;
   constexpr int KJ = lanes == 16 ? 8 : 6;  // sums of two fragments that fit the registers, 32 or 16 of them
   constexpr int rest = key_block % KJ;
-  float const minus_inf = -__builtin_inff();
   auto const block = [&](auto keys, int j) {
     logits<D, decltype(keys)::value, V>(q.packed + first_row * D, k.keys + j * k.stride, k.stride, e + j * V * lanes);
   };
@@ -146,9 +171,28 @@ void exponentials(query_block const& q, int first_row, key_tile const& k, index 
     for (int j = 0; j < key_block; ++j) {
       bool const absent = j >= k.count || (k.bad >> j & 1u) != 0;
       for (int r = 0; r < V * lanes; ++r)
-        if (absent || first_key + j > position[r]) e[j * V * lanes + r] = minus_inf;
+        if (absent || first_key + j > position[r]) e[j * V * lanes + r] = unseen;
     }
+  if (q.restricted && !q.sees_all(first_key))
+    for (int r = 0; r < V * lanes; ++r) {
+      seen_keys const& seen = q.seen_of(first_row + r);
+      for (int j = 0; j < key_block; ++j)
+        if (!seen.sees(static_cast<int>(first_key) + j)) e[j * V * lanes + r] = unseen;
+    }
+  if constexpr (Idle)
+    for (int r = 0; r < V * lanes; ++r)
+      for (int j = 0; j < key_block && q.row_weight[first_row + r] == 0.0f; ++j) e[j * V * lanes + r] = unseen;
+}
 
+/// For the strip of V fragments of rows at `first_row`, e[key][row] = 2^(logit - m[row]) over one block of keys; m is
+/// the rows' maximum over the block and s the sum. What a row does not see gives 0; a row that sees nothing has m =
+/// -inf.
+template <int D, int V>
+void exponentials(query_block const& q, int first_row, key_tile const& k, index first_key, float* e, float* m,
+                  float* s) {
+  constexpr int lanes = fragment::lanes;
+  float const minus_inf = -__builtin_inff();
+  seen_logits<D, V, false>(q, first_row, k, first_key, minus_inf, e);
   fragment most[V], total[V];
   KVSIEVE_UNROLL for (int v = 0; v < V; ++v) most[v] = fragment(minus_inf), total[v] = fragment(0.0f);
   for (int j = 0; j < key_block; ++j)

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Driver of attention-based scores: the probabilities of the observed queries, folded as they appear. Bound by the
-// multiply-adds of one pass over queries x keys: exponentials are kept for one block of 64 query positions at a time
-// ([tokens, rows], linear in the tokens) and scaled once the row sums are known.
+// Driver of attention-based scores: the probabilities (or logits) of the observed queries, folded as they appear. Bound
+// by the multiply-adds of one pass over queries x keys: exponentials are kept for one block of 64 query positions at a
+// time ([tokens, rows], linear in the tokens) and scaled once the row sums are known.
 #pragma once
-#include <kvsieve/aggregate/accumulator.hpp>
+#include <kvsieve/core/scores.hpp>
+#include <kvsieve/host/fold_queries.hpp>
 #include <kvsieve/host/on.hpp>
-#include <kvsieve/host/query_block.hpp>
-#include <kvsieve/host/tasks.hpp>
+#include <kvsieve/host/query_results.hpp>
 
 namespace kvsieve::inline v0 {
 namespace host::inline KVSIEVE_TARGET {
@@ -14,27 +14,30 @@ namespace host::inline KVSIEVE_TARGET {
 template <class C>
 class score_per_query {
   using scorer = typename C::score_policy;
+  using form = typename scorer::form;
   using folded = typename C::aggregate_policy;
   using grouped = typename C::group_policy;
   static_assert(accumulator<folded>,
                 "kvsieve: this aggregate policy lacks linear, states, weight or result, or, where it is not linear, "
                 "in_order, init, update or combine");
+  static_assert(form::normalises || (takes_logits<folded> && !pools_tokens<folded>),
+                "kvsieve::row_form::logits goes with an aggregate policy that is linear, or kvsieve::aggregate::max");
+  static_assert(!weighs_heads<grouped> || grouped::additive,
+                "kvsieve: a group policy that weighs its query heads has to be additive");
+  static_assert(!weighs_tokens<grouped> || !grouped::additive,
+                "kvsieve: a group policy that weighs the tokens of its query heads is not additive");
 
+  using folds = query_folds<folded, grouped, form>;
+  using scratch = query_scratch;
   static constexpr int lanes = fragment::lanes;
   static constexpr index blocks_per_task = 16;
   static constexpr index short_view = 2048;  // tokens up to which a head is one task
   static constexpr int states = folded::states;
   // One column for all query heads of a group, where folding queries and joining heads are the same operation.
-  static constexpr bool joint = (folded::linear && grouped::additive);
-
-  struct scratch {
-    query_block queries;
-    float* e;                 ///< [block, strip, key, row]: exponentials
-    float *most, *total;      ///< [block, row]: the largest logit, later the row's factor; the sum of exponentials
-    float* column;            ///< [head of the group, state, token]
-    float* room;              ///< [worker, key, D]: keys as floats
-    unsigned long long* bad;  ///< [block]: bit j: key j is not finite
-  };
+  static constexpr bool joint = folds::joint;
+  static constexpr int statistics = statistics_of<folded>;
+  static_assert(statistics == 0 || !folded::linear,
+                "kvsieve: an accumulator that measures views has a state of its own");
 
  public:
   template <class Layer, class Queries>
@@ -42,6 +45,12 @@ class score_per_query {
                                typename C::params const& p) {
     score_per_query s{task_numbers::carve(a, static_cast<index>(layers.size())), p};
     index longest = 0, longest_short = 0, group = 1, positions = 1;
+    for (auto const& l : layers) {
+      int const sets = scorer::set_count(p.score, l.tokens());
+      s.set_stride_ = s.set_stride_ < sets ? sets : s.set_stride_;
+    }
+    s.parts_ = a.take<view_part>(layers.size());
+    s.sets_ = a.take<query_set>(layers.size() * static_cast<std::size_t>(s.set_stride_));
     for (std::size_t v = 0; v < layers.size(); ++v) {
       index const n = layers[v].tokens(), observed = scorer::queries(p.score, static_cast<int>(n));
       longest = longest < n ? n : longest;
@@ -61,64 +70,133 @@ class score_per_query {
       c.queries.packed = floats(rows * Layer::head_dim);
       c.queries.row_weight = floats(rows);
       c.queries.row_position = a.take<int>(static_cast<std::size_t>(rows));
+      c.queries.seen = a.take<seen_keys>(query_block_positions);
       c.e = floats(blocks * key_block * rows);
       c.most = floats(blocks * rows);
       c.total = floats(blocks * rows);
       c.column = floats(joint ? 0 : group * states * blocks * key_block);
+      c.measured = a.take<double>(static_cast<std::size_t>(segments_of(blocks * key_block) * statistics));
       c.bad = a.take<unsigned long long>(static_cast<std::size_t>(blocks));
       c.room = floats((w == 0 ? workers : 1) * key_block * Layer::head_dim);
       if (s.all_ != nullptr) s.all_[w] = c;
     }
+    index const heads = layers.empty() ? 0 : layers[0].heads();
+    s.by_head_ = a.take<double>(layers.size() * static_cast<std::size_t>(heads * statistics));
+    s.by_view_ = a.take<double>(layers.size() * static_cast<std::size_t>(statistics));
     return s;
   }
 
+  /// What the accumulator measured of the views, after run().
+  [[nodiscard]] layer_statistics measured() const { return {by_view_, statistics}; }
+
+  /// Floats of the columns of all views, for a call that brings a part of the queries.
+  template <class Layer, class Queries>
+  static index state_floats(cs::span<Layer const> layers, cs::span<Queries const> queries,
+                            typename scorer::params const& p) {
+    index sum = 0;
+    for (std::size_t v = 0; v < layers.size(); ++v) sum += layers[v].heads() * column_floats(layers[v], queries[v], p);
+    return sum;
+  }
+
+  /// Scores of all heads; with `state`, of the queries from `first` on alone, folded into the columns there. Rows are
+  /// written when the last query came.
   template <class Exec, class Layer, class Queries>
-  void run(Exec const& on, cs::span<Layer const> layers, cs::span<Queries const> queries, score_rows out) const {
+  void run(Exec const& on, cs::span<Layer const> layers, cs::span<Queries const> queries, score_rows out,
+           float* state = nullptr, int first = 0) const {
     host::on<> const inline_ = {};
+    float* own = state;
+    for (std::size_t v = 0; v < layers.size(); ++v) {
+      parts_[v] = {own, first};
+      if (state != nullptr) own += layers[v].heads() * column_floats(layers[v], queries[v], params_);
+    }
+    auto const row = [&](std::size_t v, index head) {
+      return out.row(static_cast<index>(v), head, scorer::cached(params_, layers[v].tokens()));
+    };
+    for (std::size_t v = 0; v < layers.size(); ++v)
+      for (int s = 0, n = layers[v].tokens(); s < scorer::set_count(params_, n); ++s)
+        sets_[static_cast<index>(v) * set_stride_ + s] = scorer::set(params_, n, s);
     tasks_.fill([&](index v) {
       auto const& l = layers[static_cast<std::size_t>(v)];
       return l.tokens() <= short_view ? l.heads() : 0;
     });
     on.for_each(tasks_.count(), [&](index i, int worker) {
-      auto const [v, head] = tasks_.find(i);
-      auto const& l = layers[static_cast<std::size_t>(v)];
-      score_head(inline_, l, queries[static_cast<std::size_t>(v)], head, all_[worker], out.row(v, head, l.tokens()));
+      auto const [view, head] = tasks_.find(i);
+      auto const v = static_cast<std::size_t>(view);
+      score_head(inline_, layers[v], queries[v], view, head, all_[worker], row(v, head));
     });
     for (std::size_t v = 0; v < layers.size(); ++v)
       for (index head = 0; layers[v].tokens() > short_view && head < layers[v].heads(); ++head)
-        score_head(on, layers[v], queries[v], head, all_[0], out.row(static_cast<index>(v), head, layers[v].tokens()));
+        score_head(on, layers[v], queries[v], static_cast<index>(v), head, all_[0], row(v, head));
+    for (std::size_t v = 0; v < layers.size(); ++v)
+      for (int k = 0; k < statistics; ++k) {
+        index const at = static_cast<index>(v), heads = layers[v].heads();
+        double sum = 0;
+        for (index head = 0; head < heads; ++head) sum += by_head_[(at * heads + head) * statistics + k];
+        by_view_[at * statistics + k] = sum;
+      }
   }
 
  private:
   score_per_query(task_numbers tasks, typename C::params const& p)
-      : tasks_(tasks), params_(p.score), folding_(p.aggregate) {}
+      : tasks_(tasks), params_(p.score), folding_(p.aggregate), grouping_(p.group) {}
+
+  /// Where the columns of a view lie, when the caller keeps them, and the first query that a call brings.
+  struct view_part {
+    float* state;
+    int first;
+  };
+  template <class Layer, class Queries>
+  static index column_floats(Layer const& l, Queries const& queries, typename scorer::params const& p) {
+    int const cached = scorer::cached(p, l.tokens());
+    index const group = queries.extent(0) / (l.heads() < 1 ? 1 : l.heads());
+    return joint ? score_stride(cached) : group * states * round_up<index>(cached, key_block);
+  }
+
+  /// The sets of a view.
+  [[nodiscard]] cs::span<query_set const> sets_of(index view, int tokens) const {
+    return {sets_ + view * set_stride_, static_cast<cs::size_t>(scorer::set_count(params_, tokens))};
+  }
 
   // One KV head: block after block of query positions, each in two sweeps over the keys it sees.
   template <class Exec, class Layer, class Queries>
-  void score_head(Exec const& on, Layer const& l, Queries const& queries, index head, scratch const& c,
+  void score_head(Exec const& on, Layer const& l, Queries const& queries, index view, index head, scratch const& c,
                   float* score) const {
-    index const tokens = l.tokens(), observed = scorer::queries(params_, l.tokens());
-    index const past = tokens - scorer::forced(params_, l.tokens()).tail;
+    int const observed = scorer::queries(params_, l.tokens()), cached = scorer::cached(params_, l.tokens());
     int const group = static_cast<int>(queries.extent(0) / l.heads());
-    float* const column = joint ? score : c.column;
-    index const column_stride = round_up<index>(tokens, key_block);
-    if constexpr (joint)
-      for (index t = 0; t < tokens; ++t) column[t] = 0.0f;
-    else
-      start(group, column, column_stride);
+    folds const fold{folding_};
+    auto const [state, part_first] = parts_[view];
+    float* const data =
+        state != nullptr ? state + head * column_floats(l, queries, params_) : (joint ? score : c.column);
+    query_columns const column{data, round_up<index>(cached, key_block), group, cached,
+                               cached - scorer::forced(params_, l.tokens()).tail};
+    int const end = state != nullptr ? part_first + static_cast<int>(queries.extent(1)) : observed;
+    index const query_row = state != nullptr ? -index{part_first} : queries.extent(1) - observed;
+    if (part_first == 0) fold.start(column);
+    auto const sets = sets_of(view, l.tokens());
+    auto const scales = scorer::scales(params_);
+    index const all_blocks = (l.tokens() + key_block - 1) / key_block;
+    for (index b = 0; b < all_blocks; ++b) c.bad[b] = ~0ull;
 
-    for (index first = 0; first < observed; first += query_block_positions) {
-      int const positions =
-          static_cast<int>(observed - first < query_block_positions ? observed - first : query_block_positions);
+    for (index first = part_first; first < end; first += query_block_positions) {
+      int const positions = static_cast<int>(end - first < query_block_positions ? end - first : query_block_positions);
       query_block q = c.queries;
+      float set_weight[query_block_positions];
+      q.restricted = place(sets, static_cast<int>(first), positions, cached, q.seen, set_weight);
+      q.positions = positions;
       pack_queries(
-          queries, head, group, first, positions, joint ? positions : round_up(positions, lanes), observed, tokens,
-          [&](int i) {
-            return folded::weight(folding_, i, static_cast<int>(observed), static_cast<int>(tokens - observed) + i + 1);
+          queries, head, group, query_row, first, positions, joint ? positions : round_up(positions, lanes),
+          form::normalises ? 1.4426950408889634 : 1.0,
+          [&](int g, int i) {
+            int const w = i - static_cast<int>(first);
+            float own = folded::weight(folding_, i, observed, q.seen[w].count()) * set_weight[w];
+            if (!scales.empty()) own *= scales[static_cast<cs::size_t>(view * observed + i)];
+            if constexpr (weighs_heads<grouped> && joint)
+              return own * grouped::head_weight(grouping_, view, head * group + g);
+            else
+              return own;
           },
           q);
-      index const visible = tokens - observed + first + positions;
-      index const blocks = (visible + key_block - 1) / key_block;
+      index const visible = q.visible(), blocks = (visible + key_block - 1) / key_block;
       auto const sweep = [&](index count, bool backwards, auto const& f) {
         on.sweep((count + blocks_per_task - 1) / blocks_per_task, backwards, [&](index task, int worker) {
           for (index b = task * blocks_per_task; b < count && b < (task + 1) * blocks_per_task; ++b) f(b, worker);
@@ -127,252 +205,89 @@ class score_per_query {
       sweep(blocks, false, [&](index b, int worker) {
         measure(l.keys, head, q, b, c, c.room + worker * key_block * Layer::head_dim);
       });
-      row_factors(q, blocks, c);
+      fold.row_factors(q, blocks, c);
+      index const scored = visible < cached ? blocks : (cached + key_block - 1) / key_block;
       if constexpr (pools_tokens<folded>) {
-        keep_mass(q, blocks, past, c);
-        index const reach = folded::kernel(folding_) / 2, last = visible + reach < past ? visible + reach : past;
+        fold.keep_mass(q, blocks, column.past, c);
+        index const reach = folded::kernel(folding_) / 2, past = column.past;
+        index const last = visible + reach < past ? visible + reach : past;
         sweep((last + key_block - 1) / key_block, true,
-              [&](index b, int) { fold_pooled(q, group, first, b, blocks, past, c, column, column_stride); });
-      } else if constexpr (folded::linear) {
-        sweep(blocks, true, [&](index b, int) { fold_linear(q, group, b, tokens, c, column, column_stride); });
+              [&](index b, int) { fold.fold_pooled(q, first, b, blocks, c, column); });
       } else {
-        sweep(blocks, true, [&](index b, int) { fold_states(q, group, first, b, c, column, column_stride); });
+        sweep(scored, true, [&](index b, int) {
+          if (!q.sees_some(b * key_block)) return;
+          if constexpr (folded::linear)
+            fold.fold_linear(q, b, c, column);
+          else
+            fold.fold_states(q, first, b, c, column);
+        });
       }
     }
-    finish(on, group, tokens, observed, c, column, column_stride, score);
+    if (end < observed) return;
+    query_results<folded, grouped> const results{folding_, grouping_, sets, view, head};
+    results.write(on, l, c, column, score);
+    results.add_measured(c, cached, by_head_ + (view * l.heads() + head) * statistics);
   }
 
-  // Columns before the first query.
-  void start(int group, float* column, index column_stride) const {
-    fragment state[states];
-    if constexpr (folded::linear)
-      state[0] = fragment(0.0f);
-    else
-      folded::init(folding_, state);
-    for (int g = 0; g < group; ++g)
-      for (int k = 0; k < states; ++k)
-        for (index t = 0; t < column_stride; t += lanes) store(column + (g * states + k) * column_stride + t, state[k]);
+  // What query positions [first, first + positions) see, and what a probability of each is multiplied by for its set's
+  // weight. True when some see less than all keys up to their last.
+  static bool place(cs::span<query_set const> sets, int first, int positions, int cached, seen_keys* seen,
+                    float* weight) {
+    bool restricted = false;
+    int before = 0;
+    for (query_set const& set : sets) {
+      for (int w = before < first ? 0 : before - first; w < positions && first + w < before + set.count; ++w) {
+        seen[w] = set.seen(first + w - before, cached);
+        weight[w] = set.weight == 1.0f ? 1.0f : query_factor<folded>(set.weight);
+        restricted = restricted || seen[w].own > 0;
+      }
+      before += set.count;
+    }
+    return restricted;
   }
 
-  // Exponentials, maxima and sums of one block of keys.
+  // Exponentials, maxima and sums, or logits, of one block of keys.
   template <class Keys>
   static void measure(Keys const& keys, index head, query_block const& q, index b, scratch const& c, float* room) {
     constexpr int D = head_dim_of<Keys>;
     index const first_key = b * key_block;
+    if (!q.sees_some(first_key)) {
+      for (int row = 0; row < q.padded; row += lanes) {
+        store(c.most + b * q.padded + row, fragment(-__builtin_inff()));
+        store(c.total + b * q.padded + row, fragment(0.0f));
+      }
+      if constexpr (pools_tokens<folded>)  // pools of the tokens beside the block read it
+        for (index i = 0; i < key_block * q.padded; i += lanes) store(c.e + first_key * q.padded + i, fragment(0.0f));
+      return;
+    }
     key_tile const k = load_keys(keys, head, first_key, room);
     c.bad[b] = k.bad;
     prefetch_keys(keys, head, first_key + key_block);
     for (int row = 0; row < q.padded; row += strip_rows) {
       float* const e = c.e + first_key * q.padded + row * key_block;
       float *const most = c.most + b * q.padded + row, *const total = c.total + b * q.padded + row;
-      if (q.strip(row) == strip_rows)
-        exponentials<D, 2>(q, row, k, first_key, e, most, total);
-      else
-        exponentials<D, 1>(q, row, k, first_key, e, most, total);
-    }
-  }
-
-  // Joins the blocks' maxima and sums: afterwards `most` of a block holds what its exponentials are multiplied by.
-  static void row_factors(query_block const& q, index blocks, scratch const& c) {
-    for (int row = 0; row < q.padded; row += lanes) {
-      fragment most(-__builtin_inff()), sum(0.0f);
-      for (index b = 0; b < blocks; ++b) most = max(most, load(c.most + b * q.padded + row));
-      for (index b = 0; b < blocks; ++b)
-        sum = fma(load(c.total + b * q.padded + row), exp2(load(c.most + b * q.padded + row) - most), sum);
-      fragment const factor = where(fragment(0.0f) < sum, load(q.row_weight + row) / sum, fragment(0.0f));
-      for (index b = 0; b < blocks; ++b) {
-        float* const m = c.most + b * q.padded + row;
-        store(m, exp2(load(m) - most) * factor);
-      }
-    }
-  }
-
-  // Exponentials of `lanes` rows from `row` on against one key of a block.
-  static float const* exponential(query_block const& q, index b, index key, int row, scratch const& c) {
-    int const strip = row / strip_rows * strip_rows;
-    return c.e + b * key_block * q.padded + strip * key_block + key * q.strip(strip) + (row - strip);
-  }
-
-  // Where probabilities are pooled along the tokens before `past`: a row's factors become such that the sum over a
-  // pool's exponentials is what the pool gives, and all pools of a row together have the row's mass.
-  void keep_mass(query_block const& q, index blocks, index past, scratch const& c) const {
-    index const kernel = folded::kernel(folding_), reach = kernel / 2;
-    index const last = past < blocks * key_block ? past : blocks * key_block;
-    for (int row = 0; row < q.padded; row += lanes) {
-      fragment mass(0.0f), lost(0.0f);  // lost: what pools beyond the ends would have
-      for (index b = 0; b * key_block < last; ++b) {
-        fragment sum(0.0f);
-        if ((b + 1) * key_block <= past)
-          sum = load(c.total + b * q.padded + row);
+      auto const strip = [&]<int V>() {
+        if constexpr (form::normalises)
+          exponentials<D, V>(q, row, k, first_key, e, most, total);
         else
-          for (index j = 0; b * key_block + j < past; ++j) sum += load(exponential(q, b, j, row, c));
-        mass = fma(sum, load(c.most + b * q.padded + row), mass);
-      }
-      auto const lose = [&](index t) {
-        index const to = t + reach < past - 1 ? t + reach : past - 1, from = t < reach ? 0 : t - reach;
-        fragment const p =
-            load(exponential(q, t / key_block, t % key_block, row, c)) * load(c.most + t / key_block * q.padded + row);
-        lost = fma(p, fragment(static_cast<float>(kernel - (to - from + 1))), lost);
+          seen_logits<D, V, folds::lowest>(q, row, k, first_key, folds::lowest ? -__builtin_inff() : 0.0f, e);
       };
-      index const front = reach < last ? reach : last;
-      for (index t = 0; t < front; ++t) lose(t);
-      for (index t = past - reach < front ? front : past - reach; t < last; ++t) lose(t);
-      fragment const spread = fragment(static_cast<float>(kernel)) * mass - lost;
-      fragment const scale = where(fragment(0.0f) < spread, mass / spread, fragment(0.0f));
-      for (index b = 0; b < blocks; ++b) {
-        float* const m = c.most + b * q.padded + row;
-        store(m, load(m) * scale);
-      }
+      if (q.strip(row) == strip_rows)
+        strip.template operator()<2>();
+      else
+        strip.template operator()<1>();
     }
-  }
-
-  // Adds the probabilities of one block of keys to the columns.
-  static void fold_linear(query_block const& q, int group, index b, index tokens, scratch const& c, float* column,
-                          index column_stride) {
-    float const* const factor = c.most + b * q.padded;
-    float const* const e = c.e + b * key_block * q.padded;
-    for (index j0 = 0; j0 < key_block && b * key_block + j0 < tokens; j0 += lanes)
-      for (int g = 0; g < (joint ? 1 : group); ++g) {
-        int const from = joint ? 0 : g * q.row_stride, to = joint ? q.padded : from + q.row_stride;
-        fragment part[lanes];
-        for (int j = 0; j < lanes; ++j) part[j] = fragment(0.0f);
-        for (int strip = from / strip_rows * strip_rows; strip < to; strip += strip_rows) {
-          int const width = q.strip(strip), first = from > strip ? from : strip;
-          int const last = to < strip + width ? to : strip + width;
-          for (int j = 0; j < lanes; ++j) {
-            float const* const key = e + strip * key_block + (j0 + j) * width - strip;
-            for (int row = first; row < last; row += lanes) part[j] = part[j] + load(key + row) * load(factor + row);
-          }
-        }
-        index const t = b * key_block + j0;
-        float* const out = column + g * column_stride + t;
-        fragment const sums = sum_rows(part);
-        if (tokens - t >= lanes)
-          store(out, load(out) + sums);
-        else
-          for (int j = 0; j < tokens - t; ++j) out[j] += sums[j];
-      }
-  }
-
-  // Folds the probabilities of one block of keys into the columns, a query after another: tiles of keys x rows are
-  // turned, so that tokens lie in the lanes.
-  void fold_states(query_block const& q, int group, index first, index b, scratch const& c, float* column,
-                   index column_stride) const {
-    float const* const factor = c.most + b * q.padded;
-    for (index j0 = 0; j0 < key_block; j0 += lanes)
-      for (int g = 0; g < group; ++g)
-        update_tokens(q, g, first, column + g * states * column_stride + b * key_block + j0, column_stride,
-                      [&](int row, fragment(&tile)[lanes]) {
-                        float const* const e = exponential(q, b, j0, row, c);
-                        int const width = q.strip(row / strip_rows * strip_rows);
-                        fragment const f = load(factor + row);
-                        KVSIEVE_UNROLL for (int j = 0; j < lanes; ++j) tile[j] = load(e + j * width) * f;
-                      });
-  }
-
-  // The same with each row averaged along the tokens before `past`; pools read from the blocks beside their own.
-  void fold_pooled(query_block const& q, int group, index first, index b, index blocks, index past, scratch const& c,
-                   float* column, index column_stride) const {
-    int const kernel = folded::kernel(folding_), reach = kernel / 2;
-    index const last = past < blocks * key_block ? past : blocks * key_block;
-    for (index j0 = 0; j0 < key_block && b * key_block + j0 < past; j0 += lanes)
-      for (int g = 0; g < group; ++g)
-        update_tokens(q, g, first, column + g * states * column_stride + b * key_block + j0, column_stride,
-                      [&](int row, fragment(&tile)[lanes]) {
-                        fragment p[lanes + folded::most_kernel - 1];
-                        int const width = q.strip(row / strip_rows * strip_rows);
-                        index const from = b * key_block + j0 - reach, to = from + lanes + kernel - 1;
-                        index t = from;
-                        for (; t < 0; ++t) p[t - from] = fragment(0.0f);
-                        while (t < to && t < last) {
-                          index const block = t / key_block, end = (block + 1) * key_block;
-                          fragment const f = load(c.most + block * q.padded + row);
-                          float const* e = exponential(q, block, t % key_block, row, c);
-                          for (; t < end && t < to && t < last; ++t, e += width) p[t - from] = load(e) * f;
-                        }
-                        for (; t < to; ++t) p[t - from] = fragment(0.0f);
-                        for (int j = 0; j < lanes; ++j) {
-                          tile[j] = p[j];
-                          for (int i = 1; i < kernel; ++i) tile[j] += p[j + i];
-                        }
-                      });
-  }
-
-  // Updates the states of `lanes` tokens of query head g, which lie at `column`, with all queries of the block;
-  // fill(row, tile) gives the probabilities of rows [row, row + lanes), a fragment for each token. Rows of padding give
-  // 0 and change nothing. Where the order of the queries is free, the tile is turned once for all rows.
-  template <class Fill>
-  KVSIEVE_INLINE void update_tokens(query_block const& q, int g, index first, float* column, index column_stride,
-                                    Fill const& fill) const {
-    fragment state[states];
-    for (int k = 0; k < states; ++k) state[k] = load(column + k * column_stride);
-    if constexpr (folded::in_order) {
-      for (int w = 0; w < q.positions; w += lanes) {
-        fragment tile[lanes];
-        fill(g * q.row_stride + w, tile);
-        transpose(tile);
-        KVSIEVE_UNROLL for (int r = 0; r < lanes; ++r)
-            folded::update(folding_, state, tile[r], static_cast<int>(first) + w + r);
-      }
-    } else {
-      fragment part[lanes][states];
-      for (int j = 0; j < lanes; ++j) folded::init(folding_, part[j]);
-      for (int w = 0; w < q.positions; w += lanes) {
-        fragment tile[lanes];
-        fill(g * q.row_stride + w, tile);
-        KVSIEVE_UNROLL for (int j = 0; j < lanes; ++j) folded::update(folding_, part[j], tile[j]);
-      }
-      fragment turned[states][lanes];
-      KVSIEVE_UNROLL for (int k = 0; k < states; ++k) {
-        KVSIEVE_UNROLL for (int j = 0; j < lanes; ++j) turned[k][j] = part[j][k];
-        transpose(turned[k]);
-      }
-      KVSIEVE_UNROLL for (int r = 0; r < lanes; ++r) {
-        fragment row[states];
-        KVSIEVE_UNROLL for (int k = 0; k < states; ++k) row[k] = turned[k][r];
-        folded::combine(folding_, state, row);
-      }
-    }
-    for (int k = 0; k < states; ++k) store(column + k * column_stride, state[k]);
-  }
-
-  // Columns to scores: the accumulator's result, the group's, and NaN where a key is not finite.
-  template <class Exec>
-  void finish(Exec const& on, int group, index tokens, index observed, scratch const& c, float const* column,
-              index column_stride, float* score) const {
-    auto const seen = [&](index t) { return static_cast<float>(observed < tokens - t ? observed : tokens - t); };
-    float const queries = static_cast<float>(observed);
-    on.sweep(segments_of(tokens), false, [&](index segment, int) {
-      index const last = (segment + 1) * segment_rows < tokens ? (segment + 1) * segment_rows : tokens;
-      if constexpr (joint) {
-        for (index t = segment * segment_rows; t < last; ++t) {
-          float const state[1] = {column[t]};
-          score[t] = grouped::result(folded::result(folding_, state, observation<float>{queries, seen(t)}), group);
-        }
-      } else {
-        for (index t = segment * segment_rows; t < last; t += lanes) {
-          float joined[lanes], each[lanes];
-          for (int j = 0; j < lanes; ++j) each[j] = t + j < tokens ? seen(t + j) : 1.0f;
-          observation<fragment> const o{queries, load(each)};
-          for (int g = 0; g < group; ++g) {
-            fragment state[states];
-            for (int k = 0; k < states; ++k) state[k] = load(column + (g * states + k) * column_stride + t);
-            store(g == 0 ? joined : each, folded::result(folding_, state, o));
-            for (int j = 0; g > 0 && j < lanes; ++j) joined[j] = grouped::combine(joined[j], each[j]);
-          }
-          for (int j = 0; j < lanes && t + j < last; ++j) score[t + j] = grouped::result(joined[j], group);
-        }
-      }
-      for (index b = segment * segment_rows / key_block; b * key_block < last; ++b)
-        for (int j = 0; c.bad[b] != 0 && j < key_block; ++j)
-          if ((c.bad[b] >> j & 1u) != 0) score[b * key_block + j] = __builtin_nanf("");
-    });
   }
 
   task_numbers tasks_;
   typename scorer::params params_;
   typename folded::params folding_;
+  typename grouped::params grouping_;
   scratch* all_ = nullptr;
+  view_part* parts_ = nullptr;  ///< [views]
+  query_set* sets_ = nullptr;   ///< [views, set_stride_]
+  int set_stride_ = 0;
+  double *by_head_ = nullptr, *by_view_ = nullptr;  ///< [view, head, statistic], [view, statistic]
 };
 }  // namespace host::inline KVSIEVE_TARGET
 }  // namespace kvsieve::inline v0

@@ -10,6 +10,13 @@
 #include <kvsieve/host/run.hpp>
 
 namespace kvsieve::inline v0 {
+
+/// A part of the observed queries, and what was folded of those before it.
+struct query_part {
+  std::span<float> state;  ///< score_tokens_state_floats() of them; the caller's memory, untouched between the calls
+  int first = 0;           ///< the first query of the call, counted from 0 among the observed ones; 0 begins anew
+};
+
 namespace host::inline KVSIEVE_TARGET {
 
 /// score_tokens() for all views of a call.
@@ -37,6 +44,33 @@ class scoring {
     return s;
   }
 
+  [[nodiscard]] std::size_t state_floats() const { return scorer_.check_all(0) ? scorer_.state_floats() : 0; }
+  [[nodiscard]] std::size_t part_bytes() const {
+    if (!scorer_.check_all(0)) return 0;
+    arena a;
+    (void)carve(a);
+    (void)scorer_.carve(a);
+    return a.used();
+  }
+  [[nodiscard]] token_scores run_part(query_part const& part, std::span<std::byte> workspace) const {
+    token_scores s;
+    if (part.first < 0) {
+      s.state = fail(errc::bad_params, "part.first", part.first, "must be at least", 0);
+      return s;
+    }
+    if (s.state = scorer_.check_all(part.first); !s) return s;
+    if (part.state.size() < scorer_.state_floats())
+      s.state = fail(errc::workspace_too_small, "part.state", static_cast<double>(part.state.size()),
+                     "floats; it must be at least", static_cast<double>(scorer_.state_floats()));
+    if (s.state = s ? check::workspace(workspace, part_bytes()) : s.state; !s) return s;
+    arena a(workspace);
+    token_scores const placed = carve(a);
+    if (scorer_.run_part(scorer_.carve(a), score_rows{placed.score, placed.score_offset}, part.state.data(),
+                         part.first))
+      s = placed;
+    return s;
+  }
+
  private:
   [[nodiscard]] token_scores carve(arena& a) const {
     auto const views = layers_.size();
@@ -50,7 +84,7 @@ class scoring {
         seen[v] = scorer_.seen(static_cast<index>(v));
         offset[v] = scores;
       }
-      scores += s.shape.heads * score_stride(layers_[v].tokens());
+      scores += s.shape.heads * score_stride(scorer_.seen(static_cast<index>(v)).tokens);
     }
     s.seen = seen;
     s.score_offset = offset;
@@ -160,6 +194,35 @@ template <strategy C, host::executor Exec, kv_layer_view Layer>
                                         std::span<std::byte> workspace) noexcept {
   detail::needs_queries<C>();
   return host::scoring<C, Exec, Layer, host::no_queries>(on, layers, {}, params).run(workspace);
+}
+
+/// Floats of state that score_tokens<C> folds into when the queries come in parts; the same for all of them. 0 for
+/// arguments that it would refuse.
+template <strategy C, host::executor Exec, kv_layer_view Layer, row_view Queries>
+[[nodiscard]] std::size_t score_tokens_state_floats(Exec const& on, cs::span<Layer const> layers,
+                                                    cs::span<Queries const> queries,
+                                                    typename C::params const& params) noexcept {
+  return host::scoring<C, Exec, Layer, Queries>(on, layers, queries, params).state_floats();
+}
+/// Bytes of workspace that score_tokens<C> needs for a part of the queries. 0 when it would refuse the arguments.
+template <strategy C, host::executor Exec, kv_layer_view Layer, row_view Queries>
+[[nodiscard]] std::size_t score_tokens_part_workspace_bytes(Exec const& on, cs::span<Layer const> layers,
+                                                            cs::span<Queries const> queries,
+                                                            typename C::params const& params) noexcept {
+  return host::scoring<C, Exec, Layer, Queries>(on, layers, queries, params).part_bytes();
+}
+/// score_tokens<C> with a part of the observed queries, in their order: `params` describe all of them, `queries` are
+/// those from part.first on, as many of each view. Call after call they are folded into part.state, as if they had come
+/// at once; the call that brings the last ones returns the scores, the others none (`score` is null). Parts of
+/// multiples of 64 queries give the same bits as a single call, others differ by rounding where sums are formed. The
+/// cache may not change in between, but for the queries' own keys behind it.
+/// @returns the scores or none, or a `state` that says what was wrong; part.state is then as it was
+template <strategy C, host::executor Exec, kv_layer_view Layer, row_view Queries>
+  requires(C::observes_queries)
+[[nodiscard]] token_scores score_tokens(Exec const& on, cs::span<Layer const> layers, cs::span<Queries const> queries,
+                                        typename C::params const& params, query_part const& part,
+                                        std::span<std::byte> workspace) noexcept {
+  return host::scoring<C, Exec, Layer, Queries>(on, layers, queries, params).run_part(part, workspace);
 }
 
 /// Bytes of workspace that choose needs with the same arguments; aligned to 64 bytes. 0 when it would refuse them.

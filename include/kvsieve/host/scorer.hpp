@@ -51,8 +51,8 @@ class scorer {
   [[nodiscard]] call_shape shape() const { return {static_cast<int>(layers_.size()), heads(), Layer::head_dim}; }
   [[nodiscard]] scored_view seen(index v) const { return describe<score>(params_.score, layer(v).tokens()); }
 
-  /// Arguments of a call that cannot be scored.
-  [[nodiscard]] status check_all() const {
+  /// Arguments of a call that cannot be scored; with `first` from 0 on, of one that brings the queries from there on.
+  [[nodiscard]] status check_all(int first = -1) const {
     if (layers_.empty()) return fail(errc::bad_shape, "layers", 0, "must be at least", 1);
     if (layers_.size() > 1u << 20)
       return fail(errc::bad_shape, "layers", static_cast<double>(layers_.size()), "must be at most", 1 << 20);
@@ -71,10 +71,26 @@ class scorer {
         if (status const s = check::readable(l.values, "values", at); !s) return s;
       if constexpr (C::observes_queries) {
         auto const& q = queries_[static_cast<std::size_t>(v)];
-        if (status const s =
-                check::queries(q, l, score::queries(params_.score, l.tokens()), at, least_queries<aggregate>);
+        if (status const s = check::queries<score>(q, l, params_.score, at, least_queries<aggregate>,
+                                                   weighs_queries<aggregate>, first);
             !s)
           return s;
+        if constexpr (requires { C::group_policy::fits(params_.group, q.extent(0), seen(v).tokens); })
+          if (status s = C::group_policy::fits(params_.group, q.extent(0), seen(v).tokens); !s) {
+            s.layer = at;
+            return s;
+          }
+        if (first >= 0) {  // all views end with the same part
+          index const here = score::queries(params_.score, l.tokens()),
+                      there = score::queries(params_.score, layer(0).tokens());
+          if (here != there)
+            return fail(errc::bad_shape, "observed queries", static_cast<double>(here),
+                        "must be, in parts, as many as of the first view,", static_cast<double>(there), at);
+          if (q.extent(1) != queries_[0].extent(1))
+            return fail(errc::bad_shape, "queries.tokens", static_cast<double>(q.extent(1)),
+                        "must be, in parts, as many as of the first view,", static_cast<double>(queries_[0].extent(1)),
+                        at);
+        }
         if (status const s = check::readable(q, "queries", at); !s) return s;
       }
     }
@@ -96,16 +112,37 @@ class scorer {
     return s;
   }
 
+  /// Floats of the state that a call with a part of the queries folds into.
+  [[nodiscard]] std::size_t state_floats() const {
+    return static_cast<std::size_t>(score_per_query<C>::state_floats(layers_, queries_, params_.score));
+  }
+  /// Folds the queries from `first` on into `state`.
+  /// @returns true when the last one came, and `rows` hold scores
+  template <class Scratch>
+  bool run_part(Scratch const& own, score_rows const& rows, float* state, int first) const {
+    own.pattern.run(on_, layers_, queries_, rows, state, first);
+    if (first + queries_[0].extent(1) < score::queries(params_.score, layer(0).tokens())) return false;
+    shape_all(own, rows);
+    return true;
+  }
+
   /// Scores everything; `rows` has a row for each head of each view.
   template <class Scratch>
   void run(Scratch const& own, score_rows const& rows) const {
     make_scores(own.pattern, rows);
+    shape_all(own, rows);
+  }
+
+ private:
+  /// What the stages after the score make of the rows.
+  template <class Scratch>
+  void shape_all(Scratch const& own, score_rows const& rows) const {
     if constexpr (lift::lifts)
       each_row(rows, [](scored_view const& s, float* row, int) { lift_to_mean<lift>(row, scored(s)); });
     if constexpr (weigh::weighs)
       on_.for_each(views() * heads(), [&](index i, int) {
         index const v = i / heads(), h = i % heads();
-        weigh_rows<weigh>(params_.weigh, layer(v).values, h, 0, scored(seen(v)), rows.row(v, h, layer(v).tokens()));
+        weigh_rows<weigh>(params_.weigh, layer(v).values, h, 0, scored(seen(v)), rows.row(v, h, seen(v).tokens));
       });
     if constexpr (smooth::pools)
       each_row(rows, [&](scored_view const& s, float* row, int worker) {
@@ -113,7 +150,7 @@ class scorer {
       });
     if constexpr (scale::scales)
       on_.for_each(views(), [&](index v, int) {
-        index const n = layer(v).tokens(), stride = score_stride(n);
+        index const n = seen(v).tokens, stride = score_stride(n);
         float* const row = rows.row(v, 0, n);
         auto const m = layer_moments::of(row, heads(), stride, scored(seen(v)));
         for (index h = 0; h < heads(); ++h)
@@ -122,12 +159,11 @@ class scorer {
       });
     if constexpr (heads_policy::joins)
       on_.for_each(views(), [&](index v, int) {
-        index const n = layer(v).tokens();
+        index const n = seen(v).tokens;
         join_heads<heads_policy>(rows.row(v, 0, n), heads(), score_stride(n), n);
       });
   }
 
- private:
   [[nodiscard]] index views() const { return static_cast<index>(layers_.size()); }
   [[nodiscard]] Layer const& layer(index v) const { return layers_[static_cast<std::size_t>(v)]; }
   [[nodiscard]] int heads() const { return layers_.empty() ? 0 : layers_[0].heads(); }
@@ -140,7 +176,7 @@ class scorer {
   void each_row(score_rows const& rows, F const& f) const {
     on_.for_each(views() * heads(), [&](index i, int worker) {
       index const v = i / heads(), h = i % heads();
-      f(seen(v), rows.row(v, h, layer(v).tokens()), worker);
+      f(seen(v), rows.row(v, h, seen(v).tokens), worker);
     });
   }
 

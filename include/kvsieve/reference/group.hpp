@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 #include <algorithm>
+#include <limits>
 #include <span>
 
 namespace kvsieve::inline v0 {
@@ -26,6 +27,18 @@ inline void group_max(std::span<double const> each, int heads, std::span<double>
     score[t] = each[t];
     for (std::size_t g = 1; g < static_cast<std::size_t>(heads); ++g)
       score[t] = std::max(score[t], each[g * score.size() + t]);
+  }
+}
+/// score[t] = largest of weight[g * tokens + t] * each[g * tokens + t] over the query heads of the group; NaN where one
+/// is. KVzip's normalised variant, after its maximum over the queries.
+inline void group_max_weighed(std::span<double const> each, std::span<double const> weight, int group,
+                              std::span<double> score) {
+  for (std::size_t t = 0; t < score.size(); ++t) {
+    score[t] = -std::numeric_limits<double>::infinity();
+    for (std::size_t g = 0; g < static_cast<std::size_t>(group); ++g) {
+      double const x = weight[g * score.size() + t] * each[g * score.size() + t];
+      if (!(x <= score[t])) score[t] = x;
+    }
   }
 }
 }  // namespace reference

@@ -1,64 +1,67 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Attention: tokens that the observed queries look at stay. Which queries are observed is a tag; how a token's
-// probabilities become one number is the aggregate policy's. SnapKV (arXiv 2404.14469), H2O (arXiv 2306.14048), TOVA
-// (arXiv 2401.06104) are compositions of these.
+// Attention: tokens that the observed queries look at stay. Which queries are observed and what they see is a tag
+// (score/observe.hpp), how a query's logits become what is folded is another; how a token's numbers become one is the
+// aggregate policy's. SnapKV (arXiv 2404.14469), H2O (arXiv 2306.14048), TOVA (arXiv 2401.06104) are compositions of
+// these.
 #pragma once
+#include <cuda/std/span>
+
 #include <kvsieve/core/range.hpp>
 #include <kvsieve/core/stages.hpp>
+#include <kvsieve/score/observe.hpp>
+#include <kvsieve/score/observe_sets.hpp>
 #include <kvsieve/score/pattern.hpp>
 
 namespace kvsieve::inline v0 {
 
-/// Which queries are observed. Query i of a view of W queries stands at position N - W + i and sees the keys up to it.
-namespace observe {
-/// The last `window` queries; the window's own tokens are not scored but forced.
-struct window {
-  /// Its number.
-  struct params {
-    int window = 64;  ///< queries
-    template <class Self, class Visit>
-    static constexpr void each(Self& self, Visit&& visit) {
-      visit("window", self.window, "tokens", "last queries that are observed; their tokens stay");
-    }
-    /// Ok, or the number that is out of range.
-    [[nodiscard]] constexpr status check() const { return range::at_least("score.window", window, 1); }
-  };
-  /// Queries observed, counted from the end.
-  static constexpr int queries(params const& p, int /*tokens*/) { return p.window; }
-  /// Last tokens that are forced instead of scored.
-  static constexpr int unscored(params const& p, int /*tokens*/) { return p.window; }
+/// How a query's logits z_t = <q, k_t> / sqrt(D) become what an aggregate policy folds.
+namespace row_form {
+/// exp(z_t) over the sum of exp over all keys that the query sees: probabilities.
+struct softmax {
+  static constexpr bool normalises = true;  ///< folds probabilities
 };
-/// The last query; its own token is forced.
-struct last {
-  using params = no_params;  ///< none
-  /// Queries observed, counted from the end.
-  static constexpr int queries(params const&, int) { return 1; }
-  /// Last tokens that are forced instead of scored.
-  static constexpr int unscored(params const&, int) { return 1; }
+/// z_t itself: cheaper, and without the competition between the keys (KVzip's logit variant, Sparse-dLLM). Goes with
+/// linear aggregate policies and aggregate::max; what a query does not see gives nothing.
+struct logits {
+  static constexpr bool normalises = false;  ///< folds logits
 };
-/// All queries of the prompt; every token is scored. Cost grows with N^2, memory with N.
-struct all {
-  using params = no_params;  ///< none
-  /// Queries observed, counted from the end.
-  static constexpr int queries(params const&, int tokens) { return tokens; }
-  /// Last tokens that are forced instead of scored.
-  static constexpr int unscored(params const&, int) { return 0; }
-};
-}  // namespace observe
+}  // namespace row_form
 
 namespace score {
 
-/// p[i, t] = softmax over all keys that query i sees of <q_i, k_t> / sqrt(D); score[t] = the aggregate of p[., t].
-/// Tokens with keys that are not finite score NaN and get no mass; queries that are not finite are passed over.
-template <class Observed = observe::window>
+/// p[i, t] = softmax over all keys that query i sees of <q_i, k_t> / sqrt(D), or what `Form` makes of it; score[t] =
+/// the aggregate of p[., t]. Tokens with keys that are not finite score NaN and get no mass; queries that are not
+/// finite are passed over.
+template <class Observed = observe::window, class Form = row_form::softmax>
 struct attention : policy_base<stages::score, needs::keys | needs::queries> {
   using pattern = patterns::per_query;       ///< how it walks the cache
+  using observed = Observed;                 ///< which queries
+  using form = Form;                         ///< what of them is folded
   using params = typename Observed::params;  ///< its numbers
 
+  /// Sets of observed queries.
+  static constexpr int set_count(params const& p, int tokens) { return Observed::set_count(p, tokens); }
+  /// One of them, in the order in which they were given.
+  static constexpr query_set set(params const& p, int tokens, int s) { return Observed::set(p, tokens, s); }
   /// How many queries, counted from the end, are observed.
-  static constexpr int queries(params const& p, int tokens) { return Observed::queries(p, tokens); }
+  static constexpr int queries(params const& p, int tokens) {
+    int sum = 0;
+    for (int s = 0; s < set_count(p, tokens); ++s) sum += set(p, tokens, s).count;
+    return sum;
+  }
+  /// Factors of the probabilities of the observed queries, [views, queries]; empty: none.
+  static constexpr cs::span<float const> scales(params const& p) {
+    if constexpr (requires { p.scale; })
+      return p.scale;
+    else
+      return {};
+  }
+  /// Tokens of the cache in a view of `tokens`: what is scored and planned. The others are the queries' own.
+  static constexpr int cached(params const& p, int tokens) { return tokens - Observed::own(p, tokens); }
   /// What stays whatever the scores.
-  static constexpr forced_ends forced(params const& p, int tokens) { return {0, Observed::unscored(p, tokens)}; }
+  static constexpr forced_ends forced(params const& p, int tokens) { return Observed::forced(p, tokens); }
+  /// Ok, or what does not fit a view of `tokens` to which `given` queries came.
+  static constexpr status fits(params const& p, int tokens, double given) { return Observed::fits(p, tokens, given); }
 };
 }  // namespace score
 }  // namespace kvsieve::inline v0
