@@ -5,9 +5,15 @@
 #include <set>
 
 #include <kvsieve/budget/arithmetic.hpp>
+#include <kvsieve/budget/bytes.hpp>
+#include <kvsieve/budget/composite.hpp>
+#include <kvsieve/budget/entropy_variance.hpp>
 #include <kvsieve/budget/head_importance.hpp>
 #include <kvsieve/budget/head_shares.hpp>
+#include <kvsieve/budget/layer_errors.hpp>
 #include <kvsieve/budget/layer_scores.hpp>
+#include <kvsieve/budget/layer_variance.hpp>
+#include <kvsieve/budget/lazy_layers.hpp>
 #include <kvsieve/budget/over_all.hpp>
 #include <kvsieve/budget/over_heads.hpp>
 #include <kvsieve/budget/over_heads_mixed.hpp>
@@ -16,6 +22,7 @@
 #include <kvsieve/budget/pyramid.hpp>
 #include <kvsieve/budget/pyramid_floor.hpp>
 #include <kvsieve/budget/retrieval_heads.hpp>
+#include <kvsieve/budget/uncertainty.hpp>
 
 #include "field_text.hpp"
 
@@ -104,12 +111,25 @@ bytes_ptr allocate(std::size_t size) {
 
 std::vector<choice> const& choices() {
   static std::vector<choice> const all =
-      all_of(std::tuple{named<budget::uniform>{"uniform"}, named<budget::per_layer>{"per_layer"},
-                        named<budget::pyramid>{"pyramid"}, named<budget::pyramid_floor>{"pyramid_floor"},
-                        named<budget::arithmetic>{"arithmetic"}, named<budget::preference>{"preference"},
-                        named<budget::layer_scores>{"layer_scores"}, named<budget::over_heads>{"over_heads"},
-                        named<budget::over_heads_mixed>{"over_heads_mixed"}, named<budget::over_all>{"over_all"},
-                        named<budget::head_shares>{"head_shares"}, named<budget::head_importance>{"head_importance"},
+      all_of(std::tuple{named<budget::uniform>{"uniform"},
+                        named<budget::per_layer>{"per_layer"},
+                        named<budget::pyramid>{"pyramid"},
+                        named<budget::pyramid_floor>{"pyramid_floor"},
+                        named<budget::arithmetic>{"arithmetic"},
+                        named<budget::preference>{"preference"},
+                        named<budget::layer_errors>{"layer_errors"},
+                        named<budget::entropy_variance>{"entropy_variance"},
+                        named<budget::layer_variance>{"layer_variance"},
+                        named<budget::layer_scores>{"layer_scores"},
+                        named<budget::uncertainty>{"uncertainty"},
+                        named<budget::composite>{"composite"},
+                        named<budget::lazy_layers>{"lazy_layers"},
+                        named<budget::bytes>{"bytes"},
+                        named<budget::over_heads>{"over_heads"},
+                        named<budget::over_heads_mixed>{"over_heads_mixed"},
+                        named<budget::over_all>{"over_all"},
+                        named<budget::head_shares>{"head_shares"},
+                        named<budget::head_importance>{"head_importance"},
                         named<budget::retrieval_heads>{"retrieval_heads"}},
              std::tuple{named<select::top_k>{"top_k"}, named<select::heavy_hitters>{"heavy_hitters"}});
   return all;

@@ -62,7 +62,13 @@ void add_strategy_options(CLI::App& command, strategy_options& into) {
   auto* const keep =
       command.add_option("--keep", into.keep, "share of the tokens to keep, 0 to 1 (default: the preset's own)");
   keep->type_name("F");
-  command.add_option("--tokens", into.tokens, "or how many tokens to keep per head")->type_name("N")->excludes(keep);
+  auto* const tokens = command.add_option("--tokens", into.tokens, "or how many tokens to keep per head")
+                           ->type_name("N")
+                           ->excludes(keep);
+  command.add_option("--bytes", into.bytes, "or bytes of keys and values in all, with a budget that counts them")
+      ->type_name("B")
+      ->excludes(keep)
+      ->excludes(tokens);
   add_choice_options(command, into.budget, into.select);
   command.add_option("--set", into.set, "change one parameter of the preset; may be repeated")
       ->type_name("stage.field=value")
@@ -123,9 +129,15 @@ message check(strategy_options const& given, strategy const*& found, run_options
   if (given.keep != -1 && !(given.keep >= 0 && given.keep <= 1))
     return "--keep is " + format_exact(given.keep) + ", outside [0, 1]";
   if (given.tokens < -1) return "--tokens is " + std::to_string(given.tokens) + ", less than 0";
+  if (given.bytes < -1) return "--bytes is " + std::to_string(given.bytes) + ", less than 0";
   out.keep = given.keep;
   out.tokens = given.tokens;
+  out.bytes = given.bytes;
   if (auto wrong = find_choice(*found, given.budget, given.select, out.other)) return wrong;
+  auto const& fields = out.other != nullptr ? out.other->fields : found->fields;
+  auto const counts_bytes = [](field const& f) { return f.key == "budget.bytes"; };
+  if (given.bytes >= 0 && std::none_of(fields.begin(), fields.end(), counts_bytes))
+    return "--bytes: this budget takes none; --budget bytes and --budget over_all do";
   for (auto const& text : given.set) {
     std::pair<std::string, std::string> assignment;
     if (auto wrong = split_assignment(text, *found, out.other, assignment)) return wrong;

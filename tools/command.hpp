@@ -55,6 +55,7 @@ struct strategy_options {
   std::string name;
   double keep = -1;
   long long tokens = -1;
+  long long bytes = -1;
   std::string budget, select;    ///< instead of the preset's own; empty: its own
   std::vector<std::string> set;  ///< "stage.field=value"
 };

@@ -23,6 +23,7 @@ template <class T>
 [[nodiscard]] bool from_text(std::string const& text, float& value);
 [[nodiscard]] bool from_text(std::string const& text, double& value);
 [[nodiscard]] bool from_text(std::string const& text, std::uint64_t& value);
+[[nodiscard]] bool from_text(std::string const& text, std::int64_t& value);
 /// Reads "i,j,k".
 [[nodiscard]] bool from_text(std::string const& text, std::vector<int>& value);
 [[nodiscard]] bool from_text(std::string const& text, std::vector<float>& value);
@@ -68,7 +69,8 @@ template <class Member>
   }
 }
 
-/// What the command line and the dump say about any budget: --keep, --tokens, and which layer each view is.
+/// What the command line and the dump say about any budget: --keep, --tokens, --bytes, the bytes of a row as the file
+/// has it, and which layer each view is.
 template <class Budget>
 [[nodiscard]] message fill_budget(cache_dump const& dump, run_options const& options, Budget& budget,
                                   list_memory& lists) {
@@ -86,6 +88,10 @@ template <class Budget>
     else
       return "--tokens: this budget takes none; see its fields with --set";
   }
+  if constexpr (requires { budget.bytes = options.bytes; })
+    if (options.bytes >= 0) budget.bytes = options.bytes;
+  if constexpr (requires { budget.row_bytes = 1; })
+    budget.row_bytes = 2 * dump.head_dim * static_cast<int>(size_of(dump.type));
   if constexpr (requires { budget.layer.data(); }) {
     std::vector<int> layers;
     for (auto const& l : dump.layers) layers.push_back(l.layer);

@@ -206,4 +206,5 @@ template <class C>
 [[nodiscard]] std::vector<strategy> full_attention_presets();
 [[nodiscard]] std::vector<strategy> position_presets();
 [[nodiscard]] std::vector<strategy> observed_presets();
+[[nodiscard]] std::vector<strategy> layer_budget_presets();
 }  // namespace kvsieve::tool

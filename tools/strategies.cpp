@@ -52,6 +52,7 @@ bool from_text(std::string const& text, int& value) { return read_number(text, v
 bool from_text(std::string const& text, float& value) { return read_number(text, value); }
 bool from_text(std::string const& text, double& value) { return read_number(text, value); }
 bool from_text(std::string const& text, std::uint64_t& value) { return read_number(text, value); }
+bool from_text(std::string const& text, std::int64_t& value) { return read_number(text, value); }
 bool from_text(std::string const& text, std::vector<int>& value) { return read_list(text, value); }
 bool from_text(std::string const& text, std::vector<float>& value) { return read_list(text, value); }
 bool from_text(std::string const& text, std::vector<double>& value) { return read_list(text, value); }
@@ -77,6 +78,10 @@ std::string to_text(cuda::std::uint64_t const& v) {
   return number_text(v);
 }
 template <>
+std::string to_text(cuda::std::int64_t const& v) {
+  return number_text(v);
+}
+template <>
 std::string to_text(cuda::std::span<int const> const& v) {
   return list_text(v);
 }
@@ -92,8 +97,8 @@ std::string to_text(cuda::std::span<double const> const& v) {
 std::vector<strategy> const& strategies() {
   static std::vector<strategy> const all = [] {
     std::vector<strategy> rows;
-    for (auto const& family : {key_presets(), lag_presets(), window_presets(), full_attention_presets(),
-                               position_presets(), observed_presets()})
+    for (auto const& family : {key_presets(), lag_presets(), window_presets(), layer_budget_presets(),
+                               observed_presets(), full_attention_presets(), position_presets()})
       rows.insert(rows.end(), family.begin(), family.end());
     return rows;
   }();

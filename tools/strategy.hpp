@@ -23,6 +23,7 @@ struct choice;
 struct run_options {
   double keep = -1;               ///< fraction of tokens kept; negative: the preset's default
   long long tokens = -1;          ///< or tokens kept per head; negative: unset
+  long long bytes = -1;           ///< or bytes of keys and values kept in all; negative: unset
   choice const* other = nullptr;  ///< budget and selection instead of the preset's own; null: its own
   int threads = 1;
   std::vector<std::pair<std::string, std::string>> set;  ///< "stage.field" = value, applied last

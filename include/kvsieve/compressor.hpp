@@ -89,6 +89,11 @@ struct compressor {
   static_assert(!select_policy::in_partitions || closed_budget<budget_policy>,
                 "kvsieve::select::top_k_in_partitions needs a budget that reads no scores: kvsieve::budget::uniform");
 
+  static_assert(
+      !requires { requires budget_policy::statistics > statistics_of<aggregate_policy>; },
+      "kvsieve::compressor: this budget reads numbers of whole layers, which the aggregate policy measures: use "
+      "kvsieve::aggregate::mean_variance_entropy with kvsieve::budget::entropy_variance");
+
   /// What the strategy reads of a cache; queries are asked for only where this says so.
   static constexpr needs reads = score_policy::reads | aggregate_policy::reads | group_policy::reads |
                                  lift_policy::reads | weigh_policy::reads | smooth_policy::reads | scale_policy::reads |

@@ -7,16 +7,21 @@
 #include <kvsieve/aggregate/last.hpp>
 #include <kvsieve/aggregate/max.hpp>
 #include <kvsieve/aggregate/mean_share.hpp>
+#include <kvsieve/aggregate/mean_variance_entropy.hpp>
 #include <kvsieve/aggregate/mean_visible.hpp>
 #include <kvsieve/aggregate/root_mean_square.hpp>
 #include <kvsieve/aggregate/sum.hpp>
 #include <kvsieve/aggregate/worst_case.hpp>
+#include <kvsieve/budget/composite.hpp>
+#include <kvsieve/budget/entropy_variance.hpp>
 #include <kvsieve/budget/head_importance.hpp>
 #include <kvsieve/budget/layer_scores.hpp>
+#include <kvsieve/budget/lazy_layers.hpp>
 #include <kvsieve/budget/over_all.hpp>
 #include <kvsieve/budget/over_heads.hpp>
 #include <kvsieve/budget/pyramid.hpp>
 #include <kvsieve/budget/retrieval_heads.hpp>
+#include <kvsieve/budget/uncertainty.hpp>
 #include <kvsieve/compressor.hpp>
 #include <kvsieve/lift/mean.hpp>
 #include <kvsieve/score/attention.hpp>
@@ -64,7 +69,22 @@ using pyramid_kv = snap_kv<budget::pyramid, Override...>;
 template <policy... Override>
 using ada_kv = snap_kv<budget::over_heads, store::ragged, Override...>;
 
-/// SnapKV's sums with one ranking over the layers (DynamicKV, arXiv 2412.14838, without its stages).
+/// Mean and variance over the window, and layers that spread and shift their attention keep more (CAKE, ICLR 2025); at
+/// the end, or with host::cascade while the layers arrive. The paper observes 32 queries and has tau1, tau2 by model.
+template <policy... Override>
+using cake = snap_kv<aggregate::mean_variance_entropy, budget::entropy_variance, Override...>;
+
+/// SnapKV where layers keep more that need more tokens for nine tenths of their mass (ZigZagKV, arXiv 2412.09036; our
+/// definition where its text could not be read).
+template <policy... Override>
+using zigzag_kv = snap_kv<budget::uncertainty, Override...>;
+
+/// Layers whose last query looks at sinks and recent tokens keep these, the others everything (SimLayerKV,
+/// arXiv 2410.13846).
+template <policy... Override>
+using sim_layer_kv = compressor<score::attention<observe::last>, aggregate::last, budget::lazy_layers, Override...>;
+
+/// SnapKV's sums with one ranking over the layers (DynamicKV, arXiv 2412.14838); its stages with host::cascade.
 template <policy... Override>
 using dynamic_kv = snap_kv<aggregate::sum, budget::layer_scores, Override...>;
 
@@ -106,11 +126,11 @@ template <policy... Override>
 using kvzip_logits = kvzip<score::attention<observe::reconstruction, row_form::logits>, Override...>;
 
 /// The largest probability that a pass over the context gave, mean over the group, each head's own and the mean over
-/// the heads (KVCompose, without its composite tokens: every layer keeps the same). The paper's pass has one chunk, the
-/// whole cache, and score.sink 0.
+/// the heads; layers compete place by place (KVCompose, its structured form). The paper's pass has one chunk, the whole
+/// cache, and score.sink 0.
 template <policy... Override>
-using kv_compose =
-    compressor<score::attention<observe::reconstruction>, aggregate::max, aggregate::heads_own_and_mean, Override...>;
+using kv_compose = compressor<score::attention<observe::reconstruction>, aggregate::max, aggregate::heads_own_and_mean,
+                              budget::composite, Override...>;
 
 /// Root mean square over sets of queries with weights: a reconstruction pass and the last window, one ranking over all
 /// layers and heads.

@@ -39,6 +39,14 @@ TEST_CASE("head_shares: the largest fractions get what is left") {
   CHECK(count(1, 2, 1) == 10);
 }
 
+TEST_CASE("head_shares: which of LU-KV's tables") {
+  // kvpress: round(100 * dropped share) - 1, from 0 to 98.
+  CHECK(head_shares::table_of(0.75) == 24);
+  CHECK(head_shares::table_of(0.5) == 49);
+  CHECK(head_shares::table_of(1) == 0);
+  CHECK(head_shares::table_of(0) == 98);
+}
+
 TEST_CASE("head_shares: plans keep the reference's counts") {
   CHECK(support::holds("head_shares: plans keep the reference's counts", 80, [] {
     auto const g = support::draw_views();

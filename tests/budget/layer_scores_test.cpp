@@ -13,11 +13,15 @@
 namespace {
 using kvsieve::budget::layer_scores;
 
-std::vector<long> apportion(long total, std::vector<long> const& weight, std::vector<long> const& most) {
+std::vector<long> apportion(long total, std::vector<long> const& weight, std::vector<long> const& most,
+                            std::vector<long> const& least = {}) {
   std::vector<kvsieve::cs::int64_t> share(weight.size());
-  kvsieve::counts::apportion(
-      static_cast<long>(weight.size()), total, [&](auto i) { return weight[static_cast<std::size_t>(i)]; },
-      [&](auto i) { return most[static_cast<std::size_t>(i)]; }, share.data());
+  auto const at = [](std::vector<long> const& of) { return [&](auto i) { return of[static_cast<std::size_t>(i)]; }; };
+  auto const n = static_cast<long>(weight.size());
+  if (least.empty())
+    kvsieve::counts::apportion(n, total, at(weight), at(most), share.data());
+  else
+    kvsieve::counts::apportion(n, total, at(weight), at(least), at(most), share.data());
   return {share.begin(), share.end()};
 }
 }  // namespace
@@ -33,6 +37,16 @@ TEST_CASE("apportion: in proportion, within limits, to the last one") {
   CHECK(apportion(7, {1L << 40, 1L << 40}, {1L << 50, 1L << 50}) == std::vector<long>{4, 3});  // products past 2^63
 }
 
+TEST_CASE("apportion: quotas with a floor") {
+  // Spans of 10, 30 and 60 tokens, the first one forced whole: 20 tokens in equal shares would be 2, 6, 12.
+  CHECK(apportion(20, {10, 30, 60}, {10, 30, 60}, {0, 0, 0}) == std::vector<long>{2, 6, 12});
+  CHECK(apportion(20, {10, 30, 60}, {10, 30, 60}, {10, 0, 0}) == std::vector<long>{10, 3, 7});  // 3.33, 6.67
+  CHECK(apportion(20, {10, 30, 60}, {10, 30, 60}, {10, 4, 0}) == std::vector<long>{10, 4, 6});
+  CHECK(apportion(20, {10, 30, 60}, {10, 30, 60}, {10, 9, 8}) == std::vector<long>{10, 9, 8});  // more than there are
+  CHECK(apportion(20, {10, 30, 60}, {10, 30, 5}, {0, 0, 0}) == std::vector<long>{4, 11, 5});    // 3.75, 11.25
+  CHECK(apportion(20, {1, 1, 98}, {20, 20, 10}, {0, 6, 0}) == std::vector<long>{4, 6, 10});
+}
+
 TEST_CASE("apportion: shares are the reference's and sum to the total") {
   CHECK(support::holds("apportion: shares are the reference's", 3000, [] {
     auto const n = static_cast<std::size_t>(*rc::gen::resize(100, rc::gen::inRange(1, 12)));
@@ -46,10 +60,14 @@ TEST_CASE("apportion: shares are the reference's and sum to the total") {
     auto const weight = draw(*rc::gen::element(3L, 100L, 100000L)), most = draw(*rc::gen::element(4L, 300L));
     long const room = std::accumulate(most.begin(), most.end(), 0L);
     long const total = *rc::gen::resize(100, rc::gen::inRange(0L, room + 1));
-    auto const got = apportion(total, weight, most);
-    RC_ASSERT(got == kvsieve::reference::apportion(total, weight, most));
-    RC_ASSERT(std::accumulate(got.begin(), got.end(), 0L) == total);
-    for (std::size_t i = 0; i < n; ++i) RC_ASSERT(got[i] >= 0 && got[i] <= most[i]);
+    std::vector<long> least(n, 0);
+    if (*rc::gen::arbitrary<bool>())
+      for (std::size_t i = 0; i < n; ++i) least[i] = *rc::gen::resize(100, rc::gen::inRange(0L, most[i] + 1));
+    auto const got = apportion(total, weight, most, least);
+    RC_ASSERT(got == kvsieve::reference::apportion(total, weight, most, least));
+    RC_ASSERT(std::accumulate(got.begin(), got.end(), 0L) ==
+              std::max(total, std::accumulate(least.begin(), least.end(), 0L)));
+    for (std::size_t i = 0; i < n; ++i) RC_ASSERT(got[i] >= least[i] && got[i] <= most[i]);
   }));
 }
 

@@ -6,6 +6,7 @@
 #include <kvsieve/aggregate/last_above.hpp>
 #include <kvsieve/aggregate/last_above_with_gap.hpp>
 #include <kvsieve/aggregate/mean_variance.hpp>
+#include <kvsieve/aggregate/mean_variance_entropy.hpp>
 #include <kvsieve/aggregate/root_mean_square.hpp>
 #include <kvsieve/kvsieve.cuh>
 
@@ -40,6 +41,7 @@ kvs::status compile_query_kernels(kvs::device::on on, kvs::device::workspace con
   if (s) s = one<kvs::snap_kv<kvs::aggregate::decayed_sum>, kvs::bf16, 128>(on, w);
   if (s) s = one<kvs::snap_kv<kvs::aggregate::mean_variance>, kvs::bf16, 128>(on, w);
   if (s) s = one<kvs::snap_kv<kvs::aggregate::mean_variance, kvs::aggregate::group_max>, float, 64>(on, w);
+  if (s) s = one<kvs::snap_kv<kvs::aggregate::mean_variance_entropy>, kvs::bf16, 128>(on, w);
   if (s) s = one<kvs::snap_kv<kvs::aggregate::count_above>, kvs::f16, 128>(on, w);
   if (s) s = one<kvs::snap_kv<kvs::aggregate::last_above, kvs::aggregate::group_max>, kvs::bf16, 128>(on, w);
   if (s) s = one<kvs::snap_kv<kvs::aggregate::last_above_with_gap, kvs::aggregate::group_max>, kvs::bf16, 128>(on, w);

@@ -6,6 +6,7 @@
 #include <kvsieve/aggregate/last_above.hpp>
 #include <kvsieve/aggregate/last_above_with_gap.hpp>
 #include <kvsieve/aggregate/mean_variance.hpp>
+#include <kvsieve/aggregate/mean_variance_entropy.hpp>
 #include <kvsieve/aggregate/root_mean_square.hpp>
 #include <kvsieve/reference/attention.hpp>
 #include <kvsieve/reference/average.hpp>
@@ -43,7 +44,8 @@ void fold(vec const& p, int observed, vec& score) {
     ref::root_mean_square(p, observed, score);
   else if constexpr (std::is_same_v<A, kvs::aggregate::decayed_sum>)
     ref::decayed_sum(p, observed, static_cast<double>(kvs::aggregate::decayed_sum::params{}.decay), score);
-  else if constexpr (std::is_same_v<A, kvs::aggregate::mean_variance>)
+  else if constexpr (std::is_same_v<A, kvs::aggregate::mean_variance> ||
+                     std::is_same_v<A, kvs::aggregate::mean_variance_entropy>)
     ref::mean_variance(p, observed, static_cast<double>(kvs::aggregate::mean_variance::params{}.gamma), score);
   else if constexpr (std::is_same_v<A, kvs::aggregate::count_above>)
     ref::count_above(p, observed, 1, score);
@@ -121,6 +123,7 @@ TEST_CASE("per-query kernels: every accumulator and group policy agrees with the
   check_queries<attention<window, agg::decayed_sum>, float, 64, 64>(1, 2, 70, 9, 0, true);
   check_queries<attention<all, agg::decayed_sum, agg::group_max>, float, 64, 64>(1, 2, 40, 40, 0, false);
   check_queries<attention<window, agg::mean_variance>, float, 64, 64>(1, 2, 70, 9, 0, true);
+  check_queries<attention<window, agg::mean_variance_entropy>, float, 64, 64>(1, 2, 70, 9, 0, true);
   check_queries<attention<all, agg::mean_variance, agg::group_max>, float, 64, 64>(1, 2, 40, 40, 0, false);
   check_queries<attention<window, agg::count_above>, float, 64, 64>(1, 2, 70, 9, 0, true);
 }

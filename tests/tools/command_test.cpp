@@ -44,7 +44,9 @@ TEST_CASE("command line: what is wrong ends with status 2 and one message", "[to
       {{"compress", at.dump, "--strategy", "streaming_llm", "--layers", "x"}, "--layers holds 'x'"},
       {{"compress", at.dump, "--strategy", "streaming_llm", "--layers", "1,1"}, "layer 1 twice"},
       {{"compress", at.dump, "--strategy", "streaming_llm", "--threads", "-1"}, "--threads is -1"},
-      {{"compress", at.dump, "--strategy", "streaming_llm", "--bytes", "9"}, "--bytes"},
+      {{"compress", at.dump, "--strategy", "streaming_llm", "--bytes", "9"}, "--bytes: this budget takes none"},
+      {{"compress", at.dump, "--strategy", "random", "--budget", "bytes", "--bytes", "-3"}, "--bytes is -3"},
+      {{"compress", at.dump, "--strategy", "random", "--budget", "bytes", "--bytes", "9", "--keep", "0.5"}, "--keep"},
       {{"compress", at.dump, "--strategy", "random", "--budget", "none"}, "--budget none: there is uniform"},
       {{"compress", at.dump, "--strategy", "random", "--select", "none"},
        "--select none: with another budget there is"},
@@ -164,6 +166,27 @@ TEST_CASE("compress: another budget and selection behind the same scores", "[too
       for (int t = 24; t < 32; ++t) CHECK(std::count(kept.begin(), kept.end(), t) == 1);
     }
   CHECK(halves.at("params").at("select.recent_share") == 0.5);
+}
+
+TEST_CASE("compress: a number of bytes, the same in every layer or wherever scores are best", "[tools][command]") {
+  with_dump const at;
+  auto const report = [&](std::string const& budget, std::string const& bytes) {
+    program const p{{"compress", at.dump, "--strategy", "key_norm", "--budget", budget, "--bytes", bytes, "--json"}};
+    CAPTURE(p.err);
+    REQUIRE(p.status == 0);
+    return json::parse(p.out);
+  };
+  // Two layers of two heads of 32 tokens, 512 bytes each: 65536. Heads in lists of their own have offsets as well.
+  CHECK(report("bytes", "20000").at("layers")[0].at("kept") == json({10, 10}));
+  CHECK(report("bytes", "20000").at("layers")[1].at("kept") == json({9, 9}));
+  int rows = 0;
+  auto const best = report("over_all", "20000");
+  for (auto const& layer : best.at("layers"))
+    for (auto const& head : layer.at("kept")) rows += head.get<int>();
+  CHECK(rows == 39);
+  program const unmeasured{{"compress", at.dump, "--strategy", "key_norm", "--budget", "entropy_variance"}};
+  CHECK(unmeasured.status == 1);
+  CHECK_THAT(unmeasured.err, ContainsSubstring("scores.statistics is 0"));
 }
 
 TEST_CASE("score: a safetensors file that this program reads", "[tools][command]") {

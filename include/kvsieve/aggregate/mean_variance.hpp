@@ -4,6 +4,7 @@
 #pragma once
 #include <kvsieve/aggregate/accumulator.hpp>
 #include <kvsieve/core/range.hpp>
+#include <kvsieve/core/scalar.hpp>
 
 namespace kvsieve::inline v0 {
 namespace aggregate {
@@ -33,10 +34,14 @@ struct mean_variance : sums_base<2> {
   /// The token's number from the final state.
   template <class S>
   KVSIEVE_HD static S result(params const& p, S const (&state)[2], observation<S> const& o) {
+    return state[0] / S(o.queries) + S(p.gamma) * variance(state, o);
+  }
+  /// The unbiased variance over the queries.
+  template <class S>
+  KVSIEVE_HD static S variance(S const (&state)[2], observation<S> const& o) {
     S const average = state[0] / S(o.queries), spread = state[1] - state[0] * average;
     // Rounding may leave a little less than nothing of equal probabilities.
-    S const variance = where(spread < S(0.0f), S(0.0f), spread) / S(o.queries - 1.0f);
-    return average + S(p.gamma) * variance;
+    return where(spread < S(0.0f), S(0.0f), spread) / S(o.queries - 1.0f);
   }
 };
 }  // namespace aggregate

@@ -32,6 +32,12 @@ struct head_shares : policy_base<stages::budget> {
     }
   };
 
+  /// Which of the 99 tables that LU-KV has for a model is meant for a share `keep` of the tokens: table i drops i + 1
+  /// hundredths.
+  static constexpr int table_of(double keep) {
+    cs::int64_t const i = counts::half_to_even(100 * (1 - keep)) - 1;
+    return i < 0 ? 0 : i > 98 ? 98 : static_cast<int>(i);
+  }
   /// Tokens that a head keeps.
   static constexpr int count(params const& p, head_shape const& s) {
     int const layers = static_cast<int>(p.keep.size()) / s.heads;

@@ -69,6 +69,11 @@ namespace counts {
   return fail(errc::bad_shape, "layers", views, "must be a multiple of budget.layers,", layers);
 }
 
+/// The same, or fewer views than `layers`: the first layers of one sequence.
+[[nodiscard]] constexpr status check_stages(int layers, int views) {
+  return views <= layers ? status{} : check_sequences(layers, views);
+}
+
 /// Refuses a table that has not `heads` numbers for each of some layers, or does not fit the views.
 [[nodiscard]] constexpr status check_table(char const* name, cs::size_t entries, cs::span<int const> list, int views,
                                            int heads) {
@@ -86,35 +91,52 @@ namespace detail {
 __extension__ typedef unsigned __int128 wide;
 }  // namespace detail
 
-/// share[i] of `total` in proportion to weight(i) >= 0, none above most(i): what would lie above it goes to the others
-/// in proportion, fractions are cut and what they leave goes to the largest of them, the lower i where they are equal.
-/// Weights that are all zero count as equal. The shares sum to `total`, or to all of most(i) where that is less.
-template <class Weight, class Most>
-constexpr void apportion(cs::int64_t n, cs::int64_t total, Weight const& weight, Most const& most, cs::int64_t* share) {
+/// share[i] of `total` in proportion to weight(i) >= 0, none below least(i) or above most(i): who would lie outside is
+/// held at the limit, and the others share what is left in proportion. Fractions are cut, and what they leave goes to
+/// the largest of them, the lower i where they are equal. Weights that are all zero count as equal. The shares sum to
+/// `total`, to all of least(i) where that is more, or to all of most(i) where that is less.
+/// @pre 0 <= least(i) <= most(i)
+template <class Weight, class Least, class Most>
+constexpr void apportion(cs::int64_t n, cs::int64_t total, Weight const& weight, Least const& least, Most const& most,
+                         cs::int64_t* share) {
   using detail::wide;
   cs::int64_t left = total, open = n;
   for (cs::int64_t i = 0; i < n; ++i) share[i] = -1;
-  // Whoever would reach its most takes it; the others share what is left, until all of theirs fit.
   wide sum = 0;
-  for (bool changed = true; changed;) {
-    changed = false;
+  // Each round holds those on one side: where limits took more than they gave, the ones below, else the ones above.
+  // They would lie outside in any later round too.
+  for (bool changed = true; changed && open > 0;) {
     sum = 0;
     for (cs::int64_t i = 0; i < n; ++i)
       if (share[i] < 0) sum += static_cast<wide>(weight(i));
     bool const equal = sum == 0;
-    cs::int64_t const now = left;
-    cs::int64_t const among = open;
+    cs::int64_t const now = left < 0 ? 0 : left;
+    wide const all = equal ? static_cast<wide>(open) : sum;
+    auto const exact = [&](cs::int64_t i) {
+      return (equal ? 1 : static_cast<wide>(weight(i))) * static_cast<wide>(now);
+    };
+    wide given = 0, taken = 0;
     for (cs::int64_t i = 0; i < n; ++i) {
       if (share[i] >= 0) continue;
-      wide const w = equal ? 1 : static_cast<wide>(weight(i)), all = equal ? static_cast<wide>(among) : sum;
-      if (w * static_cast<wide>(now) < all * static_cast<wide>(most(i))) continue;
-      share[i] = most(i) < left ? most(i) : left;
-      left -= share[i];
+      wide const low = all * static_cast<wide>(least(i)), high = all * static_cast<wide>(most(i));
+      given += exact(i) < low ? low - exact(i) : 0;
+      taken += exact(i) > high ? exact(i) - high : 0;
+    }
+    changed = false;
+    for (cs::int64_t i = 0; i < n; ++i) {
+      if (share[i] >= 0) continue;
+      bool const low = given > taken;
+      cs::int64_t const limit = low ? least(i) : most(i);
+      wide const at = all * static_cast<wide>(limit);
+      if (low ? at < exact(i) : exact(i) < at) continue;
+      share[i] = limit;
+      left -= limit;
       --open;
       changed = true;
     }
   }
   if (open == 0) return;
+  if (left < 0) left = 0;
   wide const all = sum == 0 ? static_cast<wide>(open) : sum;
   auto const exact = [&](cs::int64_t i) {
     return (sum == 0 ? 1 : static_cast<wide>(weight(i))) * static_cast<wide>(left);
@@ -144,6 +166,11 @@ constexpr void apportion(cs::int64_t n, cs::int64_t total, Weight const& weight,
     ties -= tie ? 1 : 0;
     share[i] = static_cast<cs::int64_t>(exact(i) / all) + (fraction > low || tie ? 1 : 0);
   }
+}
+/// The same without least shares.
+template <class Weight, class Most>
+constexpr void apportion(cs::int64_t n, cs::int64_t total, Weight const& weight, Most const& most, cs::int64_t* share) {
+  apportion(n, total, weight, [](cs::int64_t) { return cs::int64_t{0}; }, most, share);
 }
 }  // namespace counts
 }  // namespace kvsieve::inline v0

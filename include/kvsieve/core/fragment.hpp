@@ -352,5 +352,27 @@ KVSIEVE_INLINE KVSIEVE_HD fragment exp2(fragment x) {
   return r;
 #endif
 }
+
+/// log2(x) of normal positive numbers, within 2 ulp, or 1e-7 near 1. Split into an exponent and m in [2/3, 4/3), whose
+/// logarithm is an odd series in (m - 1) / (m + 1). @pre x is normal and positive
+KVSIEVE_INLINE KVSIEVE_HD fragment log2(fragment x) {
+#if KVSIEVE_HOST_VECTORS
+  // 0x3f2aaaab is 2/3: what lies above it in the bits belongs to the exponent.
+  fragment::mask const bits = (fragment::mask)x.v, above = bits - 0x3f2aaaab, power = above >> 23;
+  fragment const m{(fragment::vector)(bits - (above & ~0x7fffff))};
+  fragment const exponent{__builtin_convertvector(power, fragment::vector)};
+  fragment const s = (m - fragment(1.0f)) / (m + fragment(1.0f)), q = s * s;
+  fragment p(0.32059890f);  // 2 / (9 ln 2), and so on down to 2 / ln 2
+  p = fma(p, q, fragment(0.41219858f));
+  p = fma(p, q, fragment(0.57707802f));
+  p = fma(p, q, fragment(0.96179669f));
+  p = fma(p, q, fragment(2.88539008f));
+  return fma(p, s, exponent);
+#else
+  fragment r = x;
+  for (int i = 0; i < fragment::lanes; ++i) r.v[i] = ::log2f(x.v[i]);
+  return r;
+#endif
+}
 }  // namespace host::inline KVSIEVE_TARGET
 }  // namespace kvsieve::inline v0

@@ -9,9 +9,10 @@ namespace kvsieve::inline v0 {
 
 /// What every policy may know of a call before it starts.
 struct call_shape {
-  int views = 1;     ///< layers of sequences
-  int heads = 1;     ///< KV heads of each
-  int head_dim = 0;  ///< channels of a row
+  int views = 1;      ///< layers of sequences
+  int heads = 1;      ///< KV heads of each
+  int head_dim = 0;   ///< channels of a row
+  int row_bytes = 0;  ///< of a token of a head, its key and its value; 0: not known
 };
 
 /// One head as a budget sees it before there are scores.
@@ -70,6 +71,11 @@ struct selection_rules {
   [[nodiscard]] forced_set forced(scored_view const& seen, int kept) const {
     int sink = seen.ends.head, recent = seen.ends.tail;
     forced_set f;
+    if constexpr (requires { Budget::forced(budget, seen); }) {
+      forced_ends const own = Budget::forced(budget, seen);
+      sink = sink < own.head ? own.head : sink;
+      recent = recent < own.tail ? own.tail : recent;
+    }
     if constexpr (requires { Select::recent(select, kept); }) {
       int const own = Select::recent(select, kept);
       sink = sink < select.sink ? select.sink : sink;

@@ -8,6 +8,8 @@
 namespace kvsieve::inline v0 {
 /// Square root, correctly rounded on the host.
 [[nodiscard]] KVSIEVE_HD inline float sqrt(float x) { return ::sqrtf(x); }
+/// Binary logarithm of a normal positive number.
+[[nodiscard]] KVSIEVE_HD inline float log2(float x) { return ::log2f(x); }
 /// a < b ? b : a, so a NaN in b gives a.
 [[nodiscard]] KVSIEVE_HD constexpr float max(float a, float b) { return a < b ? b : a; }
 /// b < a ? b : a, so a NaN in b gives a.

@@ -26,6 +26,7 @@ struct token_scores {
   scored_view const* seen = nullptr;    ///< [views]: tokens, and what the scorer itself keeps
   float* score = nullptr;               ///< row h of view v starts at score_offset[v] + h * stride
   index const* score_offset = nullptr;  ///< [views]
+  layer_statistics statistics{};        ///< what the aggregate policy measured beside the scores
 
   /// True when there are scores.
   constexpr explicit operator bool() const noexcept { return static_cast<bool>(state); }

@@ -2,50 +2,141 @@
 // What a budget that is not closed may ask for: the scores of all heads, and how the best of them fall on the heads.
 #pragma once
 #include <kvsieve/core/rules.hpp>
+#include <kvsieve/core/scores.hpp>
 #include <kvsieve/host/count_best.hpp>
+#include <kvsieve/host/count_mass.hpp>
+#include <kvsieve/host/sort_scores.hpp>
 #include <kvsieve/host/tasks.hpp>
 
 namespace kvsieve::inline v0 {
 namespace host::inline KVSIEVE_TARGET {
+
+/// Memory of a budget that sorts rows: a key for each score, and a number for each token of a view.
+struct sorted_rows {
+  unsigned* key = nullptr;  ///< rows lie as the scores do
+  float* curve = nullptr;   ///< views lie one behind another, a row each
+};
 
 /// The rows of scores of a call, one for each view and KV head. Counts lie in the same order: view * heads() + head.
 template <class Exec, class Rules>
 class budget_rows {
  public:
   budget_rows(Exec const& on, Rules const& rules, cs::span<scored_view const> seen, score_rows scores,
-              count_best_scratch const& scratch)
-      : on_(on), rules_(rules), seen_(seen), scores_(scores), scratch_(scratch) {}
+              layer_statistics const& measured, count_best_scratch const& scratch, sorted_rows const& sorted)
+      : on_(on), rules_(rules), seen_(seen), scores_(scores), measured_(measured), scratch_(scratch), sorted_(sorted) {}
 
   [[nodiscard]] int views() const { return static_cast<int>(seen_.size()); }
   [[nodiscard]] int heads() const { return rules_.call.heads; }
   [[nodiscard]] int tokens(int view) const { return seen_[static_cast<std::size_t>(view)].tokens; }
+  /// Tokens that have scores: the scorer's own tail has none.
+  [[nodiscard]] int scored(int view) const {
+    int const tail = seen_[static_cast<std::size_t>(view)].ends.tail;
+    return tail < tokens(view) ? tokens(view) - tail : 0;
+  }
+  /// Bytes of a token of a head, 0 where they are not known.
+  [[nodiscard]] int row_bytes() const { return rules_.call.row_bytes; }
   /// Scores of a head [tokens(view)], after smoothing.
   [[nodiscard]] cs::span<float const> row(int view, int head) const {
     return {scores_.row(view, head, tokens(view)), static_cast<cs::size_t>(tokens(view))};
   }
+  /// Number `i` of what the aggregate policy measured of a view; of a budget that names how many it reads:
+  /// `statistics`.
+  [[nodiscard]] double statistic(int view, int i) const { return measured_.of(view, i); }
   /// What each head of a view keeps whatever its scores, when heads keep `kept` on average. Counts include it.
   [[nodiscard]] forced_set forced(int view, int kept) const {
     return rules_.forced(seen_[static_cast<std::size_t>(view)], kept);
   }
 
+  /// How many of a head's largest scores make up `share` of the sum of its positive ones, at least 1.
+  [[nodiscard]] index mass(int view, int head, double share) const {
+    // Each head its own part of the candidates' memory, so that all may count at once.
+    index const at = scores_.row(view, head, tokens(view)) - scores_.data;
+    return count_mass(row(view, head).data(), scored(view), share, scratch_.candidate + at);
+  }
+
   /// Memory of a budget's own, [views * heads]; best() writes it.
   [[nodiscard]] index* scratch() const { return scratch_.held; }
+  /// Memory of a budget's own, [views * heads].
+  [[nodiscard]] double* numbers() const { return scratch_.number; }
+
+  /// Calls f(view, head) for all of them, in no order, possibly at once.
+  template <class F>
+  void each_row(F const& f) const {
+    on_.for_each(index{views()} * heads(),
+                 [&](index i, int) { f(static_cast<int>(i / heads()), static_cast<int>(i % heads())); });
+  }
 
   /// Spends `total` tokens on the heads of views [first, last): each gets its forced tokens and as many of its best as
   /// make that `least`, and the best scores of all of them together get the rest; equal scores: the lower view, then
-  /// the lower head. Where `total` is less than the forced tokens, all heads get the same (the lower ones one more).
+  /// the lower head, or, with `drop_ties`, none that equal the last one that would stay. Where `total` is less than the
+  /// forced tokens, all heads get the same (the lower ones one more).
   /// @pre least * the number of heads <= total <= all tokens of these heads
-  void best(int first, int last, index total, int* count, int least = 0) const {
+  void best(int first, int last, index total, int* count, int least = 0, bool drop_ties = false) const {
     index const rows = index{last - first} * heads();
     if (rows == 0) return;
+    auto const view_of = [&](index i) { return first + static_cast<int>(i / heads()); };
+    spend(
+        rows, total, [&](index i) { return forced_of_average(view_of(i), total / rows); },
+        [&](index i) { return scores_.row(view_of(i), i % heads(), tokens(view_of(i))); },
+        count + index{first} * heads(), least, drop_ties);
+  }
+
+  /// Spends `total` tokens a head on views [first, last) by their curves: place i of a view's curve is the mean over
+  /// its heads of their i-th best scores, forced tokens left out; the first view's curve is raised to the others'
+  /// wherever it is lower. Counts are alike in a view, and at least `least`. For a budget that says `sorts_rows`.
+  void best_of_curves(int first, int last, index total, int* count, int least = 0) const {
+    index const rows = last - first;
     auto const forced_of = [&](index i) {
-      int const v = first + static_cast<int>(i / heads());
-      index const average = total / rows;
-      return forced(v, average < tokens(v) ? static_cast<int>(average) : tokens(v));
+      return forced_of_average(first + static_cast<int>(i), rows == 0 ? 0 : total / rows);
     };
+    auto const curve = [&](index i) { return sorted_.curve + scores_.view_offset[first + i] / heads(); };
+    auto const keys = [&](index v, index h) {
+      return sorted_.key + (scores_.row(v, h, tokens(static_cast<int>(v))) - scores_.data);
+    };
+    auto const places = [&](index i) {
+      forced_set const f = forced_of(i);
+      return index{f.tokens} - f.size();
+    };
+    on_.for_each(rows * heads(), [&](index i, int) {
+      int const v = first + static_cast<int>(i / heads());
+      float const* const from = scores_.row(v, i % heads(), tokens(v));
+      unsigned* const to = keys(v, i % heads());
+      index q = 0;
+      detail::each_run(forced_of(i / heads()), [&](index begin, index end) {
+        for (index t = begin; t < end; ++t) to[q++] = ordered(from[t]);
+      });
+      sort_keys(to, scratch_.candidate + (to - sorted_.key), q);
+    });
+    on_.for_each(rows, [&](index i, int) {
+      int const v = first + static_cast<int>(i);
+      for (index t = 0; t < places(i); ++t) {
+        double sum = 0;
+        for (index h = 0; h < heads(); ++h) sum += static_cast<double>(score_of(keys(v, h)[t]));
+        curve(i)[t] = static_cast<float>(sum / heads());
+      }
+    });
+    for (index i = 1; i < rows; ++i)
+      for (index t = 0; t < places(0) && t < places(i); ++t)
+        if (ordered(curve(0)[t]) < ordered(curve(i)[t])) curve(0)[t] = curve(i)[t];
+    // Forced tokens have no place in a curve: they are counted, and the places are what competes.
+    int* const out = count + index{first} * heads();
+    spend(rows, total, forced_of, curve, out, least, false, places);
+    for (index i = rows; i-- > 0;)
+      for (index h = heads(); h-- > 0;) out[i * heads() + h] = out[i];
+  }
+
+ private:
+  [[nodiscard]] forced_set forced_of_average(int view, index average) const {
+    return forced(view, average < tokens(view) ? static_cast<int>(average) : tokens(view));
+  }
+
+  struct all_of_row {};
+  // Rows with forced tokens and scores; with `places`, a row holds that many scores, none of them forced.
+  template <class Forced, class Scores, class Places = all_of_row>
+  void spend(index rows, index total, Forced const& forced_of, Scores const& scores_of, int* out, int least,
+             bool drop_ties, Places const& places = {}) const {
     index forced_tokens = 0;
     for (index i = 0; i < rows; ++i) forced_tokens += forced_of(i).size();
-    int* const out = count + index{first} * heads();
     if (total < forced_tokens) {
       for (index i = 0; i < rows; ++i) out[i] = static_cast<int>(total / rows + (i < total % rows ? 1 : 0));
       return;
@@ -53,11 +144,17 @@ class budget_rows {
     // A head whose best do not suffice is held at `least` and leaves; the cut of the others only rises by that.
     for (index i = 0; i < rows; ++i) scratch_.held[i] = 0;
     auto const competing = [&](index i) {
-      int const v = first + static_cast<int>(i / heads());
-      return competing_row{scores_.row(v, i % heads(), tokens(v)), scratch_.held[i] > 0 ? forced_set{} : forced_of(i)};
+      forced_set f{};
+      if (scratch_.held[i] == 0) {
+        if constexpr (cs::is_same_v<Places, all_of_row>)
+          f = forced_of(i);
+        else
+          f.tokens = static_cast<int>(places(i));
+      }
+      return competing_row{scores_of(i), f};
     };
     for (index left = total - forced_tokens, held = 1; held > 0;) {
-      count_best(on_, rows, competing, left, out, scratch_);
+      count_best(on_, rows, competing, left, out, scratch_, drop_ties);
       held = 0;
       for (index i = 0; i < rows; ++i) {
         if (int const own = forced_of(i).size(); scratch_.held[i] == 0 && out[i] + own < least) {
@@ -70,12 +167,13 @@ class budget_rows {
     for (index i = 0; i < rows; ++i) out[i] += forced_of(i).size() + static_cast<int>(scratch_.held[i]);
   }
 
- private:
   Exec const& on_;
   Rules const& rules_;
   cs::span<scored_view const> seen_;
   score_rows scores_;
+  layer_statistics measured_;
   count_best_scratch scratch_;
+  sorted_rows sorted_;
 };
 }  // namespace host::inline KVSIEVE_TARGET
 }  // namespace kvsieve::inline v0

@@ -41,7 +41,11 @@ class chooser {
     c.list_ = a.take<int>(n(lists));
     c.key_ = a.take<unsigned>(n(c.room_ * workers));
     c.candidate_ = a.take<unsigned>(n(c.room_ * workers));
-    if constexpr (reads_scores) c.best_ = count_best_scratch::carve(a, views * heads, scores);
+    if constexpr (!closed) c.best_ = count_best_scratch::carve(a, views * heads, reads_scores ? scores : 0);
+    if constexpr (requires { Budget::sorts_rows; }) {
+      c.sorted_.key = a.take<unsigned>(n(scores));
+      c.sorted_.curve = a.take<float>(n(heads > 0 ? scores / heads : 0));
+    }
     if (c.seen_ != nullptr)
       for (index v = 0; v < views; ++v) c.seen_[v] = seen(v);
     return c;
@@ -66,13 +70,14 @@ class chooser {
 
   /// Counts, from the scores where the budget reads them, and where each list begins.
   template <class Exec>
-  void count_tokens(Exec const& on, score_rows const& scores, token_plan& plan) const {
+  void count_tokens(Exec const& on, score_rows const& scores, [[maybe_unused]] layer_statistics const& measured,
+                    token_plan& plan) const {
     int const views = rules_.call.views, heads = rules_.call.heads;
     if constexpr (closed) {
       for (int v = 0; v < views; ++v)
         for (int h = 0; h < heads; ++h) count_[index{v} * heads + h] = rules_.kept(seen_[v], v, h);
     } else {
-      budget_rows<Exec, rules_type> const rows(on, rules_, seen(), scores, best_);
+      budget_rows<Exec, rules_type> const rows(on, rules_, seen(), scores, measured, best_, sorted_);
       Budget::allot(rules_.budget, rows, count_);
     }
     index lists = 0;
@@ -123,6 +128,7 @@ class chooser {
   unsigned *key_ = nullptr, *candidate_ = nullptr;  ///< a row a worker
   index room_ = 0;
   count_best_scratch best_{};
+  sorted_rows sorted_;
 };
 }  // namespace host::inline KVSIEVE_TARGET
 }  // namespace kvsieve::inline v0

@@ -23,14 +23,16 @@ struct count_best_scratch {
   unsigned *sample, *candidate;
   index *first, *left, *above;  ///< [rows]: where a row's candidates lie, how many there are, scores above the bracket
   index* held;                  ///< [rows]: for who asks; count_best itself leaves it alone
+  double* number;               ///< [rows]: the same
   static count_best_scratch carve(arena& a, index rows, index scores) {
     auto const n = static_cast<std::size_t>(rows);
-    auto* const sample = a.take<unsigned>(samples);
+    auto* const sample = a.take<unsigned>(scores > 0 ? samples : 0);
     auto* const candidate = a.take<unsigned>(static_cast<std::size_t>(scores + 16 * rows));
     auto* const first = a.take<index>(n);
     auto* const left = a.take<index>(n);
     auto* const above = a.take<index>(n);
-    return {sample, candidate, first, left, above, a.take<index>(n)};
+    auto* const held = a.take<index>(n);
+    return {sample, candidate, first, left, above, held, a.take<double>(n)};
   }
 };
 
@@ -66,10 +68,12 @@ inline index split_keys(float const* score, index n, unsigned low, unsigned high
 }  // namespace detail
 
 /// count[i] = how many of the `total` best scores over all rows lie in row i, forced tokens left out of both. Equal
-/// scores: the lower row first. `row(i)` gives competing row i; the same for any number of workers.
+/// scores: the lower row first, or, with `drop_ties`, none of those that equal the last one. `row(i)` gives competing
+/// row i; the same for any number of workers.
 /// @pre 0 <= total <= the scores that compete
 template <class Exec, class Row>
-void count_best(Exec const& on, index rows, Row const& row, index total, int* count, count_best_scratch const& s) {
+void count_best(Exec const& on, index rows, Row const& row, index total, int* count, count_best_scratch const& s,
+                bool drop_ties = false) {
   index all = 0, room = 0;
   for (index i = 0; i < rows; ++i) {
     competing_row const r = row(i);
@@ -144,7 +148,7 @@ void count_best(Exec const& on, index rows, Row const& row, index total, int* co
       s.left[i] = kept_side;
     }
   }
-  for (index i = 0; i < rows && need > 0; ++i) {
+  for (index i = 0; i < rows && need > 0 && !drop_ties; ++i) {
     index const ties = need < s.left[i] ? need : s.left[i];
     count[i] += static_cast<int>(ties);
     need -= ties;

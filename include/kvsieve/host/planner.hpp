@@ -41,12 +41,12 @@ class planner {
     plan.uniformity_class = C::uniformity_class;
     if constexpr (rescores) {
       anew const m = carve_anew(a);
-      choose.count_tokens(on_, rows, plan);
+      choose.count_tokens(on_, rows, {}, plan);
       select_anew(choose, m, rows);
     } else {
       auto const scratch = scorer_.carve(a);
       scorer_.run(scratch, rows);
-      choose.count_tokens(on_, rows, plan);
+      choose.count_tokens(on_, rows, scorer_.measured(scratch), plan);
       choose.select(on_, rows);
     }
     return plan;

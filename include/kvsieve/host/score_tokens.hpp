@@ -40,7 +40,9 @@ class scoring {
     if (s.state = check::workspace(workspace, bytes()); !s) return s;
     arena a(workspace);
     s = carve(a);
-    scorer_.run(scorer_.carve(a), score_rows{s.score, s.score_offset});
+    auto const scratch = scorer_.carve(a);
+    scorer_.run(scratch, score_rows{s.score, s.score_offset});
+    s.statistics = scorer_.measured(scratch);
     return s;
   }
 
@@ -132,7 +134,7 @@ class choosing {
       float* const to = rows.row(v, h, scores_.tokens(v));
       for (std::size_t t = 0; t < from.size(); ++t) to[t] = from[t];
     });
-    choose.count_tokens(on_, rows, plan);
+    choose.count_tokens(on_, rows, scores_.statistics, plan);
     choose.select(on_, rows);
     return plan;
   }
@@ -144,6 +146,10 @@ class choosing {
       return fail(errc::bad_shape, "scores.views", scores_.shape.views, "must be at least", 1);
     if (status const s = check::one_stage(rules_.budget, scores_.shape); !s) return s;
     if (status const s = check::one_stage(rules_.select, scores_.shape); !s) return s;
+    if constexpr (requires { Budget::statistics; })
+      if (scores_.statistics.each < Budget::statistics)
+        return fail(errc::bad_params, "scores.statistics", scores_.statistics.each,
+                    "numbers of a view; this budget reads", Budget::statistics);
     if constexpr (requires { rules_.select.white_list; })
       for (int v = 0; v < scores_.shape.views; ++v)
         if (status const s = check::white_list(rules_.select.white_list, scores_.tokens(v), v); !s) return s;

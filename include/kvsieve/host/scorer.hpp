@@ -48,7 +48,11 @@ class scorer {
          typename C::params const& params)
       : on_(on), layers_(layers), queries_(queries), params_(params) {}
 
-  [[nodiscard]] call_shape shape() const { return {static_cast<int>(layers_.size()), heads(), Layer::head_dim}; }
+  [[nodiscard]] call_shape shape() const {
+    return {static_cast<int>(layers_.size()), heads(), Layer::head_dim,
+            Layer::head_dim * static_cast<int>(sizeof(element_of<typename Layer::keys_type>) +
+                                               sizeof(element_of<typename Layer::values_type>))};
+  }
   [[nodiscard]] scored_view seen(index v) const { return describe<score>(params_.score, layer(v).tokens()); }
 
   /// Arguments of a call that cannot be scored; with `first` from 0 on, of one that brings the queries from there on.
@@ -124,6 +128,15 @@ class scorer {
     if (first + queries_[0].extent(1) < score::queries(params_.score, layer(0).tokens())) return false;
     shape_all(own, rows);
     return true;
+  }
+
+  /// What the aggregate policy measured of whole views, after run().
+  template <class Scratch>
+  [[nodiscard]] static layer_statistics measured(Scratch const& own) {
+    if constexpr (C::observes_queries)
+      return own.pattern.measured();
+    else
+      return {};
   }
 
   /// Scores everything; `rows` has a row for each head of each view.

@@ -7,12 +7,14 @@
 namespace kvsieve::inline v0 {
 namespace reference {
 
-/// Splits `total` in proportion to whole weights, none above `most`. What lies above goes to the others in proportion;
-/// fractions are cut, and the largest of them get one more, the lower index where they are equal. Products
-/// stay below 2^63. All weights zero: they count as equal.
+/// Splits `total` in proportion to whole weights, none below `least` or above `most`. Who would lie outside is held at
+/// the limit, first those below where the limits would take more than they give, else those above; the others share the
+/// rest. Fractions are cut, and the largest of them get one more, the lower index where they are equal. Products stay
+/// below 2^63. All weights zero: they count as equal. Everybody gets the least where that is more than `total`.
 [[nodiscard]] inline std::vector<long> apportion(long total, std::vector<long> const& weight,
-                                                 std::vector<long> const& most) {
+                                                 std::vector<long> const& most, std::vector<long> least = {}) {
   std::size_t const n = weight.size();
+  least.resize(n, 0);
   std::vector<long> share(n, 0);
   std::vector<bool> full(n, false);
   for (;;) {
@@ -23,13 +25,17 @@ namespace reference {
       if (!full[i]) sum += weight[i], ++open;
     }
     if (open == 0) return share;
+    left = std::max(left, 0L);
     auto const w = [&](std::size_t i) { return sum == 0 ? 1 : weight[i]; };
     long const all = sum == 0 ? open : sum;
+    long balance = 0;
+    for (std::size_t i = 0; i < n; ++i)
+      if (!full[i]) balance += std::clamp(w(i) * left, least[i] * all, most[i] * all) - w(i) * left;
     bool more = false;
     for (std::size_t i = 0; i < n; ++i)
-      if (!full[i] && w(i) * left >= most[i] * all) {
+      if (!full[i] && (balance > 0 ? w(i) * left <= least[i] * all : w(i) * left >= most[i] * all)) {
         full[i] = more = true;
-        share[i] = most[i];
+        share[i] = balance > 0 ? least[i] : most[i];
       }
     if (more) continue;
     std::vector<std::size_t> order;

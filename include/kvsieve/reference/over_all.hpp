@@ -15,8 +15,10 @@ struct ranked_row {
 
 /// How many tokens of each row are among the `total` that stay of all rows together: those that stay in any case, then
 /// the largest scores, the lower row and then the lower index where they are equal, NaN below -inf. Where `total` is
-/// less than the forced tokens, rows share it equally, the lower ones one more.
-[[nodiscard]] inline std::vector<int> over_all(std::vector<ranked_row> const& rows, long total) {
+/// less than the forced tokens, rows share it equally, the lower ones one more. With `drop_ties` no token stays whose
+/// score equals the last one's, unless all stay.
+[[nodiscard]] inline std::vector<int> over_all(std::vector<ranked_row> const& rows, long total,
+                                               bool drop_ties = false) {
   struct entry {
     double score;
     std::size_t row;
@@ -40,7 +42,13 @@ struct ranked_row {
     if (std::isnan(a.score) || std::isnan(b.score)) return !std::isnan(a.score) && std::isnan(b.score);
     return a.score > b.score;
   });
-  for (long i = 0; i < total && i < static_cast<long>(all.size()); ++i) ++count[all[static_cast<std::size_t>(i)].row];
+  auto const same = [](double a, double b) { return a == b || (std::isnan(a) && std::isnan(b)); };
+  for (long i = 0; i < total && i < static_cast<long>(all.size()); ++i) {
+    entry const &e = all[static_cast<std::size_t>(i)], &last = all[static_cast<std::size_t>(total - 1)];
+    if (drop_ties && total < static_cast<long>(all.size()) && !e.stays && !last.stays && same(e.score, last.score))
+      continue;
+    ++count[e.row];
+  }
   return count;
 }
 

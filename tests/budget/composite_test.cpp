@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <kvsieve/budget/composite.hpp>
+#include <kvsieve/reference/composite.hpp>
+
+#include <numeric>
+
+#include <catch2/catch_all.hpp>
+
+#include "budgets.hpp"
+#include "refusal.hpp"
+
+namespace {
+using kvsieve::budget::composite;
+
+// A head's scores without the forced tokens; what cannot be sorted is left to other tests.
+std::vector<double> free_scores(support::scored_views const& g, int v, int h) {
+  auto const row = g.ranked(v, h);
+  std::vector<double> scores;
+  for (std::size_t t = 0; t < row.score.size(); ++t)
+    if (!row.stays[t]) scores.push_back(row.score[t]);
+  return scores;
+}
+}  // namespace
+
+TEST_CASE("sort_keys: scores of any kind, the largest first") {
+  using kvsieve::ordered;
+  for (float const x : {1.5f, -2.25f, 0.0f, HUGE_VALF, -HUGE_VALF, 0x1p-149f, -0x1p-149f})
+    CHECK(kvsieve::host::score_of(ordered(x)) == x);
+  CHECK(std::isnan(kvsieve::host::score_of(ordered(NAN))));
+  CHECK(support::holds("sort_keys", 300, [] {
+    std::mt19937 random(*rc::gen::arbitrary<std::uint32_t>());
+    auto const n = static_cast<std::size_t>(*rc::gen::resize(100, rc::gen::inRange(0, 900)));
+    std::vector<unsigned> keys, spare(n + 1, 77u);
+    for (float const x :
+         support::draw_scores(random, *rc::gen::resize(100, rc::gen::inRange(0, support::score_kinds)), n))
+      keys.push_back(ordered(x));
+    auto want = keys;
+    std::sort(want.begin(), want.end(), std::greater<>{});
+    kvsieve::host::sort_keys(keys.data(), spare.data(), static_cast<long>(n));
+    RC_ASSERT(keys == want);
+    RC_ASSERT(spare.back() == 77u);
+  }));
+}
+
+TEST_CASE("composite: places are ranked, not tokens") {
+  support::scored_views g;
+  g.s.kv_heads = 2;
+  g.s.tokens = {4, 4};
+  g.longest = 4;
+  // Averages by place: 4 2 1 0, and 5 3 1 0; the first layer is raised to 5 3 1 0.
+  g.table = {4, 2, 1, 0, /**/ 0, 1, 2, 4, /**/ 9, 5, 1, 0, /**/ 1, 0, 1, 1};
+  auto const counts = [&](composite::params const& p) {
+    return support::counts_of(support::plan_budget<composite>(g, p).plan);
+  };
+  CHECK(counts({.keep = 0.5}) == std::vector{2, 2, 2, 2});
+  CHECK(counts({.keep = 3.0 / 8}) == std::vector{2, 2, 1, 1});  // 5 5 3: the lower layer first
+  CHECK(counts({.keep = 3.0 / 8, .layers = 1}) == std::vector{1, 1, 1, 1});
+  CHECK(counts({.tokens = 4}) == std::vector{4, 4, 4, 4});
+  CHECK(counts({.keep = 0}) == std::vector{0, 0, 0, 0});
+  g.table = {4, 2, 1, 0, /**/ 0, 1, 2, 4, /**/ 0, 0, 0, 0, /**/ 0, 0, 0, 0};
+  CHECK(counts({.keep = 3.0 / 8}) == std::vector{3, 3, 0, 0});
+  CHECK(counts({.keep = 3.0 / 8, .least = 1}) == std::vector{2, 2, 1, 1});
+  g.recent = 1;  // counted, and not part of the averages
+  CHECK(counts({.keep = 3.0 / 8}) == std::vector{2, 2, 1, 1});
+  g.recent = 2;
+  auto const p = support::plan_budget<composite>(g, {.keep = 3.0 / 8});
+  CHECK(support::counts_of(p.plan) == std::vector{2, 2, 1, 1});
+  CHECK(!p.plan.note);
+}
+
+TEST_CASE("composite: counts are the reference's, alike in a layer, and their sum is exact") {
+  CHECK(support::holds("composite: counts are the reference's", 250, [] {
+    auto g = support::draw_views();
+    for (float& x : g.table)
+      if (!std::isfinite(x)) x = -1.0f;
+    double const keep = *support::fractions();
+    auto const p = support::plan_budget<composite>(g, {.keep = keep});
+    long all = 0, forced = 0;
+    std::vector<std::vector<std::vector<double>>> layers;
+    for (int v = 0; v < g.s.views(); ++v) {
+      all += g.tokens(v);
+      forced += g.forced_count(v);
+      layers.emplace_back();
+      for (int h = 0; h < g.s.kv_heads; ++h) layers.back().push_back(free_scores(g, v, h));
+    }
+    long const total = static_cast<long>(static_cast<double>(all) * keep);
+    std::vector<long> want;
+    if (total < forced)
+      for (int v = 0; v < g.s.views(); ++v) want.push_back(total / g.s.views() + (v < total % g.s.views() ? 1 : 0));
+    else
+      want = kvsieve::reference::composite(layers, total - forced);
+    long sum = 0;
+    for (int v = 0; v < g.s.views(); ++v) {
+      long const own = want[static_cast<std::size_t>(v)] + (total < forced ? 0 : g.forced_count(v));
+      sum += own;
+      for (int h = 0; h < g.s.kv_heads; ++h) RC_ASSERT(p.plan.count(v, h) == own);
+    }
+    RC_ASSERT(sum == total);
+  }));
+}
+
+TEST_CASE("composite: scores that are no numbers rank last") {
+  support::scored_views g;
+  g.s.kv_heads = 1;
+  g.s.tokens = {3, 3};
+  g.longest = 3;
+  g.table = {NAN, NAN, 1, /**/ -HUGE_VALF, 2, NAN};
+  CHECK(support::counts_of(support::plan_budget<composite>(g, {.keep = 0.5}).plan) == std::vector{2, 1});  // 2, 2, -inf
+}
+
+TEST_CASE("composite: numbers out of range are refused") {
+  support::check_refused(support::state_of<composite>({.least = -1}), kvsieve::errc::bad_params,
+                         {"budget.least", "-1", "0"});
+  support::check_refused(support::state_of<composite>({.layers = 2}), kvsieve::errc::bad_shape, {"layers", "3", "2"});
+}
