@@ -37,6 +37,22 @@ message set_field(Params& params, std::string const& key, std::string const& tex
   return {};
 }
 
+/// The model's rotation as the dump has it, wherever a strategy asks for one.
+template <class Params>
+void fill_rotation(cache_dump const& dump, Params& params) {
+  Params::each(params, [&](char const*, char const* name, auto& member, char const*, char const*) {
+    using type = std::remove_cvref_t<decltype(member)>;
+    std::string const field = name;
+    auto const is = [&](char const* word) { return field == word || field.ends_with(std::string(".") + word); };
+    if constexpr (std::is_same_v<type, double>)
+      if (is("rope_base") && dump.rope_theta > 0) member = dump.rope_theta;
+    if constexpr (std::is_same_v<type, bool>)
+      if (is("rope_interleaved")) member = dump.rope_style == "interleaved";
+    if constexpr (std::is_same_v<type, int>)
+      if (is("first_position")) member = static_cast<int>(dump.first_position);
+  });
+}
+
 /// Where budget and selection are not the strategy's own, their fields are left alone.
 template <class C>
 message fill_params(cache_dump const& dump, run_options const& options, typename C::params& params, outcome& out,
@@ -45,6 +61,7 @@ message fill_params(cache_dump const& dump, run_options const& options, typename
   auto const left = [&](std::string const& key) {
     return other && (key.starts_with("budget.") || key.starts_with("select."));
   };
+  fill_rotation(dump, params);
   if (!other)
     if (message m = fill_budget(dump, options, params.budget, lists)) return m;
   for (auto const& [key, text] : options.set)
@@ -207,4 +224,5 @@ template <class C>
 [[nodiscard]] std::vector<strategy> position_presets();
 [[nodiscard]] std::vector<strategy> observed_presets();
 [[nodiscard]] std::vector<strategy> layer_budget_presets();
+[[nodiscard]] std::vector<strategy> moment_presets();
 }  // namespace kvsieve::tool

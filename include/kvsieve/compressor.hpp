@@ -62,16 +62,18 @@ struct compressor {
   using pattern = typename detail::pattern_of<score_policy>::type;          ///< how its score walks the cache
 
   /// plan() takes queries exactly when this holds.
-  static constexpr bool observes_queries = cs::is_same_v<pattern, patterns::per_query>;
+  static constexpr bool observes_queries = kvsieve::reads(score_policy::reads, needs::queries);
+  /// An aggregate policy folds the queries and a group policy joins the query heads exactly when this holds.
+  static constexpr bool folds_queries = cs::is_same_v<pattern, patterns::per_query>;
 
   static_assert(!cs::is_same_v<score_policy, detail::missing>,
                 "kvsieve::compressor needs a scoring policy: add one of kvsieve::score::*");
   static_assert(
-      observes_queries || cs::is_same_v<detail::pick_t<stages::aggregate, detail::missing, Ps...>, detail::missing>,
+      folds_queries || cs::is_same_v<detail::pick_t<stages::aggregate, detail::missing, Ps...>, detail::missing>,
       "kvsieve::compressor: an aggregate policy folds queries, and this score reads none: leave the aggregate "
       "policy out or score by kvsieve::score::attention");
   static_assert(
-      observes_queries || cs::is_same_v<detail::pick_t<stages::group, detail::missing, Ps...>, detail::missing>,
+      folds_queries || cs::is_same_v<detail::pick_t<stages::group, detail::missing, Ps...>, detail::missing>,
       "kvsieve::compressor: a group policy joins query heads, and this score reads no queries: leave it out or "
       "score by kvsieve::score::attention");
   static_assert(

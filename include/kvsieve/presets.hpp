@@ -24,16 +24,24 @@
 #include <kvsieve/budget/uncertainty.hpp>
 #include <kvsieve/compressor.hpp>
 #include <kvsieve/lift/mean.hpp>
+#include <kvsieve/scale/z_score.hpp>
 #include <kvsieve/score/attention.hpp>
+#include <kvsieve/score/cap_kv.hpp>
+#include <kvsieve/score/compactor.hpp>
+#include <kvsieve/score/expected_attention.hpp>
 #include <kvsieve/score/key_diff.hpp>
 #include <kvsieve/score/key_norm.hpp>
 #include <kvsieve/score/lag_relative.hpp>
+#include <kvsieve/score/leverage.hpp>
+#include <kvsieve/score/non_causal_attention.hpp>
 #include <kvsieve/score/position.hpp>
 #include <kvsieve/score/random.hpp>
 #include <kvsieve/select/block_wise.hpp>
 #include <kvsieve/smooth/average.hpp>
+#include <kvsieve/smooth/average_by.hpp>
 #include <kvsieve/smooth/max.hpp>
 #include <kvsieve/store/ragged.hpp>
+#include <kvsieve/weigh/value_norm.hpp>
 
 namespace kvsieve::inline v0 {
 
@@ -174,6 +182,31 @@ using defensive_kv = compressor<score::attention<observe::window>, aggregate::wo
 /// The same with one ranking over all layers and heads (Layer-DefensiveKV).
 template <policy... Override>
 using layer_defensive_kv = defensive_kv<budget::over_all, Override...>;
+/// Keys that the other keys cannot stand for (leverage alone of Compactor, arXiv 2507.08143).
+template <policy... Override>
+using leverage = compressor<score::leverage, scale::z_score, Override...>;
+
+/// What the queries of the own chunk look at, behind and before (attention alone of Compactor, arXiv 2507.08143).
+template <policy... Override>
+using non_causal_attention =
+    compressor<score::non_causal_attention, weigh::value_norm, smooth::average_by<3>, scale::z_score, Override...>;
+
+/// Both together (Compactor, arXiv 2507.08143).
+template <policy... Override>
+using compactor = compressor<score::compactor, Override...>;
+
+/// What queries still to come would look at, from the prompt's own (Expected Attention, arXiv 2510.00636).
+template <policy... Override>
+using expected_attention = compressor<score::expected_attention<>, weigh::value_norm, Override...>;
+
+/// The same from a table of statistics gathered before.
+template <policy... Override>
+using expected_attention_stored =
+    compressor<score::expected_attention<statistics::stored>, weigh::value_norm, Override...>;
+
+/// Values that the others, as likely as they are looked at, cannot stand for (CapKV, as kvpress has it).
+template <policy... Override>
+using cap_kv = compressor<score::cap_kv, Override...>;
 
 /// The first tokens and the newest (StreamingLLM, arXiv 2309.17453); keys keep their old rotation.
 template <policy... Override>

@@ -121,6 +121,10 @@ TEST_CASE("h2o gives the same for 1 to 8 threads") { same_for_all<h2o<>>(-1, {},
 TEST_CASE("streaming_llm gives the same for 1 to 8 threads") { same_for_all<streaming_llm<>>(1, {}); }
 TEST_CASE("random gives the same for 1 to 8 threads") { same_for_all<kvsieve::random<>>(1, {.score = {.seed = 9}}); }
 
+TEST_CASE("compactor gives the same for 1 to 8 threads") { same_for_all<compactor<>>(-1, {}, 1100); }
+TEST_CASE("expected_attention gives the same for 1 to 8 threads") { same_for_all<expected_attention<>>(-1, {}, 1100); }
+TEST_CASE("cap_kv gives the same for 1 to 8 threads") { same_for_all<cap_kv<>>(-1, {}, 1100); }
+
 TEST_CASE("attend gives the same for 1 to 8 threads") {
   support::layer<f16, 128> const l(2, 5, 5000, 1, support::layout::packed, support::content::normal, 3);
   auto const run_on = [&](auto const& on) {

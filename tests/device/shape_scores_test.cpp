@@ -42,3 +42,21 @@ TEST_CASE("kernels between scoring and selection agree with the host", "[device]
       2, 130, {}, 1);
   agrees<snap_kv<kvs::smooth::max, kvs::aggregate::heads_own_and_mean>, 96, 128>(2, 130, {});
 }
+
+TEST_CASE("kernels between scoring and selection pass over first tokens that the score forces", "[device][score]") {
+  using strategy = kvs::streaming_llm<kvs::lift::mean, kvs::smooth::average, kvs::scale::z_score>;
+  for (int const n : {3, 12, 70, 2100}) {
+    CAPTURE(n);
+    cache<float, 64> c(2, n, 3);
+    std::vector const layers{c.layer()};
+    strategy::params const params{.score = {.sink = 5}, .smooth = {.kernel = 3}};
+    auto const made = emulated_plan<strategy, 64>(layers, params);
+    kvs::host::on const on;
+    std::size_t const bytes = kvs::workspace_bytes<strategy>(on, layers[0], params);
+    std::vector<workspace_line> memory(bytes / 64 + 1);
+    auto const whole =
+        kvs::plan<strategy>(on, layers[0], params, std::span(reinterpret_cast<std::byte*>(memory.data()), bytes));
+    REQUIRE(whole);
+    for (int h = 0; h < 2; ++h) CHECK(near(scores(made.plan, 0, h), scores(whole, 0, h), 2e-5, 1));
+  }
+}

@@ -44,8 +44,12 @@ inline auto rows_of(kvsieve::tool::tensor const& t) {
 /// Kept tokens of one head, as the source has them.
 inline nlohmann::json const& kept_sets() {
   static nlohmann::json const sets = [] {
-    std::ifstream file(std::filesystem::path(KVSIEVE_GOLDEN_DIR) / "kept.json");
-    return nlohmann::json::parse(file);
+    nlohmann::json all = nlohmann::json::object();
+    for (char const* const name : {"kept.json", "moments.json"}) {
+      std::ifstream file(std::filesystem::path(KVSIEVE_GOLDEN_DIR) / name);
+      all.update(nlohmann::json::parse(file));
+    }
+    return all;
   }();
   return sets;
 }
@@ -54,14 +58,11 @@ inline std::vector<int> kept(std::string const& method, int layer, int head) {
 }
 
 /// Scores of one head as the source has them.
-inline std::vector<float> scores(std::string const& name, int head) {
-  static kvsieve::tool::input_file file;
-  static kvsieve::tool::safetensors::contents const contents = [] {
-    kvsieve::tool::safetensors::contents c;
-    REQUIRE(!file.open(std::filesystem::path(KVSIEVE_GOLDEN_DIR) / "scores.safetensors"));
-    REQUIRE(!kvsieve::tool::safetensors::read_contents(file, c));
-    return c;
-  }();
+inline std::vector<float> scores(std::string const& name, int head, char const* of = "scores.safetensors") {
+  kvsieve::tool::input_file file;
+  kvsieve::tool::safetensors::contents contents;
+  REQUIRE(!file.open(std::filesystem::path(KVSIEVE_GOLDEN_DIR) / of));
+  REQUIRE(!kvsieve::tool::safetensors::read_contents(file, contents));
   auto const* const entry = contents.find(name);
   INFO(name);
   REQUIRE(entry != nullptr);

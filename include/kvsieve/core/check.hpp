@@ -65,14 +65,16 @@ template <class Score, class Queries, class Layer>
                 view);
   }
   double const given = first < 0 ? at(q.extent(1)) : double{1} * Score::queries(params, static_cast<int>(n));
-  if (status s = Score::fits(params, static_cast<int>(n), given); !s) {
-    s.layer = view;
-    return s;
-  }
-  for (int i = 0; !weighs && i < Score::set_count(params, static_cast<int>(n)); ++i)
-    if (float const w = Score::set(params, static_cast<int>(n), i).weight; w != 1.0f)
-      return fail(errc::bad_params, "score.sets.weight", static_cast<double>(w), "must be, for this aggregate policy,",
-                  1, view);
+  if constexpr (requires { Score::fits(params, 1, given); })
+    if (status s = Score::fits(params, static_cast<int>(n), given); !s) {
+      s.layer = view;
+      return s;
+    }
+  if constexpr (requires { Score::set_count(params, 1); })
+    for (int i = 0; !weighs && i < Score::set_count(params, static_cast<int>(n)); ++i)
+      if (float const w = Score::set(params, static_cast<int>(n), i).weight; w != 1.0f)
+        return fail(errc::bad_params, "score.sets.weight", static_cast<double>(w),
+                    "must be, for this aggregate policy,", 1, view);
   index const observed = Score::queries(params, static_cast<int>(n));
   if (observed < least)
     return fail(errc::bad_params, "observed queries", at(observed), "must be, for this aggregate policy, at least",

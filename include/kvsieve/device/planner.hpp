@@ -32,6 +32,10 @@ class planner {
   static_assert(!pools_tokens<aggregate>,
                 "kvsieve::plan on the device does not pool each query's probabilities along the tokens: use another "
                 "aggregate policy than kvsieve::aggregate::worst_case, or plan on the host");
+  static_assert(!cs::is_same_v<typename C::pattern, patterns::per_head> &&
+                    !cs::is_same_v<typename C::pattern, patterns::joined>,
+                "kvsieve::plan on the device does not factor matrices and does not join two scores: choose a score "
+                "of rows, chunks, queries or positions, or plan on the host");
   static_assert(
       !weighs_heads<typename C::group_policy> && !weighs_tokens<typename C::group_policy>,
       "kvsieve::plan on the device does not weigh query heads: use kvsieve::aggregate::group_mean, group_sum or "
@@ -210,7 +214,7 @@ class planner {
       return 1;
     };
   }
-  /// Tokens of a view that have scores: the scorer's own tail has none.
+  /// Where the tokens of a view that have scores end: the scorer's own tail has none.
   [[nodiscard]] int scored(int v) const {
     int const tokens = cached(v), tail = seen(v).ends.tail;
     return tail < tokens ? tokens - tail : 0;
@@ -224,6 +228,7 @@ class planner {
     part.tokens = tokens;
     part.heads = heads();
     part.scored = scored(v);
+    part.first = seen(v).ends.head < part.scored ? seen(v).ends.head : part.scored;
     part.first_head = v * heads();
     return pieces(tokens, segment_scores);
   }

@@ -16,7 +16,8 @@ struct scores_part {
   float* result;  ///< the same shape: what is written; may be `score` where the body says so
   index stride;
   int tokens, heads;
-  int scored;      ///< tokens that have scores of their own; the scorer forces those behind
+  int first;       ///< where the tokens begin that have scores of their own; the scorer forces those before
+  int scored;      ///< where they end; the scorer forces those behind
   int first_head;  ///< heads of all views before this one
 };
 

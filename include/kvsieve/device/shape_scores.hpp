@@ -45,7 +45,7 @@ struct lift_body {
     auto const& view = a.views.part[w.z];
     float* const row = view.score + w.y * view.stride;
     float sum = 0, count = 0;
-    for (int t = b.rank(); t < view.scored; t += Block::threads) {
+    for (int t = view.first + b.rank(); t < view.scored; t += Block::threads) {
       if (!finite(row[t])) continue;
       sum += row[t];
       count += 1;
@@ -53,7 +53,7 @@ struct lift_body {
     sum = b.all_sum(sum, s.reduce);
     count = b.all_sum(count, s.reduce);
     float const mean = count > 0 ? sum / count : 0.0f;
-    for (int t = b.rank(); t < view.scored; t += Block::threads) row[t] = Lift::lifted(row[t], mean);
+    for (int t = view.first + b.rank(); t < view.scored; t += Block::threads) row[t] = Lift::lifted(row[t], mean);
   }
 };
 
@@ -77,7 +77,8 @@ struct scale_body {
     float const deviation = count > 1 ? sqrt(squares / (count - 1)) : 0.0f;
     for (int h = 0; h < view.heads; ++h) {
       float* const row = view.score + h * view.stride;
-      for (int t = b.rank(); t < view.scored; t += Block::threads) row[t] = Scale::scaled(row[t], mean, deviation);
+      for (int t = view.first + b.rank(); t < view.scored; t += Block::threads)
+        row[t] = Scale::scaled(row[t], mean, deviation);
     }
   }
 
@@ -89,15 +90,16 @@ struct scale_body {
     for (int h = 0; h < view.heads; ++h) {
       float const* const row = view.score + h * view.stride;
       float part = 0;  // a head at a time, so that long sums lose less
-      for (int t = b.rank(); t < view.scored; t += Block::threads) part += finite(row[t]) ? f(row[t]) : 0.0f;
+      for (int t = view.first + b.rank(); t < view.scored; t += Block::threads)
+        part += finite(row[t]) ? f(row[t]) : 0.0f;
       sum += part;
     }
     return b.all_sum(sum, s.reduce);
   }
 };
 
-/// Block (segment, head, view): the pooled scores. A pool ends before the tokens that have no scores of their own
-/// (SnapKV's window), which keep what they have. `score` and `result` are different memory.
+/// Block (segment, head, view): the pooled scores. A pool ends where the tokens begin that have no scores of their own
+/// (sinks, SnapKV's window), which keep what they have. `score` and `result` are different memory.
 template <class Smooth>
 struct pool_body {
   using args = scores_args<typename Smooth::params>;
@@ -112,7 +114,10 @@ struct pool_body {
     float* const result = view.result + w.y * view.stride;
     for (index i = b.rank(), t = index{w.x} * segment_scores + i; i < segment_scores && t < view.tokens;
          i += Block::threads, t += Block::threads) {
-      result[t] = t < view.scored ? Smooth::pooled(a.params, score, view.scored, static_cast<int>(t)) : score[t];
+      result[t] = t < view.first || t >= view.scored
+                      ? score[t]
+                      : Smooth::pooled(a.params, score + view.first, view.scored - view.first,
+                                       static_cast<int>(t) - view.first);
     }
   }
 };

@@ -37,7 +37,7 @@ struct plan_memory {
   static constexpr bool pools = C::smooth_policy::pools;
   static constexpr bool per_row = cs::is_same_v<typename C::pattern, patterns::per_row>;
   static constexpr bool per_chunk = cs::is_same_v<typename C::pattern, patterns::per_chunk>;
-  static constexpr bool per_query = C::observes_queries;
+  static constexpr bool per_query = C::folds_queries;
 
   index* offset = nullptr;        ///< host [views * heads + 1]
   index* score_offset = nullptr;  ///< host [views]

@@ -224,7 +224,7 @@ template <strategy C, host::executor Exec, kv_layer_view Layer, row_view Queries
 /// cache may not change in between, but for the queries' own keys behind it.
 /// @returns the scores or none, or a `state` that says what was wrong; part.state is then as it was
 template <strategy C, host::executor Exec, kv_layer_view Layer, row_view Queries>
-  requires(C::observes_queries)
+  requires(C::folds_queries)
 [[nodiscard]] token_scores score_tokens(Exec const& on, cs::span<Layer const> layers, cs::span<Queries const> queries,
                                         typename C::params const& params, query_part const& part,
                                         std::span<std::byte> workspace) noexcept {

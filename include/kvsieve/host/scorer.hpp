@@ -4,6 +4,7 @@
 #include <kvsieve/compressor.hpp>
 #include <kvsieve/core/check.hpp>
 #include <kvsieve/host/score_per_chunk.hpp>
+#include <kvsieve/host/score_per_head.hpp>
 #include <kvsieve/host/score_per_query.hpp>
 #include <kvsieve/host/score_per_row.hpp>
 #include <kvsieve/host/shape_scores.hpp>
@@ -32,13 +33,40 @@ class scorer {
       "of kvsieve::apply");
 
  private:
+  static constexpr bool joins_scores = cs::is_same_v<typename C::pattern, patterns::joined>;
+
+  /// Of a score that is made of two: the scratch of both halves, and rows for the second.
+  template <class First, class Second>
+  struct halves {
+    First first;
+    Second second;
+    float* rows;
+  };
+  [[nodiscard]] auto first_half() const {
+    return scorer<typename score::first, Exec, Layer, Queries>(on_, layers_, queries_, params_.score.first);
+  }
+  [[nodiscard]] auto second_half() const {
+    return scorer<typename score::second, Exec, Layer, Queries>(on_, layers_, queries_, params_.score.second);
+  }
+  [[nodiscard]] auto carve_halves(arena& a) const {
+    auto const first = first_half().carve(a);
+    auto const second = second_half().carve(a);
+    index floats = 0;
+    for (index v = 0; v < views(); ++v) floats += heads() * score_stride(seen(v).tokens);
+    return halves<cs::remove_cv_t<decltype(first)>, cs::remove_cv_t<decltype(second)>>{
+        first, second, a.take<float>(static_cast<std::size_t>(floats))};
+  }
   [[nodiscard]] auto carve_pattern(arena& a) const {
     if constexpr (cs::is_same_v<typename C::pattern, patterns::per_row>)
       return score_per_row<score>::carve(a, layers_, on_.workers());
     else if constexpr (cs::is_same_v<typename C::pattern, patterns::per_chunk>)
       return score_per_chunk<score>::carve(a, layers_, on_.workers(), params_.score);
-    else if constexpr (C::observes_queries)
+    else if constexpr (C::folds_queries)
       return score_per_query<C>::carve(a, layers_, queries_, on_.workers(), params_);
+    else if constexpr (cs::is_same_v<typename C::pattern, patterns::per_head>)
+      return score_per_head<score>::carve(a, layers_, queries_, on_.workers(), params_.score);
+    else if constexpr (joins_scores)
+      return carve_halves(a);
     else
       return 0;
   }
@@ -65,6 +93,8 @@ class scorer {
       if (queries_.size() != layers_.size())
         return fail(errc::bad_shape, "queries", static_cast<double>(queries_.size()), "must equal the number of views,",
                     static_cast<double>(layers_.size()));
+    if constexpr (joins_scores)
+      if (status const s = check_halves(); !s) return s;
     for (index v = 0; v < views(); ++v) {
       int const at = static_cast<int>(v);
       auto const& l = layer(v);
@@ -73,7 +103,7 @@ class scorer {
         if (status const s = check::readable(l.keys, "keys", at); !s) return s;
       if constexpr (reads(C::reads, needs::values))
         if (status const s = check::readable(l.values, "values", at); !s) return s;
-      if constexpr (C::observes_queries) {
+      if constexpr (C::observes_queries && !joins_scores) {
         auto const& q = queries_[static_cast<std::size_t>(v)];
         if (status const s = check::queries<score>(q, l, params_.score, at, least_queries<aggregate>,
                                                    weighs_queries<aggregate>, first);
@@ -133,7 +163,7 @@ class scorer {
   /// What the aggregate policy measured of whole views, after run().
   template <class Scratch>
   [[nodiscard]] static layer_statistics measured(Scratch const& own) {
-    if constexpr (C::observes_queries)
+    if constexpr (C::folds_queries)
       return own.pattern.measured();
     else
       return {};
@@ -149,9 +179,9 @@ class scorer {
  private:
   /// What the stages after the score make of the rows.
   template <class Scratch>
-  void shape_all(Scratch const& own, score_rows const& rows) const {
+  void shape_all([[maybe_unused]] Scratch const& own, score_rows const& rows) const {
     if constexpr (lift::lifts)
-      each_row(rows, [](scored_view const& s, float* row, int) { lift_to_mean<lift>(row, scored(s)); });
+      each_row(rows, [](scored_view const& s, float* row, int) { lift_to_mean<lift>(row + unscored(s), counted(s)); });
     if constexpr (weigh::weighs)
       on_.for_each(views() * heads(), [&](index i, int) {
         index const v = i / heads(), h = i % heads();
@@ -159,15 +189,15 @@ class scorer {
       });
     if constexpr (smooth::pools)
       each_row(rows, [&](scored_view const& s, float* row, int worker) {
-        pool<smooth>(params_.smooth, row, scored(s), own.pooled + own.room * worker);
+        pool<smooth>(params_.smooth, row + unscored(s), counted(s), own.pooled + own.room * worker);
       });
     if constexpr (scale::scales)
       on_.for_each(views(), [&](index v, int) {
-        index const n = seen(v).tokens, stride = score_stride(n);
-        float* const row = rows.row(v, 0, n);
-        auto const m = layer_moments::of(row, heads(), stride, scored(seen(v)));
+        index const n = seen(v).tokens, stride = score_stride(n), count = counted(seen(v));
+        float* const row = rows.row(v, 0, n) + unscored(seen(v));
+        auto const m = layer_moments::of(row, heads(), stride, count);
         for (index h = 0; h < heads(); ++h)
-          for (index t = 0; t < scored(seen(v)); ++t)
+          for (index t = 0; t < count; ++t)
             row[h * stride + t] = scale::scaled(row[h * stride + t], m.mean, m.deviation);
       });
     if constexpr (heads_policy::joins)
@@ -180,9 +210,25 @@ class scorer {
   [[nodiscard]] index views() const { return static_cast<index>(layers_.size()); }
   [[nodiscard]] Layer const& layer(index v) const { return layers_[static_cast<std::size_t>(v)]; }
   [[nodiscard]] int heads() const { return layers_.empty() ? 0 : layers_[0].heads(); }
-  /// Tokens that have scores: the scorer's own tail has none.
+  /// Where the tokens that have scores end: the scorer's own tail has none.
   [[nodiscard]] static index scored(scored_view const& s) {
     return s.ends.tail < s.tokens ? s.tokens - s.ends.tail : 0;
+  }
+  /// The scorer's own first tokens have none either, nor do pools and moments meet them ...
+  [[nodiscard]] static index unscored(scored_view const& s) {
+    return s.ends.head < scored(s) ? s.ends.head : scored(s);
+  }
+  /// ... so these many have.
+  [[nodiscard]] static index counted(scored_view const& s) { return scored(s) - unscored(s); }
+  /// Both halves of a score that is made of two, which have to score the same tokens.
+  [[nodiscard]] status check_halves() const {
+    if (status const s = first_half().check_all(); !s) return s;
+    if (status const s = second_half().check_all(); !s) return s;
+    for (index v = 0; v < views(); ++v)
+      if (int const a = first_half().seen(v).tokens, b = second_half().seen(v).tokens; a != b)
+        return fail(errc::bad_shape, "score.first, tokens", a, "must equal those of score.second,", b,
+                    static_cast<int>(v));
+    return {};
   }
 
   template <class F>
@@ -195,8 +241,18 @@ class scorer {
 
   template <class Pattern>
   void make_scores(Pattern const& pattern, score_rows const& rows) const {
-    if constexpr (C::observes_queries) {
+    if constexpr (C::folds_queries || cs::is_same_v<typename C::pattern, patterns::per_head>) {
       pattern.run(on_, layers_, queries_, rows);
+    } else if constexpr (joins_scores) {
+      score_rows const second{pattern.rows, rows.view_offset};
+      first_half().run(pattern.first, rows);
+      second_half().run(pattern.second, second);
+      on_.for_each(views() * heads(), [&](index i, int) {
+        index const v = i / heads(), h = i % heads(), n = seen(v).tokens;
+        float* const row = rows.row(v, h, n);
+        float const* const other = second.row(v, h, n);
+        for (index t = 0; t < n; ++t) row[t] = score::joined(params_.score, row[t], other[t]);
+      });
     } else if constexpr (cs::is_same_v<typename C::pattern, patterns::by_position>) {
       on_.for_each(views() * heads(), [&](index i, int) {
         index const v = i / heads(), h = i % heads();

@@ -9,5 +9,7 @@ struct per_row {};      ///< an optional summary over all rows, then every row b
 struct per_chunk {};    ///< every row against a summary of the chunk that follows its own
 struct per_query {};    ///< every observed query's probabilities, folded by an aggregate policy
 struct by_position {};  ///< from the token's index alone
+struct per_head {};     ///< all rows of a KV head at once: moments, a factorisation, then every row
+struct joined {};       ///< the scores of two strategies, token by token
 }  // namespace patterns
 }  // namespace kvsieve::inline v0

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Expected Attention: tokens that queries still to come would look at stay. Devoto et al., "Expected Attention: KV
+// Cache Compression by Estimating Attention from Future Queries Distribution", arXiv 2510.00636, as kvpress computes
+// it.
+#pragma once
+#include <cmath>
+
+#include <kvsieve/core/arena.hpp>
+#include <kvsieve/core/range.hpp>
+#include <kvsieve/core/rope.hpp>
+#include <kvsieve/core/scalar.hpp>
+#include <kvsieve/core/stages.hpp>
+#include <kvsieve/host/quadratic_form.hpp>
+#include <kvsieve/host/score_per_head.hpp>
+#include <kvsieve/host/second_moments.hpp>
+#include <kvsieve/host/softmax_row.hpp>
+#include <kvsieve/score/pattern.hpp>
+
+namespace kvsieve::inline v0 {
+
+/// Where the mean and the covariance of the queries before their rotation come from.
+namespace statistics {
+/// The prompt's own queries behind the sinks; those that are not finite are passed over.
+struct prompt {
+  static constexpr needs reads = needs::queries;  ///< of the cache
+  /// None.
+  struct table {
+    template <class Self, class Visit>
+    static constexpr void each(Self&, Visit&&) {}
+    [[nodiscard]] constexpr status check(call_shape const&, bool) const { return {}; }
+  };
+};
+/// A table of the caller's, gathered before; views of a call are layers in their order.
+struct stored {
+  static constexpr needs reads = needs::nothing;  ///< of the cache
+  /// The statistics.
+  struct table {
+    cs::span<float const> mean{};        ///< [views, Hq, D]
+    cs::span<float const> covariance{};  ///< [views, Hq, D, D], symmetric; may be empty without use_covariance
+    template <class Self, class Visit>
+    static constexpr void each(Self& self, Visit&& visit) {
+      visit("mean", self.mean, "query", "mean of the queries before rotation, [views, Hq, D]");
+      visit("covariance", self.covariance, "query^2", "their covariance, [views, Hq, D, D]");
+    }
+    /// Ok, or the table that has the wrong size.
+    [[nodiscard]] constexpr status check(call_shape const& call, bool use_covariance) const {
+      auto const got = static_cast<double>(mean.size());
+      double const least = static_cast<double>(call.views) * call.heads * call.head_dim;
+      auto const rows = least > 0 ? mean.size() / static_cast<cs::size_t>(least) : 0;
+      return range::all(range::at_least("score.mean", got, least),
+                        range::entries("score.mean", got, static_cast<double>(rows) * least),
+                        !use_covariance ? status{}
+                                        : range::entries("score.covariance", static_cast<double>(covariance.size()),
+                                                         got * call.head_dim));
+    }
+  };
+};
+}  // namespace statistics
+
+namespace score {
+
+/// With m and C the mean and covariance of the queries of a query head before rotation, and R the mean rotation over
+/// the `future` positions from N on: z_t = <R m, k_t> / sqrt(D) + k_t^T R C R^T k_t / (2 D); score[t] = the mean over
+/// the query heads of the softmax of z over the tokens. kvpress then weighs by the value's norm (weigh::value_norm).
+/// The first `sink` tokens are forced and take no part, neither as keys nor as queries. N Hq D^2 3/2 multiply-adds.
+/// A key that is not finite, or longer than 1.8e19, scores NaN and takes no part.
+template <class Statistics = statistics::prompt>
+struct expected_attention : policy_base<stages::score, needs::keys | Statistics::reads> {
+  using pattern = patterns::per_head;  ///< how it walks the cache
+
+  /// Its numbers.
+  struct params {
+    int sink = 4;                             ///< first tokens that always stay
+    int future = 512;                         ///< positions to come that are averaged over
+    bool use_covariance = true;               ///< false: the mean alone
+    rope_params rope{};                       ///< the model's rotation
+    typename Statistics::table statistics{};  ///< of the caller
+    template <class Self, class Visit>
+    static constexpr void each(Self& self, Visit&& visit) {
+      visit("sink", self.sink, "tokens", "first tokens that always stay");
+      visit("future", self.future, "tokens", "positions to come that are averaged over");
+      visit("use_covariance", self.use_covariance, "", "the spread of the queries counts beside their mean");
+      rope_params::each(self.rope, visit);
+      Statistics::table::each(self.statistics, visit);
+    }
+    /// Ok, or the number that is out of range.
+    [[nodiscard]] constexpr status check(call_shape const& call) const {
+      return range::all(range::at_least("score.sink", sink, 0), range::within("score.future", future, 1, 1 << 24),
+                        rope.check(call), statistics.check(call, use_covariance));
+    }
+  };
+
+  /// How many queries, counted from the end, are observed.
+  static constexpr int queries(params const& p, int tokens) { return tokens > p.sink ? tokens - p.sink : 1; }
+  /// What stays whatever the scores.
+  KVSIEVE_HD static constexpr forced_ends forced(params const& p, int) { return {p.sink, 0}; }
+
+  /// Scratch of a worker.
+  struct room {
+    float *panel, *factor, *logits;
+    double *mean, *second, *zero;
+  };
+  /// Takes it from an arena.
+  template <class Extents>
+  static room carve(arena& a, Extents const& e, params const&) {
+    auto const doubles = [&](index n) { return a.take<double>(static_cast<std::size_t>(n)); };
+    auto const floats = [&](index n) { return a.take<float>(static_cast<std::size_t>(n)); };
+    index const D = e.head_dim;
+    return {floats(host::panel_rows * D),
+            floats(host::packed_matrix::floats(e.head_dim, e.head_dim)),
+            floats(e.tokens),
+            doubles(D),
+            doubles(D * D),
+            doubles(D)};
+  }
+
+  /// Scores one KV head.
+  template <class Head>
+  static void score_head(params const& p, Head const& h, room const& r, float* score) {
+    constexpr int D = Head::head_dim;
+    int const tokens = h.tokens(), first = p.sink < tokens ? p.sink : tokens;
+    for (int t = 0; t < tokens; ++t) score[t] = 0;
+    for (int d = 0; d < D; ++d) r.zero[d] = 0;
+    host::mean_turn<D> const turn(p.rope, static_cast<double>(p.rope.first_position) + tokens, p.future);
+    host::head_rows const keys(h.layer.keys, h.head, first, tokens);
+    int const group = query_heads(p, h);
+    for (int g = 0; g < group; ++g) {
+      bool const known = gather(p, h, static_cast<int>(h.head) * group + g, r);
+      turn.apply(r.mean);
+      for (int d = 0; d < D; ++d) r.mean[d] /= std::sqrt(static_cast<double>(D));
+      for (int i = 0; i < D; ++i) turn.apply(r.second + i * D);
+      for (int i = 0; i < D; ++i) turn.apply(r.second + i, D);
+      for (int i = 0; i < D * D; ++i) r.second[i] /= 2 * D;
+      auto const w = host::packed_matrix::pack(r.second, r.mean, D, D, r.factor);
+      host::quadratic_form<host::form::bilinear>(keys, r.panel, r.zero, w, r.logits);
+      for (int t = first; t < tokens; ++t)
+        if (!finite(r.logits[t])) score[t] = __builtin_nanf("");
+      double const total = host::exponentials_of_row(r.logits, first, tokens, 1.0f);
+      auto const share = static_cast<float>(known && total > 0 ? 1 / (total * group) : 0);
+      for (int t = first; t < tokens; ++t) score[t] += r.logits[t] * share;
+    }
+  }
+
+ private:
+  template <class Head>
+  static int query_heads(params const& p, Head const& h) {
+    if constexpr (kvsieve::reads(Statistics::reads, needs::queries))
+      return h.group;
+    else
+      return static_cast<int>(p.statistics.mean.size() / static_cast<cs::size_t>(h.views * h.heads * Head::head_dim));
+  }
+
+  // Mean and covariance of one query head into the scratch; false when there is no usable query.
+  template <class Head>
+  static bool gather(params const& p, Head const& h, int query_head, room const& r) {
+    constexpr int D = Head::head_dim;
+    if constexpr (kvsieve::reads(Statistics::reads, needs::queries)) {
+      index const given = h.queries->extent(1), observed = queries(p, h.tokens());
+      // Query i of the view stands at position tokens - given + i.
+      host::head_rows const rows(*h.queries, query_head, given - observed, given, p.rope,
+                                 static_cast<double>(p.rope.first_position + h.tokens() - given));
+      index const used = host::mean_of_rows(rows, r.panel, r.mean);
+      if (p.use_covariance) host::second_moments(rows, r.panel, r.mean, [](index) { return 1.0f; }, r.second);
+      for (int i = 0; i < D * D; ++i)
+        r.second[i] = p.use_covariance && used > 0 ? r.second[i] / static_cast<double>(used) : 0;
+      return used > 0;
+    } else {
+      index const at = (h.view * h.heads * query_heads(p, h) + query_head) * D;
+      for (int d = 0; d < D; ++d) r.mean[d] = static_cast<double>(p.statistics.mean[static_cast<cs::size_t>(at + d)]);
+      for (index i = 0; i < D * D; ++i)
+        r.second[i] =
+            p.use_covariance ? static_cast<double>(p.statistics.covariance[static_cast<cs::size_t>(at * D + i)]) : 0;
+      return true;
+    }
+  }
+};
+}  // namespace score
+}  // namespace kvsieve::inline v0
