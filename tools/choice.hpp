@@ -35,7 +35,7 @@ struct choice {
       run;
 };
 
-/// Every budget with every selection, budgets first.
+/// Every budget with every selection.
 [[nodiscard]] std::vector<choice> const& choices();
 /// The choice of those names; a message that lists the names where there is none.
 [[nodiscard]] message find_choice(std::string const& budget, std::string const& select, choice const*& found);

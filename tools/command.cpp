@@ -37,6 +37,30 @@ message split_assignment(std::string const& text, strategy const& of, choice con
   return "--set names '" + out.first + "', " + of.name + " has " + (known.empty() ? "nothing to set" : known);
 }
 
+/// Takes ":field=value" off a name, as often as it is there.
+message split_fields(std::string const& stage, std::string& name, run_options& options) {
+  auto const colon = name.find(':');
+  if (colon == std::string::npos) return {};
+  std::string rest = name.substr(colon);
+  name.resize(colon);
+  while (!rest.empty()) {
+    auto const end = std::min(rest.find(':', 1), rest.size()), equals = rest.find('=');
+    if (equals == std::string::npos || equals < 2 || equals + 1 >= end)
+      return "--" + stage + " holds '" + rest.substr(1, end - 1) + "', name:field=value is needed";
+    options.set.emplace_back(stage + "." + rest.substr(1, equals - 1), rest.substr(equals + 1, end - equals - 1));
+    rest.erase(0, end);
+  }
+  return {};
+}
+message known_field(std::string const& key, std::vector<field> const& fields) {
+  std::string known;
+  for (auto const& f : fields) {
+    if (f.key == key) return {};
+    known += (known.empty() ? "" : ", ") + f.key;
+  }
+  return "no field '" + key + "', there is " + known;
+}
+
 }  // namespace
 
 int console::fail(exit_status status, std::string_view text) const {
@@ -78,20 +102,28 @@ void add_strategy_options(CLI::App& command, strategy_options& into) {
 
 void add_choice_options(CLI::App& command, std::string& budget, std::string& select) {
   command.add_option("--budget", budget, "another budget behind the scores; `kvsieve list` shows them")
-      ->type_name("NAME");
-  command.add_option("--select", select, "another selection behind the scores")->type_name("NAME");
+      ->type_name("NAME[:field=value]...");
+  command.add_option("--select", select, "another selection behind the scores")->type_name("NAME[:field=value]...");
 }
 
-message find_choice(strategy const& of, std::string const& budget, std::string const& select, choice const*& found) {
-  found = nullptr;
+message find_choice(strategy const& of, std::string budget, std::string select, run_options& options) {
+  options.other = nullptr;
   if (budget.empty() && select.empty()) return {};
+  auto const first = options.set.size();
+  if (auto wrong = split_fields("budget", budget, options)) return wrong;
+  if (auto wrong = split_fields("select", select, options)) return wrong;
   auto const own = [&](std::string const& stage) {
     for (auto const& [name, policy] : of.stages)
       if (name == stage) return policy;
     return std::string();
   };
   if (own("select") == "block_wise") return of.name + " scores anew while it selects; its own cannot be replaced";
-  return find_choice(budget.empty() ? own("budget") : budget, select.empty() ? own("select") : select, found);
+  if (auto wrong =
+          find_choice(budget.empty() ? own("budget") : budget, select.empty() ? own("select") : select, options.other))
+    return wrong;
+  for (auto i = first; i < options.set.size(); ++i)
+    if (auto wrong = known_field(options.set[i].first, options.other->fields)) return "--budget, --select: " + *wrong;
+  return {};
 }
 
 message find(std::string const& name, strategy const*& found) {
@@ -133,7 +165,7 @@ message check(strategy_options const& given, strategy const*& found, run_options
   out.keep = given.keep;
   out.tokens = given.tokens;
   out.bytes = given.bytes;
-  if (auto wrong = find_choice(*found, given.budget, given.select, out.other)) return wrong;
+  if (auto wrong = find_choice(*found, given.budget, given.select, out)) return wrong;
   auto const& fields = out.other != nullptr ? out.other->fields : found->fields;
   auto const counts_bytes = [](field const& f) { return f.key == "budget.bytes"; };
   if (given.bytes >= 0 && std::none_of(fields.begin(), fields.end(), counts_bytes))

@@ -65,8 +65,7 @@ void add_strategy_options(CLI::App& command, strategy_options& into);
 /// --budget and --select.
 void add_choice_options(CLI::App& command, std::string& budget, std::string& select);
 /// The choice that these make behind a strategy, null when both are empty. A message means they cannot.
-[[nodiscard]] message find_choice(strategy const& of, std::string const& budget, std::string const& select,
-                                  choice const*& found);
+[[nodiscard]] message find_choice(strategy const& of, std::string budget, std::string select, run_options& options);
 
 /// Checks the options that do not need the dump. A message means the command line is wrong.
 [[nodiscard]] message check(dump_options const& given, std::vector<int>& layers, int& threads);

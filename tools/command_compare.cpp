@@ -44,9 +44,11 @@ message parse(options const& given, std::vector<strategy const*>& chosen, std::v
     keeps.push_back(keep);
   }
   std::sort(keeps.begin(), keeps.end(), std::greater<>{});
-  choice const* known = nullptr;
-  return find_choice(given.budget.empty() ? "uniform" : given.budget, given.select.empty() ? "top_k" : given.select,
-                     known);
+  // Whether there are such a budget and selection; some strategies may refuse them, and their rows say so.
+  strategy any;
+  any.stages = {{"budget", "uniform"}, {"select", "top_k"}};
+  run_options known;
+  return find_choice(any, given.budget, given.select, known);
 }
 
 /// Every strategy at every keep. A refusal is a result too: its row says why.
@@ -62,7 +64,7 @@ void run_all(cache_dump const& dump, std::vector<strategy const*> const& chosen,
       run_options run;
       run.keep = keep;
       run.threads = threads;
-      auto failed = find_choice(*s, given.budget, given.select, run.other);
+      auto failed = find_choice(*s, given.budget, given.select, run);
       if (!failed) failed = s->run(dump, run, row.result);
       if (!failed) failed = check_outcome(dump, row.result);
       row.failure = failed.value_or("");

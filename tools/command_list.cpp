@@ -66,11 +66,12 @@ void print_list(console const& to) {
   for (auto const& c : choices())
     if (c.budget == choices().front().budget) print("--select ", c, "select.");
   to.out << '\n';
-  to.out
-      << styled(
-             "Plan classes: U0 one list for all, U1 one count everywhere, U2 a count per layer, U3 a count per head.",
-             look::dim, colour)
-      << '\n';
+  to.out << styled(
+                "Plan classes: U0 one list for all, U1 one count everywhere, U2 a count per layer, U3 a count per "
+                "head, F one "
+                "that only the scores tell.",
+                look::dim, colour)
+         << '\n';
 }
 
 }  // namespace

@@ -69,6 +69,17 @@ template <class Member>
   }
 }
 
+/// Which layer each view is, for a policy that asks.
+template <class Params>
+void fill_layers(cache_dump const& dump, Params& params, list_memory& lists) {
+  if constexpr (requires { params.layer.data(); }) {
+    std::vector<int> layers;
+    for (auto const& l : dump.layers) layers.push_back(l.layer);
+    params.layer = lists.hold(std::move(layers));
+    if constexpr (requires { params.layers = 1; }) params.layers = dump.num_layers;
+  }
+}
+
 /// What the command line and the dump say about any budget: --keep, --tokens, --bytes, the bytes of a row as the file
 /// has it, and which layer each view is.
 template <class Budget>
@@ -92,12 +103,7 @@ template <class Budget>
     if (options.bytes >= 0) budget.bytes = options.bytes;
   if constexpr (requires { budget.row_bytes = 1; })
     budget.row_bytes = 2 * dump.head_dim * static_cast<int>(size_of(dump.type));
-  if constexpr (requires { budget.layer.data(); }) {
-    std::vector<int> layers;
-    for (auto const& l : dump.layers) layers.push_back(l.layer);
-    budget.layer = lists.hold(std::move(layers));
-    if constexpr (requires { budget.layers = 1; }) budget.layers = dump.num_layers;
-  }
+  fill_layers(dump, budget, lists);
   return {};
 }
 }  // namespace kvsieve::tool

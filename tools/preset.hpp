@@ -64,6 +64,7 @@ message fill_params(cache_dump const& dump, run_options const& options, typename
   fill_rotation(dump, params);
   if (!other)
     if (message m = fill_budget(dump, options, params.budget, lists)) return m;
+  if (!other) fill_layers(dump, params.select, lists);
   for (auto const& [key, text] : options.set)
     if (!left(key))
       if (message m = set_field(params, key, text, lists)) return m;
@@ -147,7 +148,7 @@ message run_wide(cache_dump const& dump, run_options const& options, outcome& ou
     // Heads with counts of their own lie ragged.
     index kept_rows = 0;
     for (int h = 0; h < kept.heads; ++h) kept_rows += kept.count(v, h);
-    out.bytes_after += kept.uniformity_class == uniformity::U3
+    out.bytes_after += kept.uniformity_class >= uniformity::U3
                            ? store::ragged::bytes(dump.kv_heads, kept_rows, D, element)
                            : store::dense::bytes(dump.kv_heads, rows, D, element);
   }
@@ -221,6 +222,8 @@ template <class C>
 [[nodiscard]] std::vector<strategy> lag_presets();
 [[nodiscard]] std::vector<strategy> window_presets();
 [[nodiscard]] std::vector<strategy> full_attention_presets();
+[[nodiscard]] std::vector<strategy> piece_presets();
+[[nodiscard]] std::vector<strategy> round_presets();
 [[nodiscard]] std::vector<strategy> position_presets();
 [[nodiscard]] std::vector<strategy> observed_presets();
 [[nodiscard]] std::vector<strategy> layer_budget_presets();

@@ -38,7 +38,7 @@ struct layer_outcome {
 /// What one strategy did to one dump.
 struct outcome {
   std::string strategy;
-  std::string uniformity;                                   ///< "U0" ... "U3"
+  std::string uniformity;                                   ///< "U0" ... "U3", "F"
   std::vector<std::pair<std::string, std::string>> params;  ///< every field as it was used
   std::vector<layer_outcome> layers;                        ///< in the order of the dump
   std::size_t bytes_before = 0, bytes_after = 0;            ///< keys and values, metadata included

@@ -88,6 +88,10 @@ struct compressor {
       "kvsieve::select::block_wise scores the kept tokens anew with every block: it needs a score of rows "
       "(kvsieve::score::key_diff, key_norm), no lift, weight, smoothing or scale, heads apart and a budget that reads "
       "no scores");
+  /// The weight comes behind all other stages, beside the scores without it.
+  static constexpr bool weighs_last = reads_unweighed<select_policy>;
+  static_assert(!weighs_last || weigh_policy::weighs,
+                "kvsieve::select::two_stage selects by scores without and with a weight: add one of kvsieve::weigh::*");
   static_assert(!select_policy::in_partitions || closed_budget<budget_policy>,
                 "kvsieve::select::top_k_in_partitions needs a budget that reads no scores: kvsieve::budget::uniform");
 
@@ -104,13 +108,13 @@ struct compressor {
 
   /// How alike the kept lists of views of equal length are.
   static constexpr uniformity uniformity_class = [] {
-    if constexpr (requires { requires score_policy::same_for_all_heads; })
-      return budget_policy::uniformity_class == uniformity::U1 ? uniformity::U0 : budget_policy::uniformity_class;
-    else
-      return budget_policy::uniformity_class;
+    constexpr bool same = requires { requires score_policy::same_for_all_heads; };
+    constexpr uniformity own = budget_policy::uniformity_class;
+    return class_of<select_policy>(same && own == uniformity::U1 ? uniformity::U0 : own, same || heads_policy::joins);
   }();
   static_assert(uniformity_class <= store_policy::accepts,
-                "kvsieve::compressor: this budget gives heads counts of their own, and the storage holds one count per "
+                "kvsieve::compressor: this budget or selection gives heads counts of their own, and the storage holds "
+                "one count per "
                 "layer: choose a budget of class U2 or below, or kvsieve::store::ragged");
 
   /// The numbers, by stage; trivially copyable, set with designated initialisers.

@@ -12,6 +12,7 @@
 #include <kvsieve/aggregate/root_mean_square.hpp>
 #include <kvsieve/aggregate/sum.hpp>
 #include <kvsieve/aggregate/worst_case.hpp>
+#include <kvsieve/budget/arithmetic.hpp>
 #include <kvsieve/budget/composite.hpp>
 #include <kvsieve/budget/entropy_variance.hpp>
 #include <kvsieve/budget/head_importance.hpp>
@@ -37,6 +38,14 @@
 #include <kvsieve/score/position.hpp>
 #include <kvsieve/score/random.hpp>
 #include <kvsieve/select/block_wise.hpp>
+#include <kvsieve/select/chunks.hpp>
+#include <kvsieve/select/gumbel.hpp>
+#include <kvsieve/select/pages.hpp>
+#include <kvsieve/select/threshold.hpp>
+#include <kvsieve/select/top_k_in_chunks.hpp>
+#include <kvsieve/select/top_k_in_spans.hpp>
+#include <kvsieve/select/two_stage.hpp>
+#include <kvsieve/select/windows.hpp>
 #include <kvsieve/smooth/average.hpp>
 #include <kvsieve/smooth/average_by.hpp>
 #include <kvsieve/smooth/max.hpp>
@@ -105,6 +114,34 @@ using head_kv = snap_kv<budget::head_importance, store::ragged, Override...>;
 template <policy... Override>
 using duo_attention = compressor<score::position, budget::retrieval_heads, store::ragged, Override...>;
 
+/// SnapKV's scores for whole chunks, one choice for all heads of a layer, as kvpress has it (ChunkKV, arXiv
+/// 2502.00299).
+template <policy... Override>
+using chunk_kv = snap_kv<aggregate::heads_sum, select::chunks, Override...>;
+
+/// Short keys stay, the same share of every chunk (kvpress's ChunkPress over key norms).
+template <policy... Override>
+using chunk_key_norm = compressor<score::key_norm, select::top_k_in_chunks, Override...>;
+
+/// SnapKV inside each of the caller's spans, in fair shares (arXiv 2510.00231).
+template <policy... Override>
+using fair_eviction = snap_kv<select::top_k_in_spans, Override...>;
+
+/// SnapKV with half of the budget by the score and half by the score times what the value carries (CriticalKV,
+/// arXiv 2502.03805).
+template <policy... Override>
+using critical_kv = snap_kv<weigh::value_norm, select::two_stage, Override...>;
+
+/// Whole windows of the prompt by the attention of its suffix, shared in groups of layers, with fewer tokens from group
+/// to group (WindowKV, arXiv 2503.17922, its averages).
+template <policy... Override>
+using window_kv = compressor<score::attention<observe::window>, aggregate::sum, aggregate::heads_mean,
+                             budget::arithmetic, select::windows, Override...>;
+
+/// Tokens behind the newest stay by a threshold on any score, the first policy (DMS's inference form, kvpress).
+template <policy_of<stages::score> Score, policy... Override>
+using dms = compressor<Score, select::threshold, store::ragged, Override...>;
+
 /// Mean attention over the queries that could see a token (kvpress's one-shot form of H2O).
 template <policy... Override>
 using observed_attention = compressor<score::attention<observe::all>, aggregate::mean_visible, Override...>;
@@ -151,22 +188,25 @@ using mixed_queries = compressor<score::attention<observe::sets>, aggregate::roo
 template <policy... Override>
 using lookahead_q = compressor<score::attention<observe::lookahead>, aggregate::sum, smooth::max, Override...>;
 
-/// What proxy queries without a mask attend to (NACL, arXiv 2408.03675, without its random draws).
+/// What proxy queries without a mask attend to; a part of the budget is drawn (NACL, arXiv 2408.03675).
 template <policy... Override>
-using nacl = compressor<score::attention<observe::proxy>, aggregate::sum, Override...>;
+using nacl = compressor<score::attention<observe::proxy>, aggregate::sum, select::gumbel, Override...>;
 
 /// What a history of queries attends to (Scissorhands, arXiv 2305.17118).
 template <policy... Override>
 using scissorhands = compressor<score::attention<observe::history>, aggregate::sum, Override...>;
 
-/// How many recent queries gave the token its uniform share, in any head of the group (CORM, arXiv 2404.15949, with a
-/// budget).
+/// Tokens to which any of the recent queries, in any head of the group, gave their uniform share stay, however many
+/// they are (CORM, arXiv 2404.15949).
 template <policy... Override>
-using corm = compressor<score::attention<observe::history>, aggregate::count_above, aggregate::group_max, Override...>;
+using corm = compressor<score::attention<observe::history>, aggregate::count_above, aggregate::group_max,
+                        select::threshold, store::ragged, Override...>;
 
-/// What the last window attends to, in units of the uniform share (FINCH, TACL 2024).
+/// What the last window attends to, in units of the uniform share; the same share of every chunk stays (FINCH, TACL
+/// 2024, without its re-rotation of keys).
 template <policy... Override>
-using finch = compressor<score::attention<observe::window>, aggregate::mean_share, Override...>;
+using finch =
+    compressor<score::attention<observe::window>, aggregate::mean_share, select::top_k_in_chunks, Override...>;
 
 /// What the last window of a few chosen query heads attends to, average-pooled, one choice for the layer (CompressKV).
 template <policy... Override>

@@ -46,3 +46,25 @@ TEST_CASE("forced tokens cut to a budget are those of the reference") {
     RC_ASSERT(held == kvsieve::reference::top_k(equal, std::min(budget, forced), asked));
   }));
 }
+
+TEST_CASE("a part of a forced set holds what the set holds there") {
+  CHECK(support::holds("a part of a forced set holds what the set holds there", 1000, [] {
+    int const tokens = *rc::gen::resize(100, rc::gen::inRange(1, 60));
+    auto const ends = [&] { return *rc::gen::resize(100, rc::gen::inRange(0, tokens + 1)); };
+    int const sink = ends(), recent = ends(), begin = ends();
+    int const length = *rc::gen::resize(100, rc::gen::inRange(0, tokens - begin + 1));
+    auto const listed = *rc::gen::container<std::set<int>>(rc::gen::resize(100, rc::gen::inRange(0, tokens)));
+    std::vector<int> const white_list(listed.begin(), listed.end());
+    kvsieve::forced_set const all{tokens, sink, recent, white_list.data(), static_cast<int>(white_list.size())};
+    kvsieve::forced_set const part = all.within(begin, length);
+    int held = 0;
+    for (int t = 0; t < length; ++t) {
+      RC_ASSERT(part.holds(t) == all.holds(begin + t));
+      held += part.holds(t);
+    }
+    RC_ASSERT(part.size() == held);
+    // A part of a part is a part.
+    int const from = length / 3, rest = length - from;
+    for (int t = 0; t < rest; ++t) RC_ASSERT(part.within(from, rest).holds(t) == all.holds(begin + from + t));
+  }));
+}

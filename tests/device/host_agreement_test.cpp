@@ -77,7 +77,7 @@ TEST_CASE("device and host make the same plan of a cache", "[device][host][plan]
   check_cache<kvs::random<>>({.score = {.seed = 11}, .budget = {.keep = 0.7}});
   check_cache<kvs::snap_kv<>>({.score = {.window = 16}, .budget = {.keep = 0.4}, .select = {.sink = 2}});
   check_cache<kvs::tova<>>({.budget = {.keep = 0.25}});
-  check_cache<kvs::nacl<>>({.score = {.queries = 9}, .budget = {.keep = 0.3}});
+  check_cache<kvs::nacl<kvs::select::top_k>>({.score = {.queries = 9}, .budget = {.keep = 0.3}});
   check_cache<kvs::lookahead_q<kvs::smooth::none>>({.score = {.queries = 5, .window = 4}, .budget = {.keep = 0.3}});
   check_cache<kvs::finch<>>({.score = {.window = 16}, .budget = {.keep = 0.3}});
   if constexpr (!race_check) {

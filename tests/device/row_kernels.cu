@@ -27,6 +27,7 @@ kvs::status all_strategies(kvs::device::on on, kvs::device::workspace const& w) 
   if (s) s = both<kvs::key_diff<kvs::smooth::max>, T, D>(on, w);
   if (s) s = both<kvs::streaming_llm<>, T, D>(on, w);
   if (s) s = both<kvs::random<kvs::select::heavy_hitters>, T, D>(on, w);
+  if (s) s = both<kvs::random<kvs::select::top_k_in_chunks>, T, D>(on, w);
   if (s)
     s = both<kvs::key_norm<kvs::lift::mean, kvs::weigh::value_norm, kvs::scale::z_score, kvs::aggregate::heads_sum>, T,
              D>(on, w);

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // score_tokens() and choose_tokens() one after the other are plan().
+#include <kvsieve/reference/row.hpp>
+
 #include <catch2/catch_all.hpp>
 
 #include "planned.hpp"
@@ -60,7 +62,7 @@ TEST_CASE("choose: over score's scores it gives what plan gives") {
     auto const s = *support::shapes(20, 600);
     double const keep = *support::fractions();
     auto const layers = support::make_layers<float, 64, false>(s, [](int n) { return n < 16 ? n : 16; });
-    switch (*rc::gen::resize(100, rc::gen::inRange(0, 5))) {
+    switch (*rc::gen::resize(100, rc::gen::inRange(0, 7))) {
       case 0:
         return same_as_plan<key_diff<>>(s.executor, layers, {.budget = {.keep = keep}, .select = {.sink = 3}});
       case 1:
@@ -70,10 +72,55 @@ TEST_CASE("choose: over score's scores it gives what plan gives") {
       case 3:
         return same_as_plan<lag_kv_streaming<>>(s.executor, layers,
                                                 {.score = {.sink = 2, .lag = 9}, .budget = {.keep = keep}});
+      case 4:
+        return same_as_plan<critical_kv<>>(
+            s.executor, layers,
+            {.score = {.window = 8}, .budget = {.keep = keep}, .select = {.first = 0.3, .sink = 2}});
+      case 5:
+        return same_as_plan<corm<>>(s.executor, layers,
+                                    {.score = {.window = 8}, .select = {.threshold = 3, .recent = 10}});
       default:
         return same_as_plan<streaming_llm<>>(s.executor, layers, {.budget = {.keep = keep}});
     }
   }));
+}
+
+TEST_CASE("two stages see SnapKV's scores, and beside them the same times the norm of the value") {
+  support::shape s;
+  s.kv_heads = 2;
+  s.group = 2;
+  s.tokens = {300};
+  auto const layers = support::make_layers<float, 64, false>(s, [](int) { return 16; });
+  auto const view = layers[0].const_view();
+  auto const queries = layers[0].queries.view();
+  host::on const on;
+  auto const score = [&]<class C>(C, support::workspace& memory) {
+    cs::span const views(&view, 1);
+    cs::span const observed(&queries, 1);
+    typename C::params const p{.score = {.window = 16}};
+    memory = support::workspace(score_tokens_workspace_bytes<C>(on, views, observed, p));
+    auto const scores = score_tokens<C>(on, views, observed, p, memory.span());
+    REQUIRE(scores);
+    CHECK(memory.guards_hold());
+    return scores;
+  };
+  support::workspace first(0), second(0);
+  token_scores const plain = score(snap_kv<>{}, first), both = score(critical_kv<>{}, second);
+  CHECK(plain.weighed == nullptr);
+  REQUIRE(both.weighed != nullptr);
+  for (int h = 0; h < 2; ++h)
+    for (int t = 0; t < 300 - 16; ++t) {
+      auto const i = static_cast<std::size_t>(t);
+      CHECK(both.scores(0, h)[i] == plain.scores(0, h)[i]);
+      double squares = 0;
+      for (int d = 0; d < 64; ++d) {
+        auto const x = reference::element_at(view.values, h, t, d);
+        squares += x * x;
+      }
+      auto const at = static_cast<std::size_t>(h * score_stride(300) + t);
+      double const want = static_cast<double>(plain.scores(0, h)[i]) * std::sqrt(squares);
+      CHECK(std::abs(static_cast<double>(both.weighed[at]) - want) <= 1e-5 * want);
+    }
 }
 
 TEST_CASE("choose refuses what it cannot do, and says so") {

@@ -53,6 +53,9 @@ TEST_CASE("command line: what is wrong ends with status 2 and one message", "[to
       {{"compress", at.dump, "--strategy", "key_diff_block_wise", "--budget", "uniform"}, "cannot be replaced"},
       {{"compress", at.dump, "--strategy", "random", "--select", "heavy_hitters", "--set", "select.recent=1"},
        "--set names 'select.recent', random has"},
+      {{"compress", at.dump, "--strategy", "random", "--select", "chunks:length"}, "name:field=value is needed"},
+      {{"compress", at.dump, "--strategy", "random", "--select", "chunks:size=4"}, "no field 'select.size', there is"},
+      {{"compress", at.dump, "--strategy", "random", "--budget", "pyramid:=4"}, "name:field=value is needed"},
       {{"compare", at.dump, "--budget", "none"}, "--budget none: there is uniform"},
       {{"score", at.dump, "--strategy", "streaming_llm"}, "--out"},
       {{"compare", at.dump, "--strategies", "streaming_llm,nothing"}, "no strategy 'nothing'"},
@@ -187,6 +190,55 @@ TEST_CASE("compress: a number of bytes, the same in every layer or wherever scor
   program const unmeasured{{"compress", at.dump, "--strategy", "key_norm", "--budget", "entropy_variance"}};
   CHECK(unmeasured.status == 1);
   CHECK_THAT(unmeasured.err, ContainsSubstring("scores.statistics is 0"));
+}
+
+TEST_CASE("compress: every selection behind every kind of budget, its numbers beside its name", "[tools][command]") {
+  with_dump const at;
+  auto const plan = [&](std::string const& budget, std::string const& select) {
+    program const p{{"compress", at.dump, "--strategy", "key_norm", "--keep", "0.5", "--budget", budget, "--select",
+                     select, "--plan", at / "p.json"}};
+    CAPTURE(budget, select, p.err);
+    REQUIRE(p.status == 0);
+    return json::parse(read_bytes(at / "p.json"));
+  };
+  auto const each_list = [](json const& j, auto const& f) {
+    for (auto const& layer : j.at("layers"))
+      for (auto const& head : layer.at("heads")) f(head.get<std::vector<int>>());
+  };
+  // 32 tokens, of which half may stay.
+  for (std::string const budget : {"uniform", "arithmetic", "over_heads"}) {
+    bool const uniform = budget != "over_heads";
+    auto const chunks = plan(budget, "chunks:length=8");
+    CHECK(chunks.at("uniformity") == "U3");
+    CHECK(chunks.at("params").at("select.length") == 8);
+    each_list(chunks, [&](std::vector<int> const& kept) {
+      if (uniform) CHECK(kept.size() == 16);
+      for (std::size_t i = 0; i < kept.size(); ++i) CHECK(kept[i] % 8 == static_cast<int>(i) % 8);
+    });
+    each_list(plan(budget, "pages:page=8:sink=0"), [&](std::vector<int> const& kept) {
+      CHECK((!uniform || kept.size() == 16));
+      CHECK(kept.back() == 31);
+    });
+    each_list(plan(budget, "windows:length=4:group=1"),
+              [&](std::vector<int> const& kept) { CHECK((!uniform || kept.size() == 16)); });
+    each_list(plan(budget, "top_k_in_chunks:length=16"), [&](std::vector<int> const& kept) {
+      if (!uniform) return;
+      REQUIRE(kept.size() == 16);
+      CHECK(std::count_if(kept.begin(), kept.end(), [](int t) { return t < 16; }) == 8);
+    });
+    each_list(plan(budget, "top_k_in_spans:spans=0,8,8,32:quota=2,6"), [&](std::vector<int> const& kept) {
+      REQUIRE(kept.size() == 8);
+      CHECK(std::count_if(kept.begin(), kept.end(), [](int t) { return t < 8; }) == 2);
+    });
+    auto const all = plan(budget, "threshold:threshold=-1e30:recent=0");
+    CHECK(all.at("uniformity") == "F");
+    each_list(all, [](std::vector<int> const& kept) { CHECK(kept.size() == 32); });
+    CHECK(plan(budget, "gumbel:seed=1").at("layers") != plan(budget, "gumbel:seed=2").at("layers"));
+    CHECK(plan(budget, "gumbel:drawn=0").at("layers") == plan(budget, "top_k").at("layers"));
+  }
+  program const two{{"compress", at.dump, "--strategy", "key_norm", "--select", "two_stage", "--plan", at / "q.json"}};
+  CHECK(two.status == 1);
+  CHECK(two.err.find("scores.weighed") != std::string::npos);
 }
 
 TEST_CASE("score: a safetensors file that this program reads", "[tools][command]") {

@@ -26,6 +26,9 @@ struct uniform : policy_base<stages::budget> {
     }
   };
 
+  /// What stays of each piece of a row: its exact share; negative: as many as count() is of the row's tokens.
+  static constexpr double share(params const& p) { return p.tokens >= 0 ? -1 : p.keep; }
+
   /// Tokens that a head keeps.
   static constexpr int count(params const& p, head_shape const& s) {
     if (p.tokens >= 0) return p.tokens < s.tokens ? p.tokens : s.tokens;

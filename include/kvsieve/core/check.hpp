@@ -130,6 +130,17 @@ template <class List>
   return {};
 }
 
+/// The numbers of a selection against a view of `tokens`. Reads the lists.
+template <class Select>
+[[nodiscard]] status selected_view(Select const& p, int tokens, int view) {
+  if constexpr (requires { p.white_list; })
+    if (status const s = white_list(p.white_list, tokens, view); !s) return s;
+  if constexpr (requires { p.check_view(tokens, view); })
+    return p.check_view(tokens, view);
+  else
+    return {};
+}
+
 /// The caller's memory against the bytes a call needs.
 [[nodiscard]] inline status workspace(std::span<std::byte> memory, std::size_t needed) {
   if (auto const past = reinterpret_cast<std::uintptr_t>(memory.data()) % arena::alignment; past != 0)

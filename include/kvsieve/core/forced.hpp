@@ -28,13 +28,14 @@ struct forced_set {
   int recent = 0;                   ///< last tokens in the set
   int const* white_list = nullptr;  ///< ascending; each inside the row
   int white_count = 0;              ///< entries of `white_list`
+  int first = 0;                    ///< listed indices count from here to the left of the row's first token
 
   /// Entries of the white list below t.
   [[nodiscard]] KVSIEVE_HD constexpr int listed_below(int t) const {
     int from = 0, to = white_count;
     while (from < to) {
       int const middle = from + (to - from) / 2;
-      if (white_list[middle] < t)
+      if (white_list[middle] - first < t)
         from = middle + 1;
       else
         to = middle;
@@ -46,12 +47,25 @@ struct forced_set {
     if (t < sink || t >= tokens - recent) return true;
     if (white_count == 0) return false;
     int const at = listed_below(t);
-    return at < white_count && white_list[at] == t;
+    return at < white_count && white_list[at] - first == t;
   }
   /// Tokens in the set.
   [[nodiscard]] KVSIEVE_HD constexpr int size() const {
     int const rest = tokens - sink, last = recent < rest ? recent : rest;
     return sink + last + (listed_below(tokens - last) - listed_below(sink));
+  }
+  /// The part of the set in tokens [begin, begin + length), as a set of these alone.
+  [[nodiscard]] KVSIEVE_HD constexpr forced_set within(int begin, int length) const {
+    int const behind = tokens - begin - length, at = listed_below(begin);
+    int const head = sink - begin, tail = recent - behind;
+    forced_set s;
+    s.tokens = length;
+    s.sink = head < 0 ? 0 : head < length ? head : length;
+    s.recent = tail < 0 ? 0 : tail < length ? tail : length;
+    s.white_list = white_list + at;
+    s.white_count = listed_below(begin + length) - at;
+    s.first = first + begin;
+    return s;
   }
   /// The set cut to `keep` tokens: recent tokens go first, the oldest first, then sinks, the last first. The white list
   /// stays whole here; should it alone be too long, selection drops its largest indices.

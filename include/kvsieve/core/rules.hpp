@@ -2,6 +2,8 @@
 // What follows from shapes and numbers alone: how many tokens a head keeps and which of them are forced. Host and
 // device share it.
 #pragma once
+#include <cuda/std/cstdint>
+
 #include <kvsieve/core/forced.hpp>
 #include <kvsieve/core/stages.hpp>
 
@@ -47,6 +49,47 @@ concept closed_budget = requires(typename B::params const& p, head_shape const& 
   { B::count(p, s) } -> cs::same_as<int>;
 };
 
+/// A row's budget as a share, for a selection that spends it on pieces of the row: chunks, or the tokens of a span.
+struct row_share {
+  double exact = -1;  ///< the share itself; negative: kept / tokens
+  int kept = 0;       ///< what the budget allots to the row
+  int tokens = 0;     ///< of the row
+
+  /// What stays of a row that is cut into `pieces`, rounded down.
+  [[nodiscard]] KVSIEVE_HD constexpr int of(int pieces) const {
+    if (exact >= 0) return static_cast<int>(static_cast<double>(pieces) * exact);
+    return tokens == 0 ? 0 : static_cast<int>(cs::int64_t{pieces} * kept / tokens);
+  }
+};
+
+/// A budget against what is forced; too little where `budget` is less.
+struct shortage {
+  int budget = 0;                                     ///< what may stay
+  int needed = 0;                                     ///< what is forced
+  char const* rule = "less than the forced tokens,";  ///< for a status
+};
+
+/// A selection whose rows keep another number of tokens than the budget allots, which follows from shapes alone.
+template <class S>
+concept recounting = requires(typename S::params const& p, row_share const& share) {
+  { S::count(p, share) } -> cs::same_as<int>;
+};
+/// A selection whose rows keep a number of tokens that only the scores tell.
+template <class S>
+inline constexpr bool counts_float = requires { requires S::counts_float; };
+/// A selection by two rows of scores: without the weight, and with it.
+template <class S>
+inline constexpr bool reads_unweighed = requires { requires S::reads_unweighed; };
+/// The class of a selection's plans with a budget of class `budget`; `joined`: all heads of a layer have the same
+/// scores.
+template <class S>
+[[nodiscard]] constexpr uniformity class_of(uniformity budget, bool joined) {
+  if constexpr (requires { S::least_uniformity(joined); })
+    return budget < S::least_uniformity(joined) ? S::least_uniformity(joined) : budget;
+  else
+    return budget;
+}
+
 /// Budget and selection of a call, before any score is known.
 template <class Budget, class Select>
 struct selection_rules {
@@ -54,8 +97,8 @@ struct selection_rules {
   typename Select::params select;  ///< numbers of the selection
   call_shape call;                 ///< views, heads and channels of the call
 
-  /// Tokens that a head of view `v` keeps.
-  [[nodiscard]] int kept(scored_view const& seen, int v, int head = 0) const
+  /// Tokens that the budget allots to a head of view `v`.
+  [[nodiscard]] int allotted(scored_view const& seen, int v, int head = 0) const
     requires closed_budget<Budget>
   {
     head_shape shape{seen.tokens, v, call.views, head, call.heads};
@@ -65,6 +108,26 @@ struct selection_rules {
     } else {
       return Budget::count(budget, shape);
     }
+  }
+  /// Tokens that a head of view `v` keeps, where shapes tell.
+  [[nodiscard]] int kept(scored_view const& seen, int v, int head = 0) const
+    requires closed_budget<Budget>
+  {
+    return selected(seen, allotted(seen, v, head));
+  }
+  /// Tokens that a head keeps when the budget allots it `kept`.
+  [[nodiscard]] int selected(scored_view const& seen, int kept) const {
+    if constexpr (recounting<Select>)
+      return Select::count(select, share(seen, kept));
+    else
+      return kept;
+  }
+  /// The budget of a head that is allotted `kept` tokens, as a share.
+  [[nodiscard]] row_share share(scored_view const& seen, int kept) const {
+    if constexpr (requires { Budget::share(budget); })
+      return {Budget::share(budget), kept, seen.tokens};
+    else
+      return {-1, kept, seen.tokens};
   }
 
   /// Forced tokens of a head that keeps `kept`, before they are cut to that.

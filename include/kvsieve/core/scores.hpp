@@ -27,6 +27,7 @@ struct token_scores {
   float* score = nullptr;               ///< row h of view v starts at score_offset[v] + h * stride
   index const* score_offset = nullptr;  ///< [views]
   layer_statistics statistics{};        ///< what the aggregate policy measured beside the scores
+  float* weighed = nullptr;             ///< like `score`, with the weight; null: `score` is all there is
 
   /// True when there are scores.
   constexpr explicit operator bool() const noexcept { return static_cast<bool>(state); }

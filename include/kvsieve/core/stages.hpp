@@ -41,11 +41,12 @@ enum class uniformity : unsigned char {
   U0,  ///< one list for all layers and heads
   U1,  ///< the same count everywhere
   U2,  ///< a count per layer
-  U3   ///< a count per head
+  U3,  ///< a count per head
+  F    ///< a count per head that only the scores tell
 };
-/// "U0" to "U3".
+/// "U0" to "U3", or "F".
 [[nodiscard]] constexpr char const* name_of(uniformity u) {
-  constexpr char const* names[] = {"U0", "U1", "U2", "U3"};
+  constexpr char const* names[] = {"U0", "U1", "U2", "U3", "F"};
   return names[static_cast<int>(u)];
 }
 

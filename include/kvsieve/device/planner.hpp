@@ -10,6 +10,7 @@
 #include <kvsieve/device/shape_scores.hpp>
 #include <kvsieve/device/weigh_rows.hpp>
 #include <kvsieve/device/workspace.hpp>
+#include <kvsieve/select/top_k_in_chunks.hpp>
 
 namespace kvsieve::inline v0 {
 namespace device {
@@ -43,6 +44,11 @@ class planner {
   static_assert(
       !requires { requires C::select_policy::rescores; },
       "kvsieve::plan on the device does not select block-wise: use kvsieve::select::top_k, or plan on the host");
+  static_assert(
+      !counts_float<typename C::select_policy> && !requires { requires C::select_policy::host_only; },
+      "kvsieve::plan on the device does not select that way: use kvsieve::select::top_k, heavy_hitters or "
+      "top_k_in_chunks, or plan on the host");
+  static constexpr bool in_chunks = cs::is_same_v<typename C::select_policy, select::top_k_in_chunks>;
 
  public:
   planner(Launcher const& on, cs::span<Layer const> layers, cs::span<Queries const> queries,
@@ -125,9 +131,10 @@ class planner {
   /// Tokens of the cache: rows of the view but the queries' own.
   [[nodiscard]] int cached(int v) const { return seen(v).tokens; }
   [[nodiscard]] int kept(int v) const { return rules().kept(seen(v), v); }
+  [[nodiscard]] row_share share(int v) const { return rules().share(seen(v), rules().allotted(seen(v), v)); }
   /// Forced tokens of a view before they are cut to its budget; the white list lies on the device and is not counted.
   [[nodiscard]] forced_set forced(int v) const {
-    forced_set f = rules().forced(seen(v), kept(v));
+    forced_set f = rules().forced(seen(v), rules().allotted(seen(v), v));
     f.white_list = nullptr;
     f.white_count = 0;
     return f;
@@ -142,9 +149,14 @@ class planner {
       memory_.score_offset[v] = scores;
       scores += index{heads()} * score_stride(tokens);
       for (int h = 0; h < heads(); ++h, lists += keep) memory_.offset[index{v} * heads() + h] = lists;
-      int const needed = forced(v).size();
-      if (plan.note && needed > keep && !C::select_policy::in_partitions) {
-        plan.note = fail(errc::bad_params, "budget", keep, "less than the forced tokens,", needed, v);
+      if constexpr (in_chunks) {
+        auto const short_of = select::top_k_in_chunks::short_of(params_.select, share(v), forced(v));
+        if (plan.note && short_of.needed > short_of.budget)
+          plan.note = fail(errc::bad_params, "budget", short_of.budget, short_of.rule, short_of.needed, v);
+      } else {
+        int const needed = forced(v).size();
+        if (plan.note && needed > keep && !C::select_policy::in_partitions)
+          plan.note = fail(errc::bad_params, "budget", keep, "less than the forced tokens,", needed, v);
       }
     }
     memory_.offset[index{views()} * heads()] = lists;
@@ -345,12 +357,22 @@ class planner {
               keep,
               f.sink,
               f.recent,
-              partition{0, tokens, 1}};
+              partition{0, tokens, 1},
+              0,
+              0};
       if constexpr (C::select_policy::in_partitions) {
         part.spans = score::partitions(params_.score, tokens);
         part.keep = C::budget_policy::count(params_.budget, {part.spans.length, v, views(), 0, heads()});
         part.sink = part.recent = 0;
         if (part.spans.count == 0) part.spans = {tokens, 0, 0};  // all stay
+      }
+      if constexpr (in_chunks) {
+        int const length = params_.select.length;
+        part.spans = {0, length, tokens / length};
+        part.last_length = tokens % length;
+        part.keep = select::top_k_in_chunks::kept(share(v), length);
+        part.last_keep = select::top_k_in_chunks::kept(share(v), part.last_length);
+        return part.spans.count + (part.last_length > 0 ? 1 : 0);
       }
       return part.spans.count < 1 ? 1 : part.spans.count;
     });

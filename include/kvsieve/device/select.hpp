@@ -10,14 +10,15 @@
 namespace kvsieve::inline v0 {
 namespace device {
 
-/// One view of a selection. Each row is cut into spans.count spans in which `keep` tokens stay; what lies before and
-/// behind the spans stays whole.
+/// One view of a selection. Each row is cut into spans.count spans in which `keep` tokens stay, and one of
+/// `last_length` behind them in which `last_keep` stay; what lies before and behind all of them stays whole.
 struct select_part {
   float* score;  ///< [heads] rows of `stride`; forced tokens are marked +inf
   int* list;     ///< [heads] lists of `list_stride` indices
   index stride, list_stride;
   int tokens, keep, sink, recent;
   partition spans;
+  int last_length = 0, last_keep = 0;
 };
 struct select_args {
   batch<select_part> views;
@@ -25,7 +26,8 @@ struct select_args {
   int white_count;
 };
 
-/// Block (span, head, view): the indices of the `keep` largest scores of its span, ascending. Forced tokens come before
+/// Block (span, head, view): the indices of the `keep` largest scores of its span, ascending; the span behind the equal
+/// ones is the last. Forced tokens come before
 /// all others; equal scores: the smaller index; NaN ranks below -inf.
 struct select_body {
   static constexpr int bins = 256, per_thread = 4;
@@ -42,21 +44,23 @@ struct select_body {
     auto const& view = a.views.part[w.z];
     float* const score = view.score + w.y * view.stride;
     int* const list = view.list + w.y * view.list_stride;
-    int const behind = view.spans.begin + view.spans.count * view.spans.length;
+    int const behind = view.spans.begin + view.spans.count * view.spans.length + view.last_length;
     if (w.x == 0) {
       stay(b, score, list, 0, view.spans.begin, 0);
-      stay(b, score, list, behind, view.tokens, view.spans.begin + view.spans.count * view.keep);
+      stay(b, score, list, behind, view.tokens, view.spans.begin + view.spans.count * view.keep + view.last_keep);
     }
-    if (w.x >= view.spans.count) return;
+    bool const last = w.x == view.spans.count && view.last_length > 0;
+    if (w.x >= view.spans.count && !last) return;
     int const begin = view.spans.begin + w.x * view.spans.length;
-    forced_set const asked{view.tokens, view.sink, view.recent, a.white_list, a.white_count};
-    if (view.keep > 0) {
-      pick(b, score + begin, begin, view.spans.length, view.keep, asked.cut(view.keep),
-           list + view.spans.begin + w.x * view.keep, s);
+    int const length = last ? view.last_length : view.spans.length, keep = last ? view.last_keep : view.keep;
+    forced_set const asked =
+        forced_set{view.tokens, view.sink, view.recent, a.white_list, a.white_count}.within(begin, length);
+    if (keep > 0) {
+      pick(b, score + begin, begin, length, keep, asked.cut(keep), list + view.spans.begin + w.x * view.keep, s);
     }
     // All that was asked for is marked, also what gave way. pick() syncs after its last look at a score.
-    for (index t = index{begin} + b.rank(); t < begin + view.spans.length; t += Block::threads) {
-      if (asked.holds(static_cast<int>(t))) score[t] = __builtin_inff();
+    for (index t = b.rank(); t < length; t += Block::threads) {
+      if (asked.holds(static_cast<int>(t))) score[begin + t] = __builtin_inff();
     }
   }
 
@@ -89,7 +93,7 @@ struct select_body {
       b.sync();
       unsigned const prefix = s.prefix, remaining = s.remaining;
       for (index i = b.rank(); i < length; i += Block::threads) {
-        unsigned const key = key_of(score[i], begin + static_cast<int>(i), forced);
+        unsigned const key = key_of(score[i], static_cast<int>(i), forced);
         if ((key & known) == prefix) b.atomic_add(s.histogram[key >> shift & 255u], 1u);
       }
       b.sync();
@@ -110,7 +114,7 @@ struct select_body {
       KVSIEVE_UNROLL for (int j = 0; j < per_thread; ++j) {
         key[j] = 0;
         if (first + j >= length) continue;
-        key[j] = key_of(score[first + j], begin + static_cast<int>(first + j), forced);
+        key[j] = key_of(score[first + j], static_cast<int>(first + j), forced);
         found += key[j] > limit ? 1u : key[j] == limit ? 1u << 16 : 0u;
       }
       unsigned total = 0;

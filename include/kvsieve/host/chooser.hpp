@@ -3,7 +3,8 @@
 #pragma once
 #include <kvsieve/core/plan.hpp>
 #include <kvsieve/host/budget_rows.hpp>
-#include <kvsieve/host/selection.hpp>
+#include <kvsieve/host/select_pieces.hpp>
+#include <kvsieve/host/select_twice.hpp>
 #include <kvsieve/host/shape_scores.hpp>
 
 namespace kvsieve::inline v0 {
@@ -13,6 +14,9 @@ template <class Budget, class Select>
 class chooser {
   using rules_type = selection_rules<Budget, Select>;
   static constexpr bool closed = closed_budget<Budget>;
+  static constexpr bool floats = counts_float<Select>;
+  static constexpr bool shares_choices = requires(rules_type const& r) { Select::follows(r.select, 1); };
+  using driver = selection<Select>;
   static constexpr bool reads_scores = requires { requires Budget::reads_scores; };
 
  public:
@@ -26,7 +30,10 @@ class chooser {
       scored_view const s = seen(v);
       longest = longest < s.tokens ? s.tokens : longest;
       scores += heads * score_stride(s.tokens);
-      if constexpr (closed)
+      // Before the scores a list may be anything up to a row; it moves to its place when all of them are known.
+      if constexpr (floats || (recounting<Select> && !closed))
+        lists += heads * s.tokens;
+      else if constexpr (closed)
         for (index h = 0; h < heads; ++h) lists += rules.kept(s, static_cast<int>(v), static_cast<int>(h));
       else
         lists += Budget::room(rules.budget, static_cast<int>(heads), s.tokens);
@@ -38,6 +45,7 @@ class chooser {
     c.score_offset_ = a.take<index>(n(views));
     c.logical_tokens_ = a.take<int>(n(views));
     c.count_ = a.take<int>(n(views * heads));
+    c.allotted_ = a.take<int>(n(views * heads));
     c.list_ = a.take<int>(n(lists));
     c.key_ = a.take<unsigned>(n(c.room_ * workers));
     c.candidate_ = a.take<unsigned>(n(c.room_ * workers));
@@ -46,6 +54,10 @@ class chooser {
       c.sorted_.key = a.take<unsigned>(n(scores));
       c.sorted_.curve = a.take<float>(n(heads > 0 ? scores / heads : 0));
     }
+    auto const row_if = [&](bool needed) { return needed ? n(c.room_ * workers) : 0; };
+    c.score_ = a.take<float>(row_if(driver::needs_scores));
+    for (int i = 0; i < 2; ++i) c.pieces_[i] = a.take<int>(row_if(i < driver::needs_lists));
+    c.number_ = a.take<index>(row_if(driver::needs_numbers));
     if (c.seen_ != nullptr)
       for (index v = 0; v < views; ++v) c.seen_[v] = seen(v);
     return c;
@@ -75,20 +87,21 @@ class chooser {
     int const views = rules_.call.views, heads = rules_.call.heads;
     if constexpr (closed) {
       for (int v = 0; v < views; ++v)
-        for (int h = 0; h < heads; ++h) count_[index{v} * heads + h] = rules_.kept(seen_[v], v, h);
+        for (int h = 0; h < heads; ++h) allotted_[index{v} * heads + h] = rules_.allotted(seen_[v], v, h);
     } else {
       budget_rows<Exec, rules_type> const rows(on, rules_, seen(), scores, measured, best_, sorted_);
-      Budget::allot(rules_.budget, rows, count_);
+      Budget::allot(rules_.budget, rows, allotted_);
     }
     index lists = 0;
     for (index row = 0; row < index{views} * heads; ++row) {
       scored_view const& s = seen_[row / heads];
       offset_[row] = lists;
+      count_[row] = floats ? s.tokens : rules_.selected(s, allotted_[row]);
       lists += count_[row];
-      if constexpr (!Select::in_partitions)
-        if (int const needed = rules_.forced(s, count_[row]).size(); plan.note && needed > count_[row])
-          plan.note = fail(errc::bad_params, "budget", count_[row], "less than the forced tokens,", needed,
-                           static_cast<int>(row / heads));
+      shortage const short_of = driver::short_of(rules_.select, row_of(row, nullptr, nullptr), more_scratch(0));
+      if (plan.note && short_of.needed > short_of.budget)
+        plan.note = fail(errc::bad_params, "budget", short_of.budget, short_of.rule, short_of.needed,
+                         static_cast<int>(row / heads));
     }
     offset_[index{views} * heads] = lists;
     plan.views = views;
@@ -100,32 +113,74 @@ class chooser {
     plan.score_offset = score_offset_;
   }
 
-  /// Selects in every row, and marks the forced tokens in it.
+  /// Selects in every row, and marks the forced tokens in it. `weighed` has rows like `scores`, for a selection that
+  /// reads both.
   template <class Exec>
-  void select(Exec const& on, score_rows const& scores) const {
+  void select(Exec const& on, score_rows const& scores, score_rows const& weighed = {}) const {
     index const heads = rules_.call.heads, rows = rules_.call.views * heads;
+    auto const mark = [&](index i) {
+      scored_view const& s = seen_[i / heads];
+      mark_forced(scores.row(i / heads, i % heads, s.tokens), rules_.forced(s, allotted_[i]));
+    };
     on.for_each(rows, [&](index i, int worker) {
-      index const v = i / heads;
-      scored_view const& s = seen_[v];
-      float* const row = scores.row(v, i % heads, s.tokens);
-      forced_set const f = rules_.forced(s, count_[i]);
-      int each = 0;
-      if constexpr (Select::in_partitions && closed)
-        each = Budget::count(rules_.budget, {s.spans.length, static_cast<int>(v), rules_.call.views,
-                                             static_cast<int>(i % heads), static_cast<int>(heads)});
-      selection<Select>::run({row, s, count_[i], each, f.cut(count_[i])}, list(i), scratch(worker));
-      mark_forced(row, f);
+      index const v = shares_choices ? leader(i / heads) : i / heads;
+      int const tokens = seen_[v].tokens;
+      float const* const second = reads_unweighed<Select> ? weighed.row(v, i % heads, tokens) : nullptr;
+      count_[i] = driver::run(rules_.select, row_of(i, scores.row(v, i % heads, tokens), second), list(i),
+                              more_scratch(worker));
+      if (!shares_choices) mark(i);
     });
+    if (shares_choices) on.for_each(rows, [&](index i, int) { mark(i); });
+    if (floats) pack();
   }
 
  private:
   explicit chooser(rules_type const& rules) : rules_(rules) {}
 
+  [[nodiscard]] selection_scratch more_scratch(int worker) const {
+    auto const own = [&](auto* p) { return p == nullptr ? p : p + room_ * worker; };
+    return {scratch(worker), own(score_), {own(pieces_[0]), own(pieces_[1])}, own(number_)};
+  }
+  [[nodiscard]] selection_row row_of(index i, float const* score, float const* weighed) const {
+    index const heads = rules_.call.heads;
+    scored_view const& s = seen_[i / heads];
+    int each = 0;
+    if constexpr (Select::in_partitions && closed)
+      each = Budget::count(rules_.budget, {s.spans.length, static_cast<int>(i / heads), rules_.call.views,
+                                           static_cast<int>(i % heads), static_cast<int>(heads)});
+    int const keep = allotted_[i];
+    return {score, weighed, s, static_cast<int>(i), keep, each, rules_.share(s, keep), rules_.forced(s, keep)};
+  }
+  /// The view whose choice view `v` takes.
+  [[nodiscard]] index leader(index v) const {
+    if constexpr (shares_choices)
+      while (v > 0 && Select::follows(rules_.select, static_cast<int>(v)) && seen_[v - 1].tokens == seen_[v].tokens)
+        --v;
+    return v;
+  }
+  /// Moves the lists one behind another.
+  void pack() const {
+    index const rows = index{rules_.call.views} * rules_.call.heads;
+    index lists = 0;
+    for (index i = 0; i < rows; ++i) {
+      int const* const from = list(i);
+      offset_[i] = lists;
+      if (from != list(i))
+        for (int k = 0; k < count_[i]; ++k) list(i)[k] = from[k];
+      lists += count_[i];
+    }
+    offset_[rows] = lists;
+  }
+
   rules_type rules_;
   scored_view* seen_ = nullptr;
   index *offset_ = nullptr, *score_offset_ = nullptr;
-  int *logical_tokens_ = nullptr, *count_ = nullptr, *list_ = nullptr;
+  int *logical_tokens_ = nullptr, *count_ = nullptr, *allotted_ = nullptr, *list_ = nullptr;
   unsigned *key_ = nullptr, *candidate_ = nullptr;  ///< a row a worker
+  // A row a worker, where the driver asks for it.
+  float* score_ = nullptr;
+  int* pieces_[2] = {};
+  index* number_ = nullptr;
   index room_ = 0;
   count_best_scratch best_{};
   sorted_rows sorted_;

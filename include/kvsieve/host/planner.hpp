@@ -14,6 +14,7 @@ class planner {
   using select = typename C::select_policy;
   using rules_type = selection_rules<typename C::budget_policy, select>;
   using chooser_type = chooser<typename C::budget_policy, select>;
+  static constexpr bool two_scores = reads_unweighed<select>;
   static constexpr bool rescores = requires { requires select::rescores; };
 
   /// What a selection that scores anew needs beside the chooser's.
@@ -36,6 +37,7 @@ class planner {
     if (plan.state = check::workspace(workspace, count_bytes()); !plan) return plan;
     arena a(workspace);
     float* const data = a.take<float>(scores());
+    float* const second = a.take<float>(two_scores ? scores() : 0);
     auto const choose = carve_chooser(a);
     score_rows const rows = choose.place_scores(data);
     plan.uniformity_class = C::uniformity_class;
@@ -47,7 +49,13 @@ class planner {
       auto const scratch = scorer_.carve(a);
       scorer_.run(scratch, rows);
       choose.count_tokens(on_, rows, scorer_.measured(scratch), plan);
-      choose.select(on_, rows);
+      if constexpr (two_scores) {
+        score_rows const weighed{second, rows.view_offset};
+        scorer_.weigh_beside(rows, weighed);
+        choose.select(on_, rows, weighed);
+      } else {
+        choose.select(on_, rows);
+      }
     }
     return plan;
   }
@@ -56,6 +64,7 @@ class planner {
   [[nodiscard]] std::size_t count_bytes() const {
     arena a;
     (void)a.take<float>(scores());
+    (void)a.take<float>(two_scores ? scores() : 0);
     (void)carve_chooser(a);
     if constexpr (rescores)
       (void)carve_anew(a);
@@ -65,12 +74,11 @@ class planner {
   }
   [[nodiscard]] status check_all() const {
     if (status const s = scorer_.check_all(); !s) return s;
-    if constexpr (requires { params_.select.white_list; })
-      for (std::size_t v = 0; v < layers_.size(); ++v)
-        if (status const s = check::white_list(params_.select.white_list, scorer_.seen(static_cast<index>(v)).tokens,
-                                               static_cast<int>(v));
-            !s)
-          return s;
+    for (std::size_t v = 0; v < layers_.size(); ++v)
+      if (status const s =
+              check::selected_view(params_.select, scorer_.seen(static_cast<index>(v)).tokens, static_cast<int>(v));
+          !s)
+        return s;
     return {};
   }
   [[nodiscard]] std::size_t scores() const {

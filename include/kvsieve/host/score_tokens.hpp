@@ -22,6 +22,8 @@ namespace host::inline KVSIEVE_TARGET {
 /// score_tokens() for all views of a call.
 template <strategy C, executor Exec, class Layer, class Queries>
 class scoring {
+  static constexpr bool two_scores = reads_unweighed<typename C::select_policy>;
+
  public:
   scoring(Exec const& on, cs::span<Layer const> layers, cs::span<Queries const> queries,
           typename C::params const& params)
@@ -41,7 +43,9 @@ class scoring {
     arena a(workspace);
     s = carve(a);
     auto const scratch = scorer_.carve(a);
-    scorer_.run(scratch, score_rows{s.score, s.score_offset});
+    score_rows const rows{s.score, s.score_offset};
+    scorer_.run(scratch, rows);
+    if constexpr (two_scores) scorer_.weigh_beside(rows, {s.weighed, s.score_offset});
     s.statistics = scorer_.measured(scratch);
     return s;
   }
@@ -91,6 +95,7 @@ class scoring {
     s.seen = seen;
     s.score_offset = offset;
     s.score = a.take<float>(static_cast<std::size_t>(scores));
+    if constexpr (two_scores) s.weighed = a.take<float>(static_cast<std::size_t>(scores));
     return s;
   }
 
@@ -126,7 +131,7 @@ class choosing {
     float* const data = a.take<float>(size());
     auto const choose = carve(a);
     score_rows const rows = choose.place_scores(data);
-    plan.uniformity_class = Budget::uniformity_class;
+    plan.uniformity_class = class_of<Select>(Budget::uniformity_class, false);
     index const heads = scores_.shape.heads;
     on_.for_each(scores_.shape.views * heads, [&](index i, int) {
       int const v = static_cast<int>(i / heads), h = static_cast<int>(i % heads);
@@ -135,7 +140,7 @@ class choosing {
       for (std::size_t t = 0; t < from.size(); ++t) to[t] = from[t];
     });
     choose.count_tokens(on_, rows, scores_.statistics, plan);
-    choose.select(on_, rows);
+    choose.select(on_, rows, {scores_.weighed, scores_.score_offset});
     return plan;
   }
 
@@ -150,9 +155,10 @@ class choosing {
       if (scores_.statistics.each < Budget::statistics)
         return fail(errc::bad_params, "scores.statistics", scores_.statistics.each,
                     "numbers of a view; this budget reads", Budget::statistics);
-    if constexpr (requires { rules_.select.white_list; })
-      for (int v = 0; v < scores_.shape.views; ++v)
-        if (status const s = check::white_list(rules_.select.white_list, scores_.tokens(v), v); !s) return s;
+    for (int v = 0; v < scores_.shape.views; ++v)
+      if (status const s = check::selected_view(rules_.select, scores_.tokens(v), v); !s) return s;
+    if (reads_unweighed<Select> && scores_.weighed == nullptr)
+      return fail(errc::bad_pointer, "scores.weighed", 0, "must not be null for a selection by two scores;", 0);
     return {};
   }
   [[nodiscard]] std::size_t size() const {

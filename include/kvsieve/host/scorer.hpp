@@ -176,17 +176,24 @@ class scorer {
     shape_all(own, rows);
   }
 
+  /// For a selection by two scores: `weighed` becomes what run() made, with the weight.
+  void weigh_beside(score_rows const& rows, score_rows const& weighed) const {
+    on_.for_each(views() * heads(), [&](index i, int) {
+      index const v = i / heads(), h = i % heads(), n = seen(v).tokens;
+      float const* const from = rows.row(v, h, n);
+      float* const to = weighed.row(v, h, n);
+      for (index t = 0; t < n; ++t) to[t] = from[t];
+    });
+    weigh_scores(weighed);
+  }
+
  private:
   /// What the stages after the score make of the rows.
   template <class Scratch>
   void shape_all([[maybe_unused]] Scratch const& own, score_rows const& rows) const {
     if constexpr (lift::lifts)
       each_row(rows, [](scored_view const& s, float* row, int) { lift_to_mean<lift>(row + unscored(s), counted(s)); });
-    if constexpr (weigh::weighs)
-      on_.for_each(views() * heads(), [&](index i, int) {
-        index const v = i / heads(), h = i % heads();
-        weigh_rows<weigh>(params_.weigh, layer(v).values, h, 0, scored(seen(v)), rows.row(v, h, seen(v).tokens));
-      });
+    if constexpr (!C::weighs_last) weigh_scores(rows);
     if constexpr (smooth::pools)
       each_row(rows, [&](scored_view const& s, float* row, int worker) {
         pool<smooth>(params_.smooth, row + unscored(s), counted(s), own.pooled + own.room * worker);
@@ -229,6 +236,14 @@ class scorer {
         return fail(errc::bad_shape, "score.first, tokens", a, "must equal those of score.second,", b,
                     static_cast<int>(v));
     return {};
+  }
+
+  void weigh_scores(score_rows const& rows) const {
+    if constexpr (weigh::weighs)
+      on_.for_each(views() * heads(), [&](index i, int) {
+        index const v = i / heads(), h = i % heads();
+        weigh_rows<weigh>(params_.weigh, layer(v).values, h, 0, scored(seen(v)), rows.row(v, h, seen(v).tokens));
+      });
   }
 
   template <class F>

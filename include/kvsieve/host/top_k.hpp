@@ -69,21 +69,22 @@ inline void keep_side(unsigned const* x, index n, unsigned bit, bool set, unsign
   }
 }
 
-/// Writes the indices of all keys above `cut` and of the first `ties` equal to it, ascending: k of them.
-inline void emit(unsigned const* key, index n, unsigned cut, index ties, int first_index, index k, int* out) {
+/// Writes the indices of all keys above `cut` and of the first `ties` equal to it, ascending, `most` at most; returns
+/// how many.
+inline index emit(unsigned const* key, index n, unsigned cut, index ties, int first_index, index most, int* out) {
   constexpr int lanes = key_lanes::count;
   key_lanes const t = key_lanes::same(cut), step = key_lanes::same(lanes);
   key_lanes id = key_lanes::ascending(first_index);
   index i = 0, o = 0;
   // Whole lanes are stored, so this ends where fewer are left of the list.
-  for (; i + lanes <= n && o + lanes <= k; i += lanes, id = id + step) {
+  for (; i + lanes <= n && o + lanes <= most; i += lanes, id = id + step) {
     key_lanes const x = key_lanes::load(key + i);
     unsigned take = x.above(t), equal = x.equal(t);
     for (; equal != 0 && ties > 0; equal &= equal - 1, --ties) take |= equal & (0u - equal);
     id.store_first(out + o, take);
     o += key_lanes::size(take);
   }
-  for (; i < n && o < k; ++i) {
+  for (; i < n && o < most; ++i) {
     bool take = key[i] > cut;
     if (key[i] == cut && ties > 0) {
       take = true;
@@ -91,6 +92,14 @@ inline void emit(unsigned const* key, index n, unsigned cut, index ties, int fir
     }
     if (take) out[o++] = first_index + static_cast<int>(i);
   }
+  return o;
+}
+
+/// Gives the tokens of a set the key above every score.
+inline void force(forced_set const& forced, index n, unsigned* key) {
+  for (index i = 0; i < forced.sink; ++i) key[i] = forced_key;
+  for (index i = n - forced.recent; i < n; ++i) key[i] = forced_key;
+  for (int i = 0; i < forced.white_count; ++i) key[forced.white_list[i] - forced.first] = forced_key;
 }
 }  // namespace detail
 
@@ -107,9 +116,7 @@ inline void top_k(float const* score, index n, index k, forced_set const& forced
   unsigned differ = detail::make_keys(score, n, scratch.key, common);
   index const forced_count = forced.size();
   if (forced_count > 0) {
-    for (index i = 0; i < forced.sink; ++i) scratch.key[i] = forced_key;
-    for (index i = n - forced.recent; i < n; ++i) scratch.key[i] = forced_key;
-    for (int i = 0; i < forced.white_count; ++i) scratch.key[forced.white_list[i]] = forced_key;
+    detail::force(forced, n, scratch.key);
     common = 0;
     differ = ~0u;
   }
@@ -133,7 +140,17 @@ inline void top_k(float const* score, index n, index k, forced_set const& forced
       left = rest;
     }
   }
-  detail::emit(scratch.key, n, cut, need, first_index, k, out);
+  (void)detail::emit(scratch.key, n, cut, need, first_index, k, out);
+}
+
+/// Writes the tokens of which the ordered score is at least `least`, and the forced ones, as ascending indices into
+/// out; returns how many. @pre least > 0
+inline index at_least(float const* score, index n, unsigned least, forced_set const& forced, int* out,
+                      top_k_scratch const& scratch) {
+  unsigned common = 0;
+  (void)detail::make_keys(score, n, scratch.key, common);
+  detail::force(forced, n, scratch.key);
+  return detail::emit(scratch.key, n, least - 1, 0, 0, n, out);
 }
 }  // namespace host::inline KVSIEVE_TARGET
 }  // namespace kvsieve::inline v0

@@ -28,14 +28,14 @@ enum class reason { score, recent, sink, white_list };
   return reason::score;
 }
 
-/// The `keep` tokens that stay, ascending. Forced tokens come before all others; where `keep` is smaller than their
-/// number the recent ones go first (the oldest first), then the sinks (the last first), then the white list (the
-/// largest index first). The other tokens stay by score, the largest first and the smaller index where scores are
-/// equal; NaN ranks below -inf.
-[[nodiscard]] inline std::vector<int> top_k(std::span<double const> score, int keep, forced_tokens const& forced = {}) {
-  int const tokens = static_cast<int>(score.size());
+/// The `keep` of several things that stay, ascending, when thing i stays for the reason why[i]. Forced ones come before
+/// all others; where `keep` is smaller than their number the recent ones go first (the oldest first), then the sinks
+/// (the last first), then the white list (the largest index first). The others stay by score, the largest first and the
+/// smaller index where scores are equal; NaN ranks below -inf.
+[[nodiscard]] inline std::vector<int> best(std::span<double const> score, int keep, std::span<reason const> why) {
+  int const things = static_cast<int>(score.size());
   auto const goes_before = [&](int a, int b) {
-    reason const of_a = reason_of(a, tokens, forced), of_b = reason_of(b, tokens, forced);
+    reason const of_a = why[static_cast<std::size_t>(a)], of_b = why[static_cast<std::size_t>(b)];
     if (of_a != of_b) return of_a > of_b;
     if (of_a == reason::recent) return a > b;
     if (of_a != reason::score) return a < b;
@@ -45,11 +45,23 @@ enum class reason { score, recent, sink, white_list };
     return a < b;
   };
   std::vector<int> order;
-  for (int t = 0; t < tokens; ++t) order.push_back(t);
+  for (int t = 0; t < things; ++t) order.push_back(t);
   std::sort(order.begin(), order.end(), goes_before);
-  order.resize(static_cast<std::size_t>(std::clamp(keep, 0, tokens)));
+  order.resize(static_cast<std::size_t>(std::clamp(keep, 0, things)));
   std::sort(order.begin(), order.end());
   return order;
+}
+
+/// The reason of every token.
+[[nodiscard]] inline std::vector<reason> reasons(int tokens, forced_tokens const& forced) {
+  std::vector<reason> why;
+  for (int t = 0; t < tokens; ++t) why.push_back(reason_of(t, tokens, forced));
+  return why;
+}
+
+/// The `keep` tokens that stay, ascending.
+[[nodiscard]] inline std::vector<int> top_k(std::span<double const> score, int keep, forced_tokens const& forced = {}) {
+  return best(score, keep, reasons(static_cast<int>(score.size()), forced));
 }
 
 /// Top-k inside each of `count` partitions of `length` tokens from `begin` on, `keep` of each; all other tokens stay.

@@ -10,7 +10,7 @@ namespace store {
 /// Packed rows with a table of where each head begins (make_ragged, layout_ragged), in the element type of the cache.
 /// Holds any counts. One view's part of token_plan::offset is such a table.
 struct ragged : policy_base<stages::store> {
-  static constexpr uniformity accepts = uniformity::U3;  ///< the least alike kept lists it can hold
+  static constexpr uniformity accepts = uniformity::F;  ///< the least alike kept lists it can hold
 
   /// Bytes of the keys and values of one layer whose heads have `rows` rows together, and of its table of offsets.
   [[nodiscard]] static constexpr unsigned long long bytes(int heads, index rows, int head_dim, int element_bytes) {

@@ -1,0 +1,23 @@
+// expected-error: kvsieve::plan on the device does not select that way
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <kvsieve/device/planner.hpp>
+#include <kvsieve/presets.hpp>
+
+#if defined(KVSIEVE_SHOULD_COMPILE)
+using strategy = kvsieve::chunk_key_norm<>;
+#else
+using strategy = kvsieve::key_norm<kvsieve::aggregate::heads_sum, kvsieve::select::chunks>;
+#endif
+
+// A launcher that launches nothing.
+struct launcher {
+  static constexpr int threads = 32;
+  template <class Body, class Args>
+  kvsieve::status launch(kvsieve::device::grid, Args const&) const {
+    return {};
+  }
+};
+using rows = kvsieve::rows<float, 64>;
+using planner =
+    kvsieve::device::planner<strategy, launcher, kvsieve::kv_layer<rows, rows>, kvsieve::device::no_queries>;
+kvsieve::device::workspace_size check(planner const& p) { return p.bytes(); }
