@@ -220,6 +220,7 @@ template <class C>
 // The rows, by family; a file each, so that they compile side by side.
 [[nodiscard]] std::vector<strategy> key_presets();
 [[nodiscard]] std::vector<strategy> lag_presets();
+[[nodiscard]] std::vector<strategy> row_presets();
 [[nodiscard]] std::vector<strategy> window_presets();
 [[nodiscard]] std::vector<strategy> full_attention_presets();
 [[nodiscard]] std::vector<strategy> piece_presets();

@@ -12,6 +12,7 @@
 #include <kvsieve/lift/none.hpp>
 #include <kvsieve/scale/none.hpp>
 #include <kvsieve/score/pattern.hpp>
+#include <kvsieve/score/row_scores.hpp>
 #include <kvsieve/select/top_k.hpp>
 #include <kvsieve/smooth/none.hpp>
 #include <kvsieve/store/dense.hpp>
@@ -83,10 +84,12 @@ struct compressor {
 
   static_assert(
       !requires { requires select_policy::rescores; } ||
-          (cs::is_same_v<pattern, patterns::per_row> && !lift_policy::lifts && !weigh_policy::weighs &&
-           !smooth_policy::pools && !scale_policy::scales && !heads_policy::joins && closed_budget<budget_policy>),
+          (cs::is_same_v<pattern, patterns::per_row> && row_scores::keys_alone<score_policy> && !lift_policy::lifts &&
+           !weigh_policy::weighs && !smooth_policy::pools && !scale_policy::scales && !heads_policy::joins &&
+           closed_budget<budget_policy>),
       "kvsieve::select::block_wise scores the kept tokens anew with every block: it needs a score of rows "
-      "(kvsieve::score::key_diff, key_norm), no lift, weight, smoothing or scale, heads apart and a budget that reads "
+      "of keys alone (kvsieve::score::key_diff, key_norm), no lift, weight, smoothing or scale, heads apart and a "
+      "budget that reads "
       "no scores");
   /// The weight comes behind all other stages, beside the scores without it.
   static constexpr bool weighs_last = reads_unweighed<select_policy>;

@@ -29,14 +29,20 @@
 #include <kvsieve/score/attention.hpp>
 #include <kvsieve/score/cap_kv.hpp>
 #include <kvsieve/score/compactor.hpp>
+#include <kvsieve/score/cur.hpp>
 #include <kvsieve/score/expected_attention.hpp>
+#include <kvsieve/score/gate.hpp>
 #include <kvsieve/score/key_diff.hpp>
 #include <kvsieve/score/key_norm.hpp>
+#include <kvsieve/score/kv_zap.hpp>
 #include <kvsieve/score/lag_relative.hpp>
 #include <kvsieve/score/leverage.hpp>
 #include <kvsieve/score/non_causal_attention.hpp>
 #include <kvsieve/score/position.hpp>
+#include <kvsieve/score/q_filters.hpp>
 #include <kvsieve/score/random.hpp>
+#include <kvsieve/score/redundancy.hpp>
+#include <kvsieve/score/value_key_ratio.hpp>
 #include <kvsieve/select/block_wise.hpp>
 #include <kvsieve/select/chunks.hpp>
 #include <kvsieve/select/gumbel.hpp>
@@ -65,6 +71,34 @@ using key_diff = compressor<score::key_diff, Override...>;
 /// KeyDiff a block at a time, as the paper runs it during prefill with bounded memory (arXiv 2504.15364).
 template <policy... Override>
 using key_diff_block_wise = compressor<score::key_diff, select::block_wise, Override...>;
+
+/// Keys and values that carry much of what their block carries stay (CurDKV, arXiv 2509.15038, as kvpress has it).
+template <policy... Override>
+using cur = compressor<score::cur<>, Override...>;
+
+/// Long values of short keys stay (the token score of PagedEviction, arXiv 2509.04377).
+template <policy... Override>
+using value_key_ratio = compressor<score::value_key_ratio, Override...>;
+
+/// Keys against a calibrated direction of their head stay (Q-Filters, arXiv 2503.02812).
+template <policy... Override>
+using q_filters = compressor<score::q_filters, Override...>;
+
+/// Keys unlike the others stay, of alike ones the newest (R-KV's redundancy by itself, arXiv 2505.24133).
+template <policy... Override>
+using redundancy = compressor<score::redundancy, Override...>;
+
+/// What a linear map of the hidden states says of KVzip's scores (KVzap of kvpress).
+template <policy... Override>
+using kv_zap_linear = compressor<score::kv_zap_linear, Override...>;
+
+/// What a small network says of KVzip's scores (KVzap of kvpress).
+template <policy... Override>
+using kv_zap = compressor<score::kv_zap, Override...>;
+
+/// What a trained gate says, one ranking over all layers and heads (Fast KVzip of kvpress).
+template <policy... Override>
+using fast_kv_zip = compressor<score::gate, budget::over_all, store::ragged, Override...>;
 
 /// LagKV as kvpress ranks it, in one shot (arXiv 2504.04704).
 template <policy... Override>

@@ -10,6 +10,7 @@
 #include <kvsieve/aggregate/mean_variance.hpp>
 #include <kvsieve/aggregate/worst_case.hpp>
 #include <kvsieve/lift/mean.hpp>
+#include <kvsieve/weigh/projected_value.hpp>
 
 #include "planned.hpp"
 
@@ -102,6 +103,17 @@ void same_for_all(int query_tokens, typename C::params const& params, int long_t
 
 TEST_CASE("key_norm gives the same for 1 to 8 threads") { same_for_all<key_norm<>>(1, {}); }
 TEST_CASE("key_diff gives the same for 1 to 8 threads") { same_for_all<key_diff<>>(1, {}); }
+TEST_CASE("cur gives the same for 1 to 8 threads") { same_for_all<cur<>>(1, {.score = {.block_size = 7}}); }
+TEST_CASE("redundancy gives the same for 1 to 8 threads") { same_for_all<redundancy<>>(1, {}, 1500); }
+TEST_CASE("projected values give the same for 1 to 8 threads") {
+  std::vector<float> output(6 * 5 * 64);
+  for (std::size_t i = 0; i < output.size(); ++i) output[i] = static_cast<float>(i % 23) - 11.0f;
+  cs::span<float const> const table(output.data(), output.size());
+  using lengths = key_norm<weigh::projected_value<projected::length>>;
+  same_for_all<lengths>(1, {.weigh = {.output = table, .query_heads = 6, .hidden = 5}});
+  using shares = key_norm<weigh::projected_value<projected::magnitudes, aggregate::group_max, true>>;
+  same_for_all<shares>(1, {.weigh = {.output = table, .query_heads = 6, .hidden = 5}}, 1500);
+}
 TEST_CASE("lag_kv gives the same for 1 to 8 threads") { same_for_all<lag_kv<>>(1, {.score = {.sink = 4, .lag = 16}}); }
 TEST_CASE("lag_kv_streaming gives the same for 1 to 8 threads") {
   same_for_all<lag_kv_streaming<>>(1, {.score = {.sink = 4, .lag = 16}});

@@ -4,6 +4,7 @@
 #include <kvsieve/kvsieve.cuh>
 #include <kvsieve/lift/mean.hpp>
 #include <kvsieve/scale/z_score.hpp>
+#include <kvsieve/score/value_norm.hpp>
 #include <kvsieve/weigh/value_norm.hpp>
 
 namespace kvs = kvsieve;
@@ -28,6 +29,11 @@ kvs::status all_strategies(kvs::device::on on, kvs::device::workspace const& w) 
   if (s) s = both<kvs::streaming_llm<>, T, D>(on, w);
   if (s) s = both<kvs::random<kvs::select::heavy_hitters>, T, D>(on, w);
   if (s) s = both<kvs::random<kvs::select::top_k_in_chunks>, T, D>(on, w);
+  if (s) s = both<kvs::q_filters<>, T, D>(on, w);
+  if (s) s = both<kvs::cur<>, T, D>(on, w);
+  if (s) s = both<kvs::compressor<kvs::score::cur<kvs::leverage_of::keys>>, T, D>(on, w);
+  if (s) s = both<kvs::value_key_ratio<>, T, D>(on, w);
+  if (s) s = both<kvs::compressor<kvs::score::value_norm>, T, D>(on, w);
   if (s)
     s = both<kvs::key_norm<kvs::lift::mean, kvs::weigh::value_norm, kvs::scale::z_score, kvs::aggregate::heads_sum>, T,
              D>(on, w);

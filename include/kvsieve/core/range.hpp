@@ -22,6 +22,12 @@ namespace range {
 [[nodiscard]] constexpr status above(char const* argument, double value, double limit) {
   return value > limit ? status{} : fail(errc::bad_params, argument, value, "must be greater than", limit);
 }
+/// ok when `value` is a multiple of `step`, from `step` to `most`.
+[[nodiscard]] constexpr status multiple(char const* argument, int value, int step, int most) {
+  status const s = within(argument, value, step, most);
+  if (!s || value % step == 0) return s;
+  return fail(errc::bad_params, argument, value, "must be a multiple of", step);
+}
 /// ok when a table the caller brings has `wanted` entries.
 [[nodiscard]] constexpr status entries(char const* argument, double got, double wanted) {
   return got == wanted ? status{} : fail(errc::bad_shape, argument, got, "entries; it must have", wanted);

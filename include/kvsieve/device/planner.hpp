@@ -4,6 +4,7 @@
 #include <kvsieve/compressor.hpp>
 #include <kvsieve/device/check.hpp>
 #include <kvsieve/device/launch_views.hpp>
+#include <kvsieve/device/map_rows.hpp>
 #include <kvsieve/device/score_chunks.hpp>
 #include <kvsieve/device/score_position.hpp>
 #include <kvsieve/device/select.hpp>
@@ -41,6 +42,16 @@ class planner {
       !weighs_heads<typename C::group_policy> && !weighs_tokens<typename C::group_policy>,
       "kvsieve::plan on the device does not weigh query heads: use kvsieve::aggregate::group_mean, group_sum or "
       "group_max, or plan on the host");
+  static_assert(!cs::is_same_v<typename C::pattern, patterns::per_pair>,
+                "kvsieve::plan on the device does not hold keys against each other: use another score than "
+                "kvsieve::score::redundancy, or plan on the host");
+  static_assert(!cs::is_same_v<typename C::pattern, patterns::per_hidden>,
+                "kvsieve::plan on the device does not score hidden states: use another score than "
+                "kvsieve::score::kv_zap or gate, "
+                "or plan on the host");
+  static_assert(
+      !requires { C::weigh_policy::quadratic; },
+      "kvsieve::plan on the device does not project values: weigh by kvsieve::weigh::value_norm, or plan on the host");
   static_assert(
       !requires { requires C::select_policy::rescores; },
       "kvsieve::plan on the device does not select block-wise: use kvsieve::select::top_k, or plan on the host");
@@ -173,8 +184,10 @@ class planner {
   [[nodiscard]] status make_scores() const {
     float* const out = memory::pools ? memory_.raw : memory_.scores;
     status s;
-    if constexpr (memory::per_row)
+    if constexpr (memory::per_row && row_scores::keys_alone<score>)
       s = rows(out);
+    else if constexpr (memory::per_row)
+      s = sums(out);
     else if constexpr (memory::per_query)
       s = observe(out);
     else if constexpr (memory::per_chunk)
@@ -265,6 +278,31 @@ class planner {
         return s;
     }
     return launch_views<map_rows_body<score, keys_type>>(on_, views(), heads(), 1, args, fill);
+  }
+
+  [[nodiscard]] status sums(float* out) const {
+    using values_type = typename Layer::values_type;
+    map_args<score, keys_type, values_type> args{{}, params_.score};
+    int segment = segment_rows;
+    if constexpr (row_scores::in_blocks<score>)
+      if (int const block = score::block(params_.score); block > 0) segment = pieces(segment_rows, block) * block;
+    auto const fill = [&](int v, map_part<keys_type, values_type>& part) {
+      part = {layer(v).keys,
+              layer(v).values,
+              out + row_offset(v),
+              memory_.second + (memory::sums_wait ? row_offset(v) : 0),
+              nullptr,
+              score_stride(layer(v).tokens()),
+              segment};
+      if constexpr (row_scores::has_table<score>) part.table = score::table(params_.score, v, heads(), Layer::head_dim);
+      return pieces(layer(v).tokens(), segment);
+    };
+    status s = launch_views<map_sums_body<score, keys_type, values_type>>(on_, views(), heads(), 1, args, fill);
+    if constexpr (row_scores::in_shares<score>) {
+      auto const one = [&](int v, map_part<keys_type, values_type>& part) { return fill(v, part) > 0 ? 1 : 0; };
+      if (s) s = launch_views<share_scores_body<score, keys_type, values_type>>(on_, views(), heads(), 1, args, one);
+    }
+    return s;
   }
 
   [[nodiscard]] status positions(float* out) const {

@@ -5,6 +5,7 @@
 #include <kvsieve/core/math.hpp>
 #include <kvsieve/core/scalar.hpp>
 #include <kvsieve/device/row_tile.hpp>
+#include <kvsieve/score/row_scores.hpp>
 
 namespace kvsieve::inline v0 {
 namespace device {
@@ -106,7 +107,7 @@ struct join_segments_body {
   }
 };
 
-/// Last pass. Block (segment, head, view): the scores of its rows.
+/// Last pass of a score of keys alone. Block (segment, head, view): the scores of its rows.
 template <class Score, row_view Keys>
 struct map_rows_body {
   static constexpr int D = head_dim_of<Keys>, width = row_lanes<D>;

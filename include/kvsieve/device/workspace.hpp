@@ -36,6 +36,9 @@ struct plan_memory {
   using rules_type = selection_rules<typename C::budget_policy, typename C::select_policy>;
   static constexpr bool pools = C::smooth_policy::pools;
   static constexpr bool per_row = cs::is_same_v<typename C::pattern, patterns::per_row>;
+  /// Sums of keys and values that wait for their block.
+  static constexpr bool sums_wait =
+      per_row && row_scores::in_blocks<score> && row_scores::reads_keys<score> && row_scores::reads_values<score>;
   static constexpr bool per_chunk = cs::is_same_v<typename C::pattern, patterns::per_chunk>;
   static constexpr bool per_query = C::folds_queries;
 
@@ -43,7 +46,8 @@ struct plan_memory {
   index* score_offset = nullptr;  ///< host [views]
   int* logical_tokens = nullptr;  ///< host [views]
   float* scores = nullptr;        ///< device, what selection sees
-  float* raw = nullptr;           ///< device, as many: scores before pooling, or scratch of a per-chunk scorer
+  float* raw = nullptr;           ///< device, as many: scores before pooling, or scratch of a scorer
+  float* second = nullptr;        ///< device, as many, of a scorer whose sums wait
   float* partial = nullptr;       ///< device, the pattern's partial results of all views
   float* joined = nullptr;        ///< device, these joined: a summary for each head, or a mass for each query
   int* list = nullptr;            ///< device
@@ -105,6 +109,7 @@ struct plan_memory {
     m.scores = floats(scores);
     m.list = device.template take<int>(static_cast<std::size_t>(lists));
     m.raw = floats(pools || per_chunk ? scores : 0);
+    m.second = floats(sums_wait ? scores : 0);
     m.partial = floats(partial);
     m.joined = floats(joined);
     return m;

@@ -51,7 +51,7 @@ class planner {
       choose.count_tokens(on_, rows, scorer_.measured(scratch), plan);
       if constexpr (two_scores) {
         score_rows const weighed{second, rows.view_offset};
-        scorer_.weigh_beside(rows, weighed);
+        scorer_.weigh_beside(scratch, rows, weighed);
         choose.select(on_, rows, weighed);
       } else {
         choose.select(on_, rows);

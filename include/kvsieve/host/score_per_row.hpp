@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Driver of the scorers that look at a row at a time: key norm, KeyDiff. Bound by reading the keys.
+// Driver of the scorers that look at a row at a time. Bound by reading what they read.
 #pragma once
 #include <kvsieve/core/arena.hpp>
 #include <kvsieve/core/fragment.hpp>
 #include <kvsieve/core/scalar.hpp>
+#include <kvsieve/host/map_rows.hpp>
 #include <kvsieve/host/on.hpp>
 #include <kvsieve/host/row_sums.hpp>
 #include <kvsieve/host/tasks.hpp>
@@ -16,10 +17,19 @@ class score_per_row {
   static constexpr int lanes = fragment::lanes;
 
  public:
-  /// Scratch: task numbers; for a scorer with a summary also its partial sums.
+  /// Scratch: task numbers; for a scorer with a summary also its partial sums, and a segment's sums a worker where they
+  /// wait for their block.
   template <class Layer>
-  static score_per_row carve(arena& a, cs::span<Layer const> layers, int /*workers*/) {
-    score_per_row s{task_numbers::carve(a, static_cast<index>(layers.size()))};
+  static score_per_row carve(arena& a, cs::span<Layer const> layers, int workers,
+                             typename Scorer::params const& p = {}) {
+    score_per_row s{task_numbers::carve(a, static_cast<index>(layers.size())), p};
+    if constexpr (row_map<Scorer>::waits) {
+      index longest = 0;
+      for (auto const& l : layers) longest = longest < l.tokens() ? l.tokens() : longest;
+      index const segment = s.map_.segment() < longest ? s.map_.segment() : longest;
+      s.room_ = round_up<index>(segment, 16);
+      s.second_ = a.take<float>(static_cast<std::size_t>(s.room_ * workers));
+    }
     if constexpr (Scorer::summarises) {
       index most = 0;
       for (auto const& l : layers) most = most < segments_of(l.tokens()) ? segments_of(l.tokens()) : most;
@@ -32,14 +42,25 @@ class score_per_row {
   void run(Exec const& on, cs::span<Layer const> layers, score_rows out) const {
     if constexpr (!Scorer::summarises) {
       tasks_.fill([&](index v) {
-        return layers[static_cast<std::size_t>(v)].heads() * segments_of(layers[static_cast<std::size_t>(v)].tokens());
+        auto const& l = layers[static_cast<std::size_t>(v)];
+        return l.heads() * map_.segments_of(l.tokens());
       });
-      on.for_each(tasks_.count(), [&](index i, int) {
+      on.for_each(tasks_.count(), [&](index i, int worker) {
         auto const [v, task] = tasks_.find(i);
         auto const& l = layers[static_cast<std::size_t>(v)];
-        index const segments = segments_of(l.tokens()), head = task / segments, first = task % segments * segment_rows;
-        map(l, head, first, out.row(v, head, l.tokens()));
+        index const segments = map_.segments_of(l.tokens()), head = task / segments,
+                    first = task % segments * map_.segment(), past = first + map_.segment();
+        map_.run(l, v, head, first, past < l.tokens() ? past : l.tokens(), out.row(v, head, l.tokens()),
+                 second_ + room_ * worker);
       });
+      if constexpr (row_scores::in_shares<Scorer>) {
+        tasks_.fill([&](index v) { return layers[static_cast<std::size_t>(v)].heads(); });
+        on.for_each(tasks_.count(), [&](index i, int) {
+          auto const [v, head] = tasks_.find(i);
+          index const tokens = layers[static_cast<std::size_t>(v)].tokens();
+          row_map<Scorer>::share_out(out.row(v, head, tokens), tokens);
+        });
+      }
     } else {
       index heads = 0;
       for (auto const& l : layers) heads += l.heads();
@@ -64,12 +85,13 @@ class score_per_row {
       float const norm = finish<D>(summary, partial[0], 1, l.tokens());
       for (index s = segments - 1; s >= 0; --s) compare(l, head, s, summary, norm, score);
     } else {
+      static_assert(row_scores::keys_alone<Scorer>);
       for (index s = 0; s < segments; ++s) map(l, head, s * segment_rows, score);
     }
   }
 
  private:
-  explicit score_per_row(task_numbers tasks) : tasks_(tasks) {}
+  score_per_row(task_numbers tasks, typename Scorer::params const& p) : tasks_(tasks), map_(p) {}
 
   template <class Layer>
   static void map(Layer const& l, index head, index first, float* score) {
@@ -168,6 +190,9 @@ class score_per_row {
   }
 
   task_numbers tasks_;
+  row_map<Scorer> map_;
+  float* second_ = nullptr;  ///< [workers, room_]: the other sum of a segment's rows
+  index room_ = 0;
   float* partial_ = nullptr;  ///< [1 + segments, D]: the summary, then each segment's sum; channels as channel_at
 };
 }  // namespace host::inline KVSIEVE_TARGET

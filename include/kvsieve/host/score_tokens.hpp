@@ -45,7 +45,7 @@ class scoring {
     auto const scratch = scorer_.carve(a);
     score_rows const rows{s.score, s.score_offset};
     scorer_.run(scratch, rows);
-    if constexpr (two_scores) scorer_.weigh_beside(rows, {s.weighed, s.score_offset});
+    if constexpr (two_scores) scorer_.weigh_beside(scratch, rows, {s.weighed, s.score_offset});
     s.statistics = scorer_.measured(scratch);
     return s;
   }

@@ -3,8 +3,11 @@
 #pragma once
 #include <kvsieve/compressor.hpp>
 #include <kvsieve/core/check.hpp>
+#include <kvsieve/host/project_values.hpp>
 #include <kvsieve/host/score_per_chunk.hpp>
 #include <kvsieve/host/score_per_head.hpp>
+#include <kvsieve/host/score_per_hidden.hpp>
+#include <kvsieve/host/score_per_pair.hpp>
 #include <kvsieve/host/score_per_query.hpp>
 #include <kvsieve/host/score_per_row.hpp>
 #include <kvsieve/host/shape_scores.hpp>
@@ -58,15 +61,27 @@ class scorer {
   }
   [[nodiscard]] auto carve_pattern(arena& a) const {
     if constexpr (cs::is_same_v<typename C::pattern, patterns::per_row>)
-      return score_per_row<score>::carve(a, layers_, on_.workers());
+      return score_per_row<score>::carve(a, layers_, on_.workers(), params_.score);
     else if constexpr (cs::is_same_v<typename C::pattern, patterns::per_chunk>)
       return score_per_chunk<score>::carve(a, layers_, on_.workers(), params_.score);
+    else if constexpr (cs::is_same_v<typename C::pattern, patterns::per_pair>)
+      return score_per_pair<score>::carve(a, layers_, on_.workers(), params_.score);
+    else if constexpr (cs::is_same_v<typename C::pattern, patterns::per_hidden>)
+      return score_per_hidden<score>::carve(a, layers_, on_.workers(), params_.score);
     else if constexpr (C::folds_queries)
       return score_per_query<C>::carve(a, layers_, queries_, on_.workers(), params_);
     else if constexpr (cs::is_same_v<typename C::pattern, patterns::per_head>)
       return score_per_head<score>::carve(a, layers_, queries_, on_.workers(), params_.score);
     else if constexpr (joins_scores)
       return carve_halves(a);
+    else
+      return 0;
+  }
+  /// A weight that joins what a table makes of the values.
+  static constexpr bool projects = requires { weigh::quadratic; };
+  [[nodiscard]] auto carve_weight([[maybe_unused]] arena& a) const {
+    if constexpr (projects)
+      return project_values<weigh>::carve(a, layers_, on_.workers(), params_.weigh);
     else
       return 0;
   }
@@ -103,6 +118,8 @@ class scorer {
         if (status const s = check::readable(l.keys, "keys", at); !s) return s;
       if constexpr (reads(C::reads, needs::values))
         if (status const s = check::readable(l.values, "values", at); !s) return s;
+      if constexpr (requires { score::check_view(params_.score, at, l.tokens()); })
+        if (status const s = score::check_view(params_.score, at, l.tokens()); !s) return s;
       if constexpr (C::observes_queries && !joins_scores) {
         auto const& q = queries_[static_cast<std::size_t>(v)];
         if (status const s = check::queries<score>(q, l, params_.score, at, least_queries<aggregate>,
@@ -132,16 +149,18 @@ class scorer {
   }
 
   /// Scratch of the score's pattern and of what follows it.
-  template <class Pattern>
+  template <class Pattern, class Weight>
   struct scratch {
     Pattern pattern;
+    Weight weight;
     index room;
     float* pooled;  ///< a row of `room` a worker
   };
   [[nodiscard]] auto carve(arena& a) const {
     index longest = 0;
     for (auto const& l : layers_) longest = longest < l.tokens() ? l.tokens() : longest;
-    scratch<decltype(carve_pattern(a))> s{carve_pattern(a), round_up<index>(longest, 16) + 16, nullptr};
+    scratch<decltype(carve_pattern(a)), decltype(carve_weight(a))> s{carve_pattern(a), carve_weight(a),
+                                                                     round_up<index>(longest, 16) + 16, nullptr};
     s.pooled = a.take<float>(static_cast<std::size_t>(smooth::pools ? s.room * on_.workers() : 0));
     return s;
   }
@@ -177,14 +196,15 @@ class scorer {
   }
 
   /// For a selection by two scores: `weighed` becomes what run() made, with the weight.
-  void weigh_beside(score_rows const& rows, score_rows const& weighed) const {
+  template <class Scratch>
+  void weigh_beside(Scratch const& own, score_rows const& rows, score_rows const& weighed) const {
     on_.for_each(views() * heads(), [&](index i, int) {
       index const v = i / heads(), h = i % heads(), n = seen(v).tokens;
       float const* const from = rows.row(v, h, n);
       float* const to = weighed.row(v, h, n);
       for (index t = 0; t < n; ++t) to[t] = from[t];
     });
-    weigh_scores(weighed);
+    weigh_scores(own, weighed);
   }
 
  private:
@@ -193,11 +213,12 @@ class scorer {
   void shape_all([[maybe_unused]] Scratch const& own, score_rows const& rows) const {
     if constexpr (lift::lifts)
       each_row(rows, [](scored_view const& s, float* row, int) { lift_to_mean<lift>(row + unscored(s), counted(s)); });
-    if constexpr (!C::weighs_last) weigh_scores(rows);
+    if constexpr (!C::weighs_last && !projects) weigh_scores(own, rows);
     if constexpr (smooth::pools)
       each_row(rows, [&](scored_view const& s, float* row, int worker) {
         pool<smooth>(params_.smooth, row + unscored(s), counted(s), own.pooled + own.room * worker);
       });
+    if constexpr (!C::weighs_last && projects) weigh_scores(own, rows);  // as CriticalKV does, behind the pool
     if constexpr (scale::scales)
       on_.for_each(views(), [&](index v, int) {
         index const n = seen(v).tokens, stride = score_stride(n), count = counted(seen(v));
@@ -238,8 +259,13 @@ class scorer {
     return {};
   }
 
-  void weigh_scores(score_rows const& rows) const {
-    if constexpr (weigh::weighs)
+  template <class Scratch>
+  void weigh_scores([[maybe_unused]] Scratch const& own, score_rows const& rows) const {
+    if constexpr (projects)
+      own.weight.run(
+          on_, layers_, [this](index v) { return scored(seen(v)); },
+          [&](index v, index h) { return rows.row(v, h, seen(v).tokens); });
+    else if constexpr (weigh::weighs)
       on_.for_each(views() * heads(), [&](index i, int) {
         index const v = i / heads(), h = i % heads();
         weigh_rows<weigh>(params_.weigh, layer(v).values, h, 0, scored(seen(v)), rows.row(v, h, seen(v).tokens));
