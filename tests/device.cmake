@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-# device/*.cu: kernels compiled without register spills, and the program of the tests that need a GPU, which is built
-# where CUDA was asked for (presets cuda and gpu) and not merely found: it takes minutes.
+# device/*.cu: kernels compiled without register spills, and the program of the tests that need a GPU
+# (device/gpu_main.cpp and gpu_*_test.cu), which is built where CUDA was asked for (presets cuda and gpu) and not merely
+# found: most of a minute for each unit.
 file(GLOB _device CONFIGURE_DEPENDS "${CMAKE_CURRENT_LIST_DIR}/device/*.cu")
 if(NOT _device OR NOT KVSIEVE_CUDA)
   return()
@@ -16,7 +17,7 @@ if(_device AND NOT KVSIEVE_DEVICE_ONLY)
   target_compile_options(kvsieve_kernels_compile PRIVATE "${_gate}")
 endif()
 if(_gpu_tests AND TARGET Catch2::Catch2 AND KVSIEVE_ENABLE_CUDA STREQUAL "ON")
-  add_executable(kvsieve_test_gpu ${_gpu_tests})
+  add_executable(kvsieve_test_gpu ${_gpu_tests} "${CMAKE_CURRENT_LIST_DIR}/device/gpu_main.cpp")
   target_link_libraries(kvsieve_test_gpu PRIVATE kvsieve_cuda kvsieve_dev Catch2::Catch2)
   if(TARGET kvsieve_kernels_compile)
     target_link_libraries(kvsieve_test_gpu PRIVATE kvsieve_kernels_compile)

@@ -26,19 +26,23 @@ void all_accumulators(cache const& c, int window) {
       c, {.score = {.window = window}, .aggregate = {.decay = 0.9f}, .budget = {.keep = 0.3}});
   same_as_host<last_queries<agg::mean_variance>>(c, {.score = {.window = window}, .budget = {.keep = 0.3}});
 }
-}  // namespace
 
-TEST_CASE("GPU: accumulators over a small cache", "[gpu][score][sanitize]") {
-  all_accumulators({2, 2, {150, 97}, 41}, 40);
-}
+void small_cache() { all_accumulators({2, 2, {150, 97}, 41}, 40); }
 
-TEST_CASE("GPU: accumulators over several tiles and segments", "[gpu][score]") {
-  all_accumulators({2, 4, {3001, 129, 700}, 51}, 70);
-}
+void several_tiles() { all_accumulators({2, 4, {3001, 129, 700}, 51}, 70); }
 
-TEST_CASE("GPU: accumulators over all queries", "[gpu][score]") {
+void every_query() {
   cache const c(2, 4, {1, 63, 700}, 61);
   same_as_host<all_queries<agg::sum, agg::group_sum>>(c, {.budget = {.keep = 0.3}});
   same_as_host<all_queries<agg::mean_visible>>(c, {.budget = {.keep = 0.3}});
   same_as_host<all_queries<agg::decayed_sum, agg::group_max>>(c, {.budget = {.keep = 0.3}});
+}
+}  // namespace
+
+std::span<gpu_case const> kvsieve_test::accumulator_cases() {
+  static constexpr gpu_case all[] = {
+      {"GPU: accumulators over a small cache", "[gpu][score][sanitize]", small_cache},
+      {"GPU: accumulators over several tiles and segments", "[gpu][score]", several_tiles},
+      {"GPU: accumulators over all queries", "[gpu][score]", every_query}};
+  return all;
 }

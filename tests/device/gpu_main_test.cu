@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // The device's plans and compactions on a real GPU: equal to the plain reference and to the host's, the same in every
-// run, and the same when replayed from a CUDA graph. Tests of tag [sanitize], in all gpu_*_test.cu, are small enough
-// for compute-sanitizer. Without a GPU the program says so and ends with 0.
+// run, and the same when replayed from a CUDA graph.
 #include <algorithm>
 #include <catch2/catch_all.hpp>
 #include <cmath>
-#include <cstdio>
 #include <cstring>
 #include <memory>
 #include <random>
@@ -38,9 +36,8 @@ void check(result const& got, std::vector<double> const& expected, double bound,
   std::vector<double> const wide(got.score.begin(), got.score.end());
   CHECK(got.kept == kvs::reference::top_k(wide, static_cast<int>(got.kept.size()), forced));
 }
-}  // namespace
 
-TEST_CASE("GPU: KeyDiff and key norm over views of several lengths", "[gpu][score]") {
+void several_lengths() {
   constexpr int D = 128;
   stream s;
   kvs::device::on const on{s.handle};
@@ -79,7 +76,7 @@ TEST_CASE("GPU: KeyDiff and key norm over views of several lengths", "[gpu][scor
   run(kvs::key_norm<>{}, [](auto const& k, int h, auto& e) { kvs::reference::key_norm(k, h, e); });
 }
 
-TEST_CASE("GPU: SnapKV, with a white list on the device", "[gpu][score]") {
+void white_list() {
   constexpr int D = 64, tokens = 3000, window = 32, group = 4;
   stream s;
   kvs::device::on const on{s.handle};
@@ -117,7 +114,7 @@ TEST_CASE("GPU: SnapKV, with a white list on the device", "[gpu][score]") {
   }
 }
 
-TEST_CASE("GPU: the host makes the same plan", "[gpu][plan]") {
+void same_plan() {
   grouped_cache<kvs::bf16, 128> const c(2, 4, {2500, 64, 999}, 11);
   same_as_host<kvs::key_norm<>>(c, {.budget = {.keep = 0.3}, .select = {.sink = 4, .recent = 8}});
   same_as_host<kvs::key_diff<>>(c, {.budget = {.keep = 0.5}});
@@ -129,7 +126,7 @@ TEST_CASE("GPU: the host makes the same plan", "[gpu][plan]") {
   same_as_host<kvs::h2o<>>(c, {.budget = {.keep = 0.4}});
 }
 
-TEST_CASE("GPU: streaming LagKV keeps the same share of every partition", "[gpu][score][sanitize]") {
+void streaming_partitions() {
   constexpr int D = 128, tokens = 1000, sink = 4, lag = 128;
   stream s;
   kvs::device::on const on{s.handle};
@@ -158,7 +155,7 @@ TEST_CASE("GPU: streaming LagKV keeps the same share of every partition", "[gpu]
   }
 }
 
-TEST_CASE("GPU: compaction beside and in place, directly and from a graph", "[gpu][evict][sanitize]") {
+void compaction() {
   constexpr int D = 80, tokens = 2000, keep = 777;
   using strategy = kvs::key_diff<>;
   stream s;
@@ -226,12 +223,14 @@ TEST_CASE("GPU: compaction beside and in place, directly and from a graph", "[gp
   cudaGraphExecDestroy(exec);
   cudaGraphDestroy(graph);
 }
+}  // namespace
 
-int main(int argc, char** argv) {
-  int devices = 0;
-  if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {
-    std::puts("skipped: no GPU here");
-    return 0;
-  }
-  return Catch::Session().run(argc, argv);
+std::span<gpu_case const> kvsieve_test::plan_cases() {
+  static constexpr gpu_case all[] = {
+      {"GPU: KeyDiff and key norm over views of several lengths", "[gpu][score]", several_lengths},
+      {"GPU: SnapKV, with a white list on the device", "[gpu][score]", white_list},
+      {"GPU: the host makes the same plan", "[gpu][plan]", same_plan},
+      {"GPU: streaming LagKV keeps the same share of every partition", "[gpu][score][sanitize]", streaming_partitions},
+      {"GPU: compaction beside and in place, directly and from a graph", "[gpu][evict][sanitize]", compaction}};
+  return all;
 }

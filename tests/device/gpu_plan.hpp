@@ -12,6 +12,7 @@
 #include <kvsieve/kvsieve.cuh>
 #include <kvsieve/reference/top_k.hpp>
 
+#include "gpu_case.hpp"
 #include "gpu_memory.hpp"
 
 namespace kvsieve_test {

@@ -25,9 +25,8 @@ void all_stages(cache const& c) {
   same_as_host<snap_kv<kvs::lift::mean, kvs::weigh::value_norm, kvs::scale::z_score, agg::heads_sum>>(
       c, {.score = {.window = 16}, .budget = {.keep = 0.3}}, deviations);
 }
-}  // namespace
 
-TEST_CASE("GPU: stages after the score over a small cache", "[gpu][score][sanitize]") {
+void small_cache() {
   cache c(3, 2, {120, 33}, 71);
   // A value that is not finite takes its token's weight, and no other's.
   c.values[0]->host[5 * 64 + 1] = kvs::from_float<kvs::f16>(INFINITY);
@@ -35,9 +34,9 @@ TEST_CASE("GPU: stages after the score over a small cache", "[gpu][score][saniti
   all_stages(c);
 }
 
-TEST_CASE("GPU: stages after the score", "[gpu][score]") { all_stages({3, 4, {2500, 513, 40}, 81}); }
+void large_cache() { all_stages({3, 4, {2500, 513, 40}, 81}); }
 
-TEST_CASE("GPU: budgets by layer", "[gpu][budget][sanitize]") {
+void budgets_by_layer() {
   std::vector<int> const lengths{300, 301, 64, 150, 300};
   cache const c(2, 2, lengths, 91);
   kvs::pyramid_kv<>::params const pyramid{.score = {.window = 8}, .budget = {.keep = 0.3, .beta = 10, .window = 8}};
@@ -53,10 +52,20 @@ TEST_CASE("GPU: budgets by layer", "[gpu][budget][sanitize]") {
   same_as_host<kvs::key_diff<kvs::budget::per_layer>>(c, {.budget = {.tokens = tokens}, .select = {.sink = 1}});
 }
 
-TEST_CASE("GPU: more views than a launch takes", "[gpu][plan]") {
+void many_views() {
   std::vector<int> lengths;
   for (int i = 0; i < 70; ++i) lengths.push_back(1 + i * 37 % 400);
   cache const c(2, 1, lengths, 101);
   same_as_host<kvs::key_diff<kvs::smooth::max>>(c, {.budget = {.keep = 0.4}});
   same_as_host<kvs::tova<>>(c, {.budget = {.keep = 0.4}});
+}
+}  // namespace
+
+std::span<gpu_case const> kvsieve_test::stage_cases() {
+  static constexpr gpu_case all[] = {
+      {"GPU: stages after the score over a small cache", "[gpu][score][sanitize]", small_cache},
+      {"GPU: stages after the score", "[gpu][score]", large_cache},
+      {"GPU: budgets by layer", "[gpu][budget][sanitize]", budgets_by_layer},
+      {"GPU: more views than a launch takes", "[gpu][plan]", many_views}};
+  return all;
 }

@@ -68,12 +68,15 @@ void all_thresholds(cache const& c, int window) {
       c, {.score = {.window = window}, .aggregate = {.threshold = 2e-3f}, .budget = {.keep = 0.3}}, window,
       [](int) { return static_cast<double>(2e-3f); });
 }
+
+void small_cache() { all_thresholds({2, 2, {150, 97}, 41}, 40); }
+
+void several_tiles() { all_thresholds({2, 4, {3001, 129, 700}, 51}, 70); }
 }  // namespace
 
-TEST_CASE("GPU: accumulators with a threshold over a small cache", "[gpu][score][sanitize]") {
-  all_thresholds({2, 2, {150, 97}, 41}, 40);
-}
-
-TEST_CASE("GPU: accumulators with a threshold over several tiles and segments", "[gpu][score]") {
-  all_thresholds({2, 4, {3001, 129, 700}, 51}, 70);
+std::span<gpu_case const> kvsieve_test::threshold_cases() {
+  static constexpr gpu_case all[] = {
+      {"GPU: accumulators with a threshold over a small cache", "[gpu][score][sanitize]", small_cache},
+      {"GPU: accumulators with a threshold over several tiles and segments", "[gpu][score]", several_tiles}};
+  return all;
 }

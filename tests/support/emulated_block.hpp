@@ -5,6 +5,7 @@
 #include <atomic>
 #include <barrier>
 #include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <deque>
 #include <memory>
@@ -114,6 +115,10 @@ struct emulated_block {
   template <int Width>
   emulated_tile<Width, Threads> tile() const {
     return {thread, state};
+  }
+  template <kvsieve::element T>
+  void multiply_add(std::uint16_t const* a, std::uint16_t const* b, int stride, float (&product)[4][4]) const {
+    device::multiply_add_lane<T>(thread % 32, a, b, stride, product);
   }
 };
 

@@ -21,6 +21,13 @@
 #define KVSIEVE_UNROLL _Pragma("GCC unroll 32")
 #endif
 
+/// Keeps the loop that follows a loop.
+#if defined(__CUDA_ARCH__)
+#define KVSIEVE_NO_UNROLL _Pragma("unroll 1")
+#else
+#define KVSIEVE_NO_UNROLL
+#endif
+
 /// The instruction set that host fragments are built for. It is part of the name of every symbol that depends on it,
 /// so translation units compiled with different -m flags (or by nvcc, which takes no vector types) link together.
 #if defined(__CUDACC__) || defined(KVSIEVE_HOST_ARRAYS)

@@ -7,6 +7,7 @@
 #include <cuda/std/type_traits>
 
 #include <kvsieve/core/config.hpp>
+#include <kvsieve/core/dtype.hpp>
 
 namespace kvsieve::inline v0 {
 namespace device {
@@ -27,7 +28,7 @@ concept block_tile = requires(T const& t, float x) {
 /// with a sync, so the storage is free again. Shared memory is a struct that the kernel hands to the body.
 template <class B>
 concept block = requires(B& b, unsigned& u, unsigned x, float f, typename B::scan_storage& scan,
-                         typename B::reduce_storage& reduce) {
+                         typename B::reduce_storage& reduce, cs::uint16_t const* bits, float (&product)[4][4]) {
   { B::threads } -> cs::convertible_to<int>;
   { b.rank() } -> cs::same_as<int>;
   b.sync();                                                  // what was written before is seen by all threads after
@@ -36,7 +37,24 @@ concept block = requires(B& b, unsigned& u, unsigned x, float f, typename B::sca
   { b.all_sum(f, reduce) } -> cs::same_as<float>;            // a fixed tree
   { b.all_max(f, reduce) } -> cs::same_as<float>;            // a NaN counts as -inf
   { b.template tile<4>() } -> block_tile;
+  b.template multiply_add<bf16>(bits, bits, 8, product);  // each warp by itself, all its lanes: see below
 };
+
+/// What multiply_add means, for one lane of a warp. Rows lie `stride` elements apart in shared memory, a multiple of 8,
+/// and start at a multiple of 16 bytes: 16 rows of `a` and 32 of `b`, 16 channels each, are multiplied, and the lane
+/// adds its share. product[n][i] belongs to row lane / 4 + i / 2 * 8 of a and row 8 n + lane % 4 * 2 + i % 2 of b, as
+/// tensor cores lay it out. Products are exact; the order of additions is that of the machine.
+template <element T>
+KVSIEVE_HD inline void multiply_add_lane(int lane, cs::uint16_t const* a, cs::uint16_t const* b, int stride,
+                                         float (&product)[4][4]) {
+  for (int n = 0; n < 4; ++n) {
+    for (int i = 0; i < 4; ++i) {
+      cs::uint16_t const* const x = a + (lane / 4 + i / 2 * 8) * stride;
+      cs::uint16_t const* const y = b + (8 * n + lane % 4 * 2 + i % 2) * stride;
+      for (int d = 0; d < 16; ++d) product[n][i] += to_float(T{x[d]}) * to_float(T{y[d]});
+    }
+  }
+}
 
 /// Which block of a launch this is; every body says what it counts along each axis.
 struct work {

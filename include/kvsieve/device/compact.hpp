@@ -52,6 +52,8 @@ struct row_mover {
 
 /// Units that a thread holds at once.
 inline constexpr int units_in_flight = 4;
+/// The same of a move in place, where one block has all of a head.
+inline constexpr int moved_in_flight = 16;
 /// Rows that one block copies.
 inline constexpr int copy_rows = 128;
 
@@ -161,14 +163,14 @@ struct move_body {
   KVSIEVE_HD static void move_units(Block& b, X const& rows, int head, int const* list, int keep) {
     using mover = row_mover<Unit, X, X>;
     index const all = index{keep} * mover::units;
-    for (index chunk = 0; chunk < all; chunk += Block::threads * units_in_flight) {
-      Unit held[units_in_flight] = {};
-      KVSIEVE_UNROLL for (int j = 0; j < units_in_flight; ++j) {
+    for (index chunk = 0; chunk < all; chunk += Block::threads * moved_in_flight) {
+      Unit held[moved_in_flight] = {};
+      KVSIEVE_UNROLL for (int j = 0; j < moved_in_flight; ++j) {
         index const i = chunk + b.rank() + j * Block::threads;
         if (i < all) held[j] = mover::read(rows, head, list[i / mover::units], static_cast<int>(i % mover::units));
       }
       b.sync();
-      KVSIEVE_UNROLL for (int j = 0; j < units_in_flight; ++j) {
+      KVSIEVE_UNROLL for (int j = 0; j < moved_in_flight; ++j) {
         index const i = chunk + b.rank() + j * Block::threads;
         if (i < all) mover::write(rows, head, i / mover::units, static_cast<int>(i % mover::units), held[j]);
       }

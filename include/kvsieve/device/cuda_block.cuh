@@ -65,6 +65,22 @@ struct cuda_block {
   __device__ cuda_tile<Width> tile() const {
     return {};
   }
+  template <element T>
+  __device__ void multiply_add(cs::uint16_t const* a, cs::uint16_t const* b, int stride, float (&product)[4][4]) {
+    static_assert(sizeof(T) == 2);
+    int const lane = static_cast<int>(threadIdx.x) & 31;
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+    unsigned x[4], y[4];
+    load_matrices(a + (lane & 15) * stride + (lane >> 4) * 8, x);
+    KVSIEVE_UNROLL for (int n = 0; n < 4; n += 2) {
+      load_matrices(b + (8 * n + (lane >> 4) * 8 + (lane & 7)) * stride + (lane >> 3 & 1) * 8, y);
+      multiply<T>(x, y[0], y[1], product[n]);
+      multiply<T>(x, y[2], y[3], product[n + 1]);
+    }
+#else
+    multiply_add_lane<T>(lane, a, b, stride, product);
+#endif
+  }
 
  private:
   struct larger {
@@ -73,6 +89,29 @@ struct cuda_block {
       return m == m ? m : -__builtin_inff();
     }
   };
+  // Four matrices of 8 x 8: lanes 8 m to 8 m + 7 give the addresses of the rows of matrix m.
+  __device__ static void load_matrices(cs::uint16_t const* row, unsigned (&x)[4]) {
+    unsigned const at = static_cast<unsigned>(__cvta_generic_to_shared(row));
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3])
+                 : "r"(at)
+                 : "memory");
+  }
+  template <element T>
+  __device__ static void multiply(unsigned const (&x)[4], unsigned y0, unsigned y1, float (&sum)[4]) {
+    if constexpr (cs::is_same_v<T, f16>)
+      asm volatile(
+          "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+          "{%0, %1, %2, %3};"
+          : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+          : "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3]), "r"(y0), "r"(y1));
+    else
+      asm volatile(
+          "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+          "{%0, %1, %2, %3};"
+          : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+          : "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3]), "r"(y0), "r"(y1));
+  }
   __device__ static float share(float x, reduce_storage& s) {
     if (threadIdx.x == 0) s.result = x;
     __syncthreads();

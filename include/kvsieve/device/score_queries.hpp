@@ -8,7 +8,7 @@
 
 #include <kvsieve/aggregate/accumulator.hpp>
 #include <kvsieve/core/query_set.hpp>
-#include <kvsieve/device/logits_tile.hpp>
+#include <kvsieve/device/product_tile.hpp>
 
 namespace kvsieve::inline v0 {
 namespace device {
@@ -92,7 +92,7 @@ struct key_segments {
 };
 [[nodiscard]] KVSIEVE_HD constexpr key_segments segments_of(index rows, int tokens) {
   index const by_rows = rows >= 4096 ? 1 : 4096 / (rows < 64 ? 64 : rows);  // 64 segments for up to 64 rows
-  int const by_tokens = pieces(tokens, 1024), wanted = by_rows < by_tokens ? static_cast<int>(by_rows) : by_tokens;
+  int const by_tokens = pieces(tokens, 256), wanted = by_rows < by_tokens ? static_cast<int>(by_rows) : by_tokens;
   int const length = pieces(pieces(tokens, wanted < 1 ? 1 : wanted), 64) * 64;
   return {pieces(tokens, length < 64 ? 64 : length), length};
 }
@@ -102,7 +102,7 @@ template <row_view Queries, row_view Keys>
 struct sum_exponentials_body {
   template <block Block>
   struct shared {
-    logits_tile<Block> tile;
+    tile_of_logits<Block, Queries, Keys> tile;
   };
 
   template <block Block>
@@ -202,7 +202,7 @@ struct fold_queries_body {
   template <block Block>
   struct shared {
     using shape = tile_shape<Block::threads>;
-    logits_tile<Block> tile;
+    tile_of_logits<Block, Queries, Keys> tile;
     float state[shape::lines][states][shape::tokens];
   };
 

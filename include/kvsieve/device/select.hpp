@@ -30,7 +30,7 @@ struct select_args {
 /// ones is the last. Forced tokens come before
 /// all others; equal scores: the smaller index; NaN ranks below -inf.
 struct select_body {
-  static constexpr int bins = 256, per_thread = 4;
+  static constexpr int bins = 256, per_thread = 8;
 
   template <block Block>
   struct shared {
@@ -92,9 +92,18 @@ struct select_body {
       for (int i = b.rank(); i < bins; i += Block::threads) s.histogram[i] = 0;
       b.sync();
       unsigned const prefix = s.prefix, remaining = s.remaining;
-      for (index i = b.rank(); i < length; i += Block::threads) {
-        unsigned const key = key_of(score[i], static_cast<int>(i), forced);
-        if ((key & known) == prefix) b.atomic_add(s.histogram[key >> shift & 255u], 1u);
+      for (index first = b.rank(); first < length; first += index{Block::threads} * per_thread) {
+        float x[per_thread];  // read before the first is counted: a row has one block, so few reads are under way
+        KVSIEVE_UNROLL for (int j = 0; j < per_thread; ++j) {
+          index const i = first + j * Block::threads;
+          x[j] = i < length ? score[i] : 0.0f;
+        }
+        KVSIEVE_UNROLL for (int j = 0; j < per_thread; ++j) {
+          index const i = first + j * Block::threads;
+          if (i >= length) continue;
+          unsigned const key = key_of(x[j], static_cast<int>(i), forced);
+          if ((key & known) == prefix) b.atomic_add(s.histogram[key >> shift & 255u], 1u);
+        }
       }
       b.sync();
       find_bin(b, shift, prefix, remaining, s);
