@@ -23,6 +23,7 @@ using team_executor = decltype(host::on(std::declval<host::team&>()));
 struct chosen_plan {
   bytes_ptr memory{nullptr, std::free};
   token_plan plan;
+  std::function<forced_ends(scored_view const&)> forced;  ///< what its budget itself keeps; empty: nothing
 };
 
 /// One budget with one selection, for any scores.

@@ -51,6 +51,8 @@ choice make_choice(char const* budget_name, char const* select_name) {
     chosen.memory = allocate(size);
     if (chosen.memory == nullptr) return "out of memory: the workspace takes " + std::to_string(size) + " bytes";
     chosen.plan = choose_tokens<Budget, Select>(on, scores, budget, select, std::span(chosen.memory.get(), size));
+    if constexpr (requires(scored_view const& seen) { Budget::forced(budget, seen); })
+      chosen.forced = [budget](scored_view const& seen) { return Budget::forced(budget, seen); };
     if (chosen.plan) return {};
     char line[256];
     return std::string(chosen.plan.state.message(line));

@@ -6,15 +6,19 @@
 namespace kvsieve::tool {
 namespace {
 
-/// Counts that another plan has found.
+/// Counts that another plan has found, and what its budget forces.
 struct counts_of : policy_base<stages::budget> {
   static constexpr uniformity uniformity_class = uniformity::U3;
   struct params {
     std::vector<int> const* count = nullptr;
+    chosen_plan const* plan = nullptr;
     template <class Self, class Visit>
     static constexpr void each(Self&, Visit&&) {}
   };
   static constexpr std::int64_t room(params const&, int heads, int tokens) { return std::int64_t{heads} * tokens; }
+  static forced_ends forced(params const& p, scored_view const& seen) {
+    return p.plan->forced ? p.plan->forced(seen) : forced_ends{};
+  }
   template <class Rows>
   static void allot(params const& p, Rows const&, int* count) {
     std::copy(p.count->begin(), p.count->end(), count);
@@ -63,7 +67,7 @@ choice behind(choice const& budget, char const* name) {
     Select::params::each(select, [&](char const* field, auto& member, auto, auto) {
       out.params.emplace_back("select." + std::string(field), to_text(member));
     });
-    counts_of::params const known{&count};
+    counts_of::params const known{&count, &plan};
     std::size_t const size = choose_tokens_workspace_bytes<counts_of, Select>(on, scores, known, select);
     chosen.memory = allocate(size);
     if (chosen.memory == nullptr) return "out of memory: the workspace takes " + std::to_string(size) + " bytes";

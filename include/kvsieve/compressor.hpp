@@ -89,8 +89,7 @@ struct compressor {
            closed_budget<budget_policy>),
       "kvsieve::select::block_wise scores the kept tokens anew with every block: it needs a score of rows "
       "of keys alone (kvsieve::score::key_diff, key_norm), no lift, weight, smoothing or scale, heads apart and a "
-      "budget that reads "
-      "no scores");
+      "budget that reads no scores");
   /// The weight comes behind all other stages, beside the scores without it.
   static constexpr bool weighs_last = reads_unweighed<select_policy>;
   static_assert(!weighs_last || weigh_policy::weighs,
@@ -111,14 +110,14 @@ struct compressor {
 
   /// How alike the kept lists of views of equal length are.
   static constexpr uniformity uniformity_class = [] {
-    constexpr bool same = requires { requires score_policy::same_for_all_heads; };
+    // Values differ from head to head, and so does what they weigh.
+    constexpr bool same = requires { requires score_policy::same_for_all_heads; } && !weigh_policy::weighs;
     constexpr uniformity own = budget_policy::uniformity_class;
     return class_of<select_policy>(same && own == uniformity::U1 ? uniformity::U0 : own, same || heads_policy::joins);
   }();
   static_assert(uniformity_class <= store_policy::accepts,
                 "kvsieve::compressor: this budget or selection gives heads counts of their own, and the storage holds "
-                "one count per "
-                "layer: choose a budget of class U2 or below, or kvsieve::store::ragged");
+                "one count per layer: choose a budget of class U2 or below, or kvsieve::store::ragged");
 
   /// The numbers, by stage; trivially copyable, set with designated initialisers.
   struct params {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Everything that runs on the host. Needs a C++20 compiler and the CCCL headers, no CUDA toolkit.
+// The calls of the host, the presets and the policies that they use; other policies have a header each. Needs a C++20
+// compiler and the CCCL headers, no CUDA toolkit.
 #pragma once
 #include <kvsieve/compressor.hpp>
 #include <kvsieve/host/run.hpp>

@@ -256,6 +256,7 @@ using defensive_kv = compressor<score::attention<observe::window>, aggregate::wo
 /// The same with one ranking over all layers and heads (Layer-DefensiveKV).
 template <policy... Override>
 using layer_defensive_kv = defensive_kv<budget::over_all, Override...>;
+
 /// Keys that the other keys cannot stand for (leverage alone of Compactor, arXiv 2507.08143).
 template <policy... Override>
 using leverage = compressor<score::leverage, scale::z_score, Override...>;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <kvsieve/core/exponent.hpp>
 #include <kvsieve/core/fragment.hpp>
 #include <kvsieve/core/scalar.hpp>
 

@@ -10,6 +10,28 @@
 
 using namespace kvsieve_test;
 
+/// A score of keys alone with a number of its own, as a user may write it.
+struct squares_above : kvs::policy_base<kvs::stages::score, kvs::needs::keys> {
+  using pattern = kvs::patterns::per_row;
+  static constexpr bool summarises = false;
+  struct params {
+    float floor = 60.0f;
+    template <class Self, class Visit>
+    static constexpr void each(Self& self, Visit&& visit) {
+      visit("floor", self.floor, "key^2", "least that a token scores");
+    }
+  };
+  template <class F>
+  KVSIEVE_HD static F term(F key) {
+    return key * key;
+  }
+  template <class S>
+  KVSIEVE_HD static S score(params const& p, S squares) {
+    using kvsieve::max;
+    return max(squares, S(p.floor));
+  }
+};
+
 namespace {
 template <class T, int D, int Threads>
 void check_rows(int heads, int tokens, bool hostile) {
@@ -50,6 +72,15 @@ void check_rows(int heads, int tokens, bool hostile) {
   });
 
   if (!hostile) {
+    using strategy = kvs::compressor<squares_above>;
+    auto const own = emulated_plan<strategy, Threads>(layers, {.score = {.floor = 80.0f}});
+    compare(own.plan, 1e-5, 1, [&](int v, int h, std::span<double> out) {
+      for (std::size_t t = 0; t < out.size(); ++t) {
+        double const norm = kvs::reference::norm_of(keys(v), h, static_cast<int>(t));
+        out[t] = std::max(norm * norm, 80.0);
+      }
+    });
+
     std::vector<float> filters;
     for (int i = 0; i < 2 * heads * D; ++i) filters.push_back(static_cast<float>(i * 7 % 13) - 6.0f);
     int const layer[] = {1, 0};

@@ -87,3 +87,19 @@ TEST_CASE("device and host make the same plan in chunks", "[device][host][plan]"
   same_as_host<strategy>({.budget = {.keep = 0.3}, .select = {.length = 32, .sink = 5, .recent = 12}});
   same_as_host<strategy>({.budget = {.tokens = 20}, .select = {.length = 1000, .recent = 3}});
 }
+
+TEST_CASE("device plan: chunks of no tokens are refused, and need no workspace", "[device][plan]") {
+  cache<float, 64> c(1, 40);
+  using layer_type = decltype(c.layer());
+  std::vector const layers{c.layer()};
+  using strategy = kvs::chunk_key_norm<>;
+  strategy::params const p{.select = {.length = 0}};
+  emulated_device<32> const on;
+  kvs::device::planner<strategy, emulated_device<32>, layer_type, kvs::device::no_queries> planner(
+      on, {layers.data(), 1}, {}, p);
+  CHECK(planner.bytes().device == 0);
+  CHECK(planner.bytes().host == 0);
+  auto const plan = planner.run({});
+  CHECK_FALSE(plan);
+  CHECK(plan.state.argument == std::string_view("select.length"));
+}

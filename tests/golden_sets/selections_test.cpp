@@ -42,7 +42,7 @@ void two_stages(std::string const& method, typename Budget::params const& budget
     for (std::size_t i = 0; i < plain.size(); ++i) weighed[i] *= plain[i] + 1e-4f;
     scored_view const seen{golden::tokens, {0, 32}, {}};
     kvsieve::index const offset = 0;
-    token_scores const scores{{}, {1, 3, golden::head_dim}, &seen, plain.data(), &offset, weighed.data()};
+    token_scores const scores{{}, {1, 3, golden::head_dim}, &seen, plain.data(), &offset, {}, weighed.data()};
     host::on const on;
     using select = kvsieve::select::two_stage;
     support::workspace memory(choose_tokens_workspace_bytes<Budget, select>(on, scores, budget, {}));

@@ -7,6 +7,7 @@
 #include "hidden_states.hpp"
 #include "planned.hpp"
 #include "refusal.hpp"
+#include "tolerance.hpp"
 
 namespace {
 using namespace kvsieve;

@@ -120,16 +120,14 @@ TEST_CASE("without a mask, scores go where their tokens go") {
 }
 
 namespace {
-/// Scores of a strategy whose queries come in parts that end before the given ones.
-template <class C, class L>
-std::vector<std::vector<float>> in_parts(L const& layer, typename C::params const& params,
-                                         std::vector<int> const& ends) {
+/// Scores a strategy whose queries come in parts that end before the given ones; done(scores) at the end.
+template <class C, class L, class Done>
+void score_parts(L const& layer, typename C::params const& params, std::vector<int> const& ends, Done const& done) {
   kvs::host::on const on;
   auto const view = layer.const_view();
   using view_type = std::remove_const_t<decltype(view)>;
   kvs::cs::span<view_type const> const views(&view, 1);
   std::vector<float> state;
-  std::vector<std::vector<float>> all;
   for (std::size_t i = 0, first = 0; i < ends.size(); first = static_cast<std::size_t>(ends[i++])) {
     int const count = ends[i] - static_cast<int>(first), heads = layer.queries.heads();
     support::tensor<float, 64> own(heads, count);
@@ -146,11 +144,20 @@ std::vector<std::vector<float>> in_parts(L const& layer, typename C::params cons
     REQUIRE(s);
     REQUIRE(memory.guards_hold());
     REQUIRE((s.score != nullptr) == (i + 1 == ends.size()));
-    for (int h = 0; s.score != nullptr && h < s.shape.heads; ++h) {
+    if (s.score != nullptr) done(s);
+  }
+}
+/// The scores of each head.
+template <class C, class L>
+std::vector<std::vector<float>> in_parts(L const& layer, typename C::params const& params,
+                                         std::vector<int> const& ends) {
+  std::vector<std::vector<float>> all;
+  score_parts<C>(layer, params, ends, [&](kvs::token_scores const& s) {
+    for (int h = 0; h < s.shape.heads; ++h) {
       auto const row = s.scores(0, h);
       all.emplace_back(row.begin(), row.end());
     }
-  }
+  });
   return all;
 }
 /// All scores before the forced tail are the same, or within `bound` of each other.
@@ -177,6 +184,39 @@ TEST_CASE("queries split over calls change nothing") {
   check.operator()<agg::mean_visible, agg::group_max>();
   check.operator()<agg::root_mean_square, agg::group_mean>();
   check.operator()<agg::max, agg::group_max>();
+}
+
+TEST_CASE("queries split over calls give the numbers of the view and the weighed scores too") {
+  using strategy = kvs::cake<kvs::weigh::value_norm, kvs::select::two_stage>;
+  constexpr int tokens = 200, queries = 150;
+  auto const l = cache(tokens, queries);
+  strategy::params const p{.score = {.window = queries}};
+  std::vector<double> numbers[2];
+  std::vector<float> weighed[2];
+  for (int parts : {0, 1})
+    score_parts<strategy>(
+        l, p, parts == 0 ? std::vector<int>{queries} : std::vector<int>{64, 128, queries},
+        [&](kvs::token_scores const& s) {
+          REQUIRE(s.statistics.each == 2);
+          REQUIRE(s.weighed != nullptr);
+          for (int i = 0; i < 2; ++i) numbers[parts].push_back(s.statistics.of(0, i));
+          for (int h = 0; h < s.shape.heads; ++h)
+            for (int t = 0; t < tokens - queries; ++t) {
+              double squares = 0;
+              for (int d = 0; d < 64; ++d) {
+                auto const x = static_cast<double>(l.values.get(h, t, d));
+                squares += x * x;
+              }
+              auto const at = static_cast<std::size_t>(t);
+              float const x = s.weighed[s.score_offset[0] + h * kvs::score_stride(tokens) + t];
+              CHECK(static_cast<double>(x) ==
+                    Catch::Approx(static_cast<double>(s.scores(0, h)[at]) * std::sqrt(squares)).epsilon(1e-5));
+              weighed[parts].push_back(x);
+            }
+        });
+  CHECK(numbers[0] == numbers[1]);
+  CHECK(numbers[0][0] > 0);
+  CHECK(weighed[0] == weighed[1]);
 }
 
 TEST_CASE("a call with a part of the queries refuses what does not fit and leaves the state alone") {

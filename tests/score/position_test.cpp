@@ -1,9 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <kvsieve/reference/position.hpp>
+#include <kvsieve/score/blend.hpp>
 
 #include <catch2/catch_all.hpp>
 
 #include "planned.hpp"
+
+TEST_CASE("position: one list for all heads, unless a weight or a draw differs from head to head") {
+  using kvsieve::uniformity;
+  CHECK(kvsieve::streaming_llm<>::uniformity_class == uniformity::U0);
+  CHECK(kvsieve::streaming_llm<kvsieve::smooth::average>::uniformity_class == uniformity::U0);
+  CHECK(kvsieve::streaming_llm<kvsieve::weigh::value_norm>::uniformity_class == uniformity::U1);
+  CHECK(kvsieve::streaming_llm<kvsieve::select::gumbel>::uniformity_class == uniformity::U1);
+  using weighed = kvsieve::score::blend<kvsieve::streaming_llm<>, kvsieve::streaming_llm<kvsieve::weigh::value_norm>>;
+  using plain = kvsieve::score::blend<kvsieve::streaming_llm<>, kvsieve::streaming_llm<>>;
+  CHECK(kvsieve::compressor<weighed>::uniformity_class == uniformity::U1);
+  CHECK(kvsieve::compressor<plain>::uniformity_class == uniformity::U0);
+}
 
 TEST_CASE("position: the first tokens and the newest stay") {
   CHECK(support::holds("position: the first tokens and the newest stay", 100, [] {

@@ -32,7 +32,13 @@ struct raw_scores {
     weighed = draw_scores(random, kind, static_cast<std::size_t>(size));
   }
   [[nodiscard]] kvsieve::token_scores get(bool both = false) {
-    return {{}, {views(), heads, 64}, seen.data(), data.data(), offset.data(), both ? weighed.data() : nullptr};
+    kvsieve::token_scores s;
+    s.shape = {views(), heads, 64};
+    s.seen = seen.data();
+    s.score = data.data();
+    s.score_offset = offset.data();
+    s.weighed = both ? weighed.data() : nullptr;
+    return s;
   }
   [[nodiscard]] int views() const { return static_cast<int>(seen.size()); }
   [[nodiscard]] std::vector<double> row(int view, int head, bool second = false) const {

@@ -4,7 +4,6 @@
 #pragma once
 #include <cuda/std/span>
 
-#include <kvsieve/core/math.hpp>
 #include <kvsieve/core/range.hpp>
 #include <kvsieve/core/rules.hpp>
 #include <kvsieve/core/stages.hpp>

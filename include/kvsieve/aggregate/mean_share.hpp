@@ -3,7 +3,6 @@
 // makes queries that see few keys count as much as those that see many.
 #pragma once
 #include <kvsieve/aggregate/accumulator.hpp>
-#include <kvsieve/core/range.hpp>
 
 namespace kvsieve::inline v0 {
 namespace aggregate {

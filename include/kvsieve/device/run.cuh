@@ -31,7 +31,7 @@ constexpr void require_queries() {
 }
 }  // namespace device
 
-/// Bytes of both parts of the workspace that plan() needs for these views.
+/// Bytes of both parts of the workspace that plan() needs for these views; 0 where it would refuse the numbers.
 template <strategy C, device_layer Layer>
 [[nodiscard]] device::workspace_size workspace_bytes(device::on on, kv_group<Layer> layers,
                                                      typename C::params const& params) noexcept {

@@ -4,6 +4,7 @@
 #pragma once
 #include <kvsieve/core/arena.hpp>
 #include <kvsieve/core/check.hpp>
+#include <kvsieve/core/exponent.hpp>
 #include <kvsieve/core/fragment.hpp>
 #include <kvsieve/core/scalar.hpp>
 #include <kvsieve/host/on.hpp>

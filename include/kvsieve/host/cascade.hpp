@@ -18,7 +18,8 @@ namespace host::inline KVSIEVE_TARGET {
 ///       apply<cake<>>(on, plan, views);                    // then each view has plan.count(view) rows
 ///     }
 ///
-/// `Budget` counts for the first layers of a sequence (class U2 or below), and says by `held` how much they hold.
+/// `Budget` counts for the first layers of a sequence (class U2 or below), and says by `held` how much they hold;
+/// `Select` keeps as many tokens as the budget allots, which the state is sized by.
 /// Trivially copyable; the state is the caller's memory. White lists are not taken, as rows move.
 template <policy_of<stages::budget> Budget, policy_of<stages::select> Select = select::top_k>
 class cascade {
@@ -31,6 +32,9 @@ class cascade {
       "kvsieve::budget::layer_scores");
   static_assert(Budget::uniformity_class <= uniformity::U2,
                 "kvsieve::host::cascade needs a budget that gives the heads of a layer the same");
+  static_assert(!recounting<Select> && !counts_float<Select> && !reads_unweighed<Select> && !Select::in_partitions,
+                "kvsieve::host::cascade needs a selection of as many tokens as the budget allots, by one score: "
+                "kvsieve::select::top_k or kvsieve::select::heavy_hitters");
   static constexpr int statistics = [] {
     if constexpr (requires { Budget::statistics; }) return Budget::statistics;
     return 0;

@@ -4,6 +4,7 @@
 // where folding and joining are both sums.
 #pragma once
 #include <kvsieve/aggregate/accumulator.hpp>
+#include <kvsieve/core/exponent.hpp>
 #include <kvsieve/host/query_block.hpp>
 #include <kvsieve/host/tasks.hpp>
 

@@ -3,6 +3,7 @@
 // in query_block.hpp, whose exponentials over the whole chunk are kept.
 #pragma once
 #include <kvsieve/core/arena.hpp>
+#include <kvsieve/core/exponent.hpp>
 #include <kvsieve/host/query_block.hpp>
 
 namespace kvsieve::inline v0 {

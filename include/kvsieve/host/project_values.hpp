@@ -7,7 +7,6 @@
 #include <kvsieve/core/tables.hpp>
 #include <kvsieve/host/block_product.hpp>
 #include <kvsieve/host/on.hpp>
-#include <kvsieve/host/tasks.hpp>
 
 namespace kvsieve::inline v0 {
 namespace host::inline KVSIEVE_TARGET {

@@ -3,6 +3,7 @@
 // lie in the lanes, so maxima and sums over the keys need no shuffles, and keys are read as they lie in memory.
 #pragma once
 #include <kvsieve/core/arena.hpp>
+#include <kvsieve/core/exponent.hpp>
 #include <kvsieve/core/fragment.hpp>
 #include <kvsieve/core/math.hpp>
 #include <kvsieve/core/query_set.hpp>

@@ -3,6 +3,7 @@
 // rows that serve as a reference are still in the cache when they are scored themselves.
 #pragma once
 #include <kvsieve/core/arena.hpp>
+#include <kvsieve/core/exponent.hpp>
 #include <kvsieve/core/fragment.hpp>
 #include <kvsieve/core/math.hpp>
 #include <kvsieve/core/scalar.hpp>

@@ -3,6 +3,7 @@
 // each head from the products. Bound by multiply-adds.
 #pragma once
 #include <kvsieve/core/arena.hpp>
+#include <kvsieve/core/exponent.hpp>
 #include <kvsieve/core/hidden.hpp>
 #include <kvsieve/host/block_product.hpp>
 #include <kvsieve/host/on.hpp>

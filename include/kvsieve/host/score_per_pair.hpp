@@ -3,6 +3,7 @@
 // the unit keys; the pairs themselves are met a few rows at a time, and none are stored.
 #pragma once
 #include <kvsieve/core/arena.hpp>
+#include <kvsieve/core/exponent.hpp>
 #include <kvsieve/core/math.hpp>
 #include <kvsieve/core/scalar.hpp>
 #include <kvsieve/host/score_per_row.hpp>

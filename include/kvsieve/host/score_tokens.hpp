@@ -29,8 +29,9 @@ class scoring {
           typename C::params const& params)
       : layers_(layers), scorer_(on, layers, queries, params) {}
 
-  [[nodiscard]] std::size_t bytes() const {
-    if (!scorer_.check_all()) return 0;
+  /// With `first` from 0 on, of a call with the queries from there on.
+  [[nodiscard]] std::size_t bytes(int first = -1) const {
+    if (!scorer_.check_all(first)) return 0;
     arena a;
     (void)carve(a);
     (void)scorer_.carve(a);
@@ -43,21 +44,12 @@ class scoring {
     arena a(workspace);
     s = carve(a);
     auto const scratch = scorer_.carve(a);
-    score_rows const rows{s.score, s.score_offset};
-    scorer_.run(scratch, rows);
-    if constexpr (two_scores) scorer_.weigh_beside(scratch, rows, {s.weighed, s.score_offset});
-    s.statistics = scorer_.measured(scratch);
+    scorer_.run(scratch, {s.score, s.score_offset});
+    add_rest(scratch, s);
     return s;
   }
 
   [[nodiscard]] std::size_t state_floats() const { return scorer_.check_all(0) ? scorer_.state_floats() : 0; }
-  [[nodiscard]] std::size_t part_bytes() const {
-    if (!scorer_.check_all(0)) return 0;
-    arena a;
-    (void)carve(a);
-    (void)scorer_.carve(a);
-    return a.used();
-  }
   [[nodiscard]] token_scores run_part(query_part const& part, std::span<std::byte> workspace) const {
     token_scores s;
     if (part.first < 0) {
@@ -68,16 +60,22 @@ class scoring {
     if (part.state.size() < scorer_.state_floats())
       s.state = fail(errc::workspace_too_small, "part.state", static_cast<double>(part.state.size()),
                      "floats; it must be at least", static_cast<double>(scorer_.state_floats()));
-    if (s.state = s ? check::workspace(workspace, part_bytes()) : s.state; !s) return s;
+    if (s.state = s ? check::workspace(workspace, bytes(part.first)) : s.state; !s) return s;
     arena a(workspace);
-    token_scores const placed = carve(a);
-    if (scorer_.run_part(scorer_.carve(a), score_rows{placed.score, placed.score_offset}, part.state.data(),
-                         part.first))
-      s = placed;
-    return s;
+    token_scores placed = carve(a);
+    auto const scratch = scorer_.carve(a);
+    if (!scorer_.run_part(scratch, {placed.score, placed.score_offset}, part.state.data(), part.first)) return s;
+    add_rest(scratch, placed);
+    return placed;
   }
 
  private:
+  /// What is beside the scores once they are there.
+  template <class Scratch>
+  void add_rest(Scratch const& scratch, token_scores& s) const {
+    if constexpr (two_scores) scorer_.weigh_beside(scratch, {s.score, s.score_offset}, {s.weighed, s.score_offset});
+    s.statistics = scorer_.measured(scratch);
+  }
   [[nodiscard]] token_scores carve(arena& a) const {
     auto const views = layers_.size();
     token_scores s;
@@ -109,6 +107,8 @@ class choosing {
   static_assert(
       !requires { requires Select::rescores; },
       "kvsieve::choose_tokens takes scores as they are: a selection that scores anew needs kvsieve::plan");
+  static_assert(!Select::in_partitions || closed_budget<Budget>,
+                "kvsieve::select::top_k_in_partitions needs a budget that reads no scores: kvsieve::budget::uniform");
   using rules_type = selection_rules<Budget, Select>;
 
  public:
@@ -211,6 +211,7 @@ template <strategy C, host::executor Exec, kv_layer_view Layer>
 /// Floats of state that score_tokens<C> folds into when the queries come in parts; the same for all of them. 0 for
 /// arguments that it would refuse.
 template <strategy C, host::executor Exec, kv_layer_view Layer, row_view Queries>
+  requires(C::folds_queries)
 [[nodiscard]] std::size_t score_tokens_state_floats(Exec const& on, cs::span<Layer const> layers,
                                                     cs::span<Queries const> queries,
                                                     typename C::params const& params) noexcept {
@@ -218,10 +219,11 @@ template <strategy C, host::executor Exec, kv_layer_view Layer, row_view Queries
 }
 /// Bytes of workspace that score_tokens<C> needs for a part of the queries. 0 when it would refuse the arguments.
 template <strategy C, host::executor Exec, kv_layer_view Layer, row_view Queries>
+  requires(C::folds_queries)
 [[nodiscard]] std::size_t score_tokens_part_workspace_bytes(Exec const& on, cs::span<Layer const> layers,
                                                             cs::span<Queries const> queries,
                                                             typename C::params const& params) noexcept {
-  return host::scoring<C, Exec, Layer, Queries>(on, layers, queries, params).part_bytes();
+  return host::scoring<C, Exec, Layer, Queries>(on, layers, queries, params).bytes(0);
 }
 /// score_tokens<C> with a part of the observed queries, in their order: `params` describe all of them, `queries` are
 /// those from part.first on, as many of each view. Call after call they are folded into part.state, as if they had come

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // The exponentials of a row of logits, for scores that are made of a softmax along the tokens.
 #pragma once
+#include <kvsieve/core/exponent.hpp>
 #include <kvsieve/core/fragment.hpp>
 #include <kvsieve/core/scalar.hpp>
 #include <kvsieve/core/views.hpp>

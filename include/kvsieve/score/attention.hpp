@@ -6,7 +6,6 @@
 #pragma once
 #include <cuda/std/span>
 
-#include <kvsieve/core/range.hpp>
 #include <kvsieve/core/stages.hpp>
 #include <kvsieve/score/observe.hpp>
 #include <kvsieve/score/observe_sets.hpp>

@@ -3,8 +3,8 @@
 // Chari et al., "Compactor", arXiv 2507.08143, as kvpress computes it.
 #pragma once
 #include <kvsieve/core/arena.hpp>
+#include <kvsieve/core/forced.hpp>
 #include <kvsieve/core/range.hpp>
-#include <kvsieve/core/rules.hpp>
 #include <kvsieve/core/stages.hpp>
 #include <kvsieve/host/own_chunk.hpp>
 #include <kvsieve/host/score_per_head.hpp>

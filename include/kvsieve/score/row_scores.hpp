@@ -22,9 +22,13 @@ inline constexpr bool in_blocks = requires { &Score::block; };
 /// Scores of a head are divided by their sum, of those that are finite.
 template <class Score>
 inline constexpr bool in_shares = requires { requires Score::shares; };
+/// The score follows from the sum and the numbers: `score(params, sum)`.
+template <class Score>
+inline constexpr bool takes_numbers = requires(typename Score::params const& p, float sum) { Score::score(p, sum); };
 /// A row's score is a matter of its key alone, so any list of rows can be scored.
 template <class Score>
-inline constexpr bool keys_alone = !reads_values<Score> && !has_table<Score> && !in_blocks<Score> && !in_shares<Score>;
+inline constexpr bool keys_alone =
+    !reads_values<Score> && !has_table<Score> && !in_blocks<Score> && !in_shares<Score> && !takes_numbers<Score>;
 
 /// The score from the sums of what it reads: `score(sums...)`, or `score(params, sums...)`.
 template <class Score, class... S>

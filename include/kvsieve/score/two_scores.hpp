@@ -16,7 +16,8 @@ inline constexpr needs read_for_scores =
     C::score_policy::reads | C::aggregate_policy::reads | C::group_policy::reads | C::lift_policy::reads |
     C::weigh_policy::reads | C::smooth_policy::reads | C::scale_policy::reads | C::heads_policy::reads;
 template <class C>
-inline constexpr bool alike_for_all_heads = requires { requires C::score_policy::same_for_all_heads; };
+inline constexpr bool alike_for_all_heads =
+    requires { requires C::score_policy::same_for_all_heads; } && !C::weigh_policy::weighs;
 
 // Visits the numbers of one half as `half.stage.field`. The name is only good during the visit.
 template <class Params, class Visit>
@@ -46,6 +47,9 @@ constexpr void each_of_half(Params& half, char const* prefix, Visit&& visit) {
 /// and the larger number of last tokens.
 template <strategy First, strategy Second>
 struct two_scores : policy_base<stages::score, detail::read_for_scores<First> | detail::read_for_scores<Second>> {
+  static_assert(!First::weighs_last && !Second::weighs_last,
+                "kvsieve::score::blend and product: a half that selects by kvsieve::select::two_stage has its weight "
+                "behind its scores: leave that selection out of the half");
   using pattern = patterns::joined;  ///< how it walks the cache
   using first = First;               ///< makes the first score
   using second = Second;             ///< makes the second

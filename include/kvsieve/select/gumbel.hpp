@@ -40,6 +40,8 @@ struct gumbel : policy_base<stages::select> {
     }
   };
 
+  /// Every head draws for itself.
+  [[nodiscard]] static constexpr uniformity least_uniformity(bool /*joined*/) { return uniformity::U1; }
   /// Forced recent tokens of a head.
   KVSIEVE_HD static constexpr int recent(params const& p, int /*count*/) { return p.recent; }
   /// A number inside (0, 1); `head` counts through the heads of all views of a call.

@@ -4,7 +4,6 @@
 #pragma once
 #include <kvsieve/aggregate/group.hpp>
 #include <kvsieve/core/range.hpp>
-#include <kvsieve/core/scalar.hpp>
 #include <kvsieve/core/stages.hpp>
 #include <kvsieve/core/tables.hpp>
 
@@ -32,6 +31,9 @@ namespace weigh {
 /// share of.
 template <class Norm = projected::magnitudes, class Group = aggregate::group_mean, bool Share = false>
 struct projected_value : policy_base<stages::weigh, needs::values> {
+  static_assert(!weighs_heads<Group> && !weighs_tokens<Group>,
+                "kvsieve::weigh::projected_value joins query heads by kvsieve::aggregate::group_mean, group_sum or "
+                "group_max");
   static constexpr bool weighs = true;                ///< scores change
   static constexpr bool quadratic = Norm::quadratic;  ///< L2
   static constexpr bool over_heads = Share;           ///< weights are shares over the KV heads

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The scores of a plan as launches: the score's pattern, then lift, weigh, pool, scale, join heads.
+#pragma once
+#include <kvsieve/compressor.hpp>
+#include <kvsieve/device/launch_views.hpp>
+#include <kvsieve/device/map_rows.hpp>
+#include <kvsieve/device/score_chunks.hpp>
+#include <kvsieve/device/score_position.hpp>
+#include <kvsieve/device/shape_scores.hpp>
+#include <kvsieve/device/weigh_rows.hpp>
+#include <kvsieve/device/workspace.hpp>
+
+namespace kvsieve::inline v0 {
+namespace device {
+
+/// The arguments of one plan, as its launches see them.
+template <strategy C, class Launcher, class Layer, class Queries>
+struct plan_call {
+  using score = typename C::score_policy;
+
+  Launcher const& on;
+  cs::span<Layer const> layers;
+  cs::span<Queries const> queries;
+  typename C::params const& params;
+
+  [[nodiscard]] int views() const { return static_cast<int>(layers.size()); }
+  [[nodiscard]] int heads() const { return layers[0].heads(); }
+  [[nodiscard]] Layer const& layer(int v) const { return layers[static_cast<std::size_t>(v)]; }
+  [[nodiscard]] scored_view seen(int v) const { return describe<score>(params.score, layer(v).tokens()); }
+  /// Tokens of the cache: rows of the view but the queries' own.
+  [[nodiscard]] int cached(int v) const { return seen(v).tokens; }
+  /// Query heads of a view; 0 where there are no queries.
+  [[nodiscard]] index query_heads(std::size_t v) const {
+    if constexpr (C::observes_queries)
+      return v < queries.size() ? queries[v].extent(0) : 0;
+    else
+      return 0;
+  }
+};
+
+/// The scores of one plan.
+template <strategy C, class Launcher, class Layer, class Queries>
+class plan_scores {
+  using score = typename C::score_policy;
+  using aggregate = typename C::aggregate_policy;
+  using keys_type = typename Layer::keys_type;
+  using memory = plan_memory<C>;
+  using call_type = plan_call<C, Launcher, Layer, Queries>;
+  static constexpr bool joins = C::heads_policy::joins;
+
+ public:
+  plan_scores(call_type const& call, memory const& m) : call_(call), memory_(m) {}
+
+  /// Launches them. Scores lie in memory.scores afterwards.
+  [[nodiscard]] status run() const {
+    float* const out = memory::pools ? memory_.raw : memory_.scores;
+    status s;
+    if constexpr (memory::per_row && row_scores::keys_alone<score>)
+      s = rows(out);
+    else if constexpr (memory::per_row)
+      s = sums(out);
+    else if constexpr (memory::per_query)
+      s = observe(out);
+    else if constexpr (memory::per_chunk)
+      s = chunks(out);
+    else
+      s = positions(out);
+    if (!s) return s;
+    if constexpr (C::lift_policy::lifts) {
+      using body = lift_body<typename C::lift_policy>;
+      typename body::args args{};
+      s = launch_views<body>(call_.on, call_.views(), call_.heads(), 1, args, once(out));
+      if (!s) return s;
+    }
+    if constexpr (C::weigh_policy::weighs) {
+      using body = weigh_rows_body<typename C::weigh_policy, typename Layer::values_type>;
+      typename body::args args{{}, call_.params.weigh};
+      s = launch_views<body>(
+          call_.on, call_.views(), call_.heads(), 1, args, [&](int v, weigh_part<typename Layer::values_type>& part) {
+            part = {call_.layer(v).values, out + row_offset(v), score_stride(call_.cached(v)), scored(v)};
+            return pieces(part.scored, weighed_rows);
+          });
+      if (!s) return s;
+    }
+    if constexpr (memory::pools) {
+      using body = pool_body<typename C::smooth_policy>;
+      typename body::args args{{}, call_.params.smooth};
+      s = launch_views<body>(call_.on, call_.views(), call_.heads(), 1, args,
+                             [&](int v, scores_part& part) { return over_scores(v, out, memory_.scores, part); });
+      if (!s) return s;
+    }
+    if constexpr (C::scale_policy::scales) {
+      using body = scale_body<typename C::scale_policy>;
+      typename body::args args{};
+      s = launch_views<body>(call_.on, call_.views(), 1, 1, args, once(memory_.scores));
+      if (!s) return s;
+    }
+    if constexpr (joins) {
+      scores_args<join_heads_params> args{};
+      s = launch_views<join_heads_body<typename C::heads_policy>>(
+          call_.on, call_.views(), 1, 1, args,
+          [&](int v, scores_part& part) { return over_scores(v, memory_.scores, memory_.scores, part); });
+    }
+    return s;
+  }
+
+ private:
+  [[nodiscard]] index row_offset(int v) const { return memory_.score_offset[v]; }
+
+  /// One block a row: for bodies that look at all of it.
+  [[nodiscard]] auto once(float* scores) const {
+    return [this, scores](int v, scores_part& part) {
+      (void)over_scores(v, scores, scores, part);
+      return 1;
+    };
+  }
+  /// Where the tokens of a view that have scores end: the scorer's own tail has none.
+  [[nodiscard]] int scored(int v) const {
+    int const tokens = call_.cached(v), tail = call_.seen(v).ends.tail;
+    return tail < tokens ? tokens - tail : 0;
+  }
+
+  int over_scores(int v, float* from, float* to, scores_part& part) const {
+    int const tokens = call_.cached(v);
+    part.score = from + row_offset(v);
+    part.result = to + row_offset(v);
+    part.stride = score_stride(tokens);
+    part.tokens = tokens;
+    part.heads = call_.heads();
+    part.scored = scored(v);
+    part.first = call_.seen(v).ends.head < part.scored ? call_.seen(v).ends.head : part.scored;
+    part.first_head = v * call_.heads();
+    return pieces(tokens, segment_scores);
+  }
+
+  [[nodiscard]] status rows(float* out) const {
+    rows_args<keys_type> args{};
+    index partial = 0, joined = 0;
+    auto const fill = [&](int v, rows_part<keys_type>& part) {
+      if (v == 0) partial = joined = 0;
+      auto const s = memory::scratch_of(call_.layer(v), call_.params, 0);
+      part = {call_.layer(v).keys, out + row_offset(v), memory_.partial + partial, memory_.joined + joined,
+              score_stride(call_.cached(v))};
+      partial += round_up<index>(s.partial, 16);
+      joined += round_up<index>(s.joined, 16);
+      return pieces(call_.cached(v), segment_rows);
+    };
+    if constexpr (score::summarises) {
+      if (status const s =
+              launch_views<sum_rows_body<score, keys_type>>(call_.on, call_.views(), call_.heads(), 1, args, fill);
+          !s)
+        return s;
+      auto const one = [&](int v, rows_part<keys_type>& part) { return fill(v, part) > 0 ? 1 : 0; };
+      if (status const s =
+              launch_views<join_segments_body<keys_type>>(call_.on, call_.views(), call_.heads(), 1, args, one);
+          !s)
+        return s;
+    }
+    return launch_views<map_rows_body<score, keys_type>>(call_.on, call_.views(), call_.heads(), 1, args, fill);
+  }
+
+  [[nodiscard]] status sums(float* out) const {
+    using values_type = typename Layer::values_type;
+    map_args<score, keys_type, values_type> args{{}, call_.params.score};
+    int segment = segment_rows;
+    if constexpr (row_scores::in_blocks<score>)
+      if (int const block = score::block(call_.params.score); block > 0) segment = pieces(segment_rows, block) * block;
+    auto const fill = [&](int v, map_part<keys_type, values_type>& part) {
+      part = {call_.layer(v).keys,
+              call_.layer(v).values,
+              out + row_offset(v),
+              memory_.second + (memory::sums_wait ? row_offset(v) : 0),
+              nullptr,
+              score_stride(call_.cached(v)),
+              segment};
+      if constexpr (row_scores::has_table<score>)
+        part.table = score::table(call_.params.score, v, call_.heads(), Layer::head_dim);
+      return pieces(call_.cached(v), segment);
+    };
+    status s = launch_views<map_sums_body<score, keys_type, values_type>>(call_.on, call_.views(), call_.heads(), 1,
+                                                                          args, fill);
+    if constexpr (row_scores::in_shares<score>) {
+      auto const one = [&](int v, map_part<keys_type, values_type>& part) { return fill(v, part) > 0 ? 1 : 0; };
+      if (s)
+        s = launch_views<share_scores_body<score, keys_type, values_type>>(call_.on, call_.views(), call_.heads(), 1,
+                                                                           args, one);
+    }
+    return s;
+  }
+
+  [[nodiscard]] status positions(float* out) const {
+    using body = score_position_body<score>;
+    typename body::args args{{}, call_.params.score};
+    return launch_views<body>(call_.on, call_.views(), call_.heads(), 1, args,
+                              [&](int v, scores_part& part) { return over_scores(v, out, out, part); });
+  }
+
+  [[nodiscard]] status chunks(float* out) const {
+    using args_type = chunks_args<score, keys_type, typename Layer::values_type>;
+    args_type args{{}, call_.params.score};
+    // Pooled scores come last, so their rows serve as scratch until then.
+    float* const scratch = memory::pools ? memory_.scores : memory_.raw;
+    return launch_views<score_chunks_body<score, keys_type, typename Layer::values_type>>(
+        call_.on, call_.views(), call_.heads(), 1, args, [&](int v, auto& part) {
+          int const tokens = call_.cached(v), count = score::partitions(call_.params.score, tokens).count;
+          part = {call_.layer(v).keys, call_.layer(v).values, out + row_offset(v), scratch + row_offset(v),
+                  score_stride(tokens)};
+          return count < 1 ? 1 : count;
+        });
+  }
+
+  [[nodiscard]] status observe(float* out) const {
+    using part_type = queries_part<Queries, keys_type>;
+    using tile = tile_shape<Launcher::threads>;
+    queries_args<Queries, keys_type> args{};
+    index partial = 0, joined = 0;
+    auto const fill = [&](int v, part_type& part) {
+      if (v == 0) partial = joined = 0;
+      auto const s = memory::scratch_of(call_.layer(v), call_.params, call_.query_heads(static_cast<std::size_t>(v)));
+      int const tokens = call_.layer(v).tokens();
+      part.keys = call_.layer(v).keys;
+      part.queries = call_.queries[static_cast<std::size_t>(v)];
+      part.score = out + row_offset(v);
+      part.partial = memory_.partial + partial;
+      part.mass = memory_.joined + joined;
+      part.stride = score_stride(call_.cached(v));
+      part.observed = score::queries(call_.params.score, tokens);
+      part.cached = call_.cached(v);
+      part.set_count = score::set_count(call_.params.score, tokens);
+      part.restricted = false;
+      for (int i = 0; i < part.set_count; ++i) {
+        part.set[i] = score::set(call_.params.score, tokens, i);
+        part.restricted = part.restricted || part.set[i].to >= 0;
+      }
+      part.group = static_cast<int>(call_.query_heads(static_cast<std::size_t>(v)) / call_.heads());
+      auto const segments = segments_of(part.rows(), tokens);
+      part.segments = segments.count;
+      part.segment_tokens = segments.tokens;
+      partial += round_up<index>(s.partial, 16);
+      joined += round_up<index>(s.joined, 16);
+    };
+    if constexpr (score::form::normalises) {
+      status s = launch_views<sum_exponentials_body<Queries, keys_type>>(
+          call_.on, call_.views(), call_.heads(), 1, args, [&](int v, part_type& part) {
+            fill(v, part);
+            return pieces(part.rows(), tile::rows) * part.segments;
+          });
+      if (!s) return s;
+      s = launch_views<join_exponentials_body<Queries, keys_type>>(call_.on, call_.views(), call_.heads(), 1, args,
+                                                                   [&](int v, part_type& part) {
+                                                                     fill(v, part);
+                                                                     return pieces(part.rows(), Launcher::threads);
+                                                                   });
+      if (!s) return s;
+    }
+    fold_queries_args<aggregate, Queries, keys_type> folding{{}, call_.params.aggregate};
+    return launch_views<
+        fold_queries_body<aggregate, typename C::group_policy, typename score::form, Queries, keys_type>>(
+        call_.on, call_.views(), call_.heads(), 1, folding, [&](int v, part_type& part) {
+          fill(v, part);
+          return pieces(part.cached, tile::tokens);
+        });
+  }
+
+  call_type const& call_;
+  memory const& memory_;
+};
+}  // namespace device
+}  // namespace kvsieve::inline v0
