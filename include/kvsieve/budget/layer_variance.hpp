@@ -83,11 +83,11 @@ struct layer_variance : policy_base<stages::budget> {
       auto const lower = [&](cs::int64_t i) { return most(i) / 100; };
       auto* const share = rows.scratch();
       counts::apportion(step, total, weight, lower, most, share);
-      cs::int64_t sum = 0, rank = 0, open = 0;
-      for (int i = 0; i < step; ++i) sum += share[i], open += whole(i) ? 0 : 1;
+      cs::int64_t sum = 0;
+      for (int i = 0; i < step; ++i) sum += share[i];
+      if (sum > total) counts::share_equally(step, total, most, share);
       for (int i = 0; i < step; ++i) {
-        int kept = whole(i) ? rows.tokens(first + i) : static_cast<int>(share[i]);
-        if (!whole(i) && sum > total) kept = static_cast<int>(total / open + (rank++ < total % open ? 1 : 0));
+        int const kept = whole(i) ? rows.tokens(first + i) : static_cast<int>(share[i]);
         for (int h = 0; h < heads; ++h) count[(first + i) * heads + h] = kept;
       }
     }

@@ -56,10 +56,10 @@ struct uncertainty : policy_base<stages::budget> {
         for (int h = 0; h < heads; ++h) sum += count[(first + i) * heads + h];
         return sum;
       };
-      auto const tokens = [&](cs::int64_t i) { return rows.tokens(first + static_cast<int>(i)); };
+      auto const tokens = [&](cs::int64_t i) { return cs::int64_t{rows.tokens(first + static_cast<int>(i))}; };
       for (int i = 0; i < step; ++i) {
         all += tokens(i);
-        limited += counts::of_share(p.keep, p.tokens, tokens(i));
+        limited += counts::of_share(p.keep, p.tokens, rows.tokens(first + i));
         needed += need(i);
       }
       auto const total = p.tokens >= 0 ? limited : static_cast<cs::int64_t>(static_cast<double>(all) * p.keep);
@@ -77,8 +77,7 @@ struct uncertainty : policy_base<stages::budget> {
       counts::apportion(step, total, weight, forced, tokens, share);
       cs::int64_t sum = 0;
       for (int i = 0; i < step; ++i) sum += share[i];
-      for (int i = 0; i < step; ++i)  // less than the forced tokens: the same everywhere, the first ones one more
-        if (sum > total) share[i] = total / step + (i < total % step ? 1 : 0);
+      if (sum > total) counts::share_equally(step, total, tokens, share);  // less than the forced tokens
       for (int i = 0; i < step; ++i)
         for (int h = 0; h < heads; ++h) count[(first + i) * heads + h] = static_cast<int>(share[i]);
     }

@@ -172,5 +172,10 @@ template <class Weight, class Most>
 constexpr void apportion(cs::int64_t n, cs::int64_t total, Weight const& weight, Most const& most, cs::int64_t* share) {
   apportion(n, total, weight, [](cs::int64_t) { return cs::int64_t{0}; }, most, share);
 }
+/// The same in equal shares: for a total that is less than what is forced.
+template <class Most>
+constexpr void share_equally(cs::int64_t n, cs::int64_t total, Most const& most, cs::int64_t* share) {
+  apportion(n, total, [](cs::int64_t) { return cs::int64_t{1}; }, most, share);
+}
 }  // namespace counts
 }  // namespace kvsieve::inline v0

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // What a budget that is not closed may ask for: the scores of all heads, and how the best of them fall on the heads.
 #pragma once
+#include <kvsieve/core/counts.hpp>
 #include <kvsieve/core/rules.hpp>
 #include <kvsieve/core/scores.hpp>
 #include <kvsieve/host/count_best.hpp>
@@ -69,7 +70,7 @@ class budget_rows {
   /// Spends `total` tokens on the heads of views [first, last): each gets its forced tokens and as many of its best as
   /// make that `least`, and the best scores of all of them together get the rest; equal scores: the lower view, then
   /// the lower head, or, with `drop_ties`, none that equal the last one that would stay. Where `total` is less than the
-  /// forced tokens, all heads get the same (the lower ones one more).
+  /// forced tokens, all heads get the same as far as they have tokens (the lower ones one more).
   /// @pre least * the number of heads <= total <= all tokens of these heads
   void best(int first, int last, index total, int* count, int least = 0, bool drop_ties = false) const {
     index const rows = index{last - first} * heads();
@@ -138,7 +139,8 @@ class budget_rows {
     index forced_tokens = 0;
     for (index i = 0; i < rows; ++i) forced_tokens += forced_of(i).size();
     if (total < forced_tokens) {
-      for (index i = 0; i < rows; ++i) out[i] = static_cast<int>(total / rows + (i < total % rows ? 1 : 0));
+      counts::share_equally(rows, total, [&](index i) { return index{forced_of(i).tokens}; }, scratch_.held);
+      for (index i = 0; i < rows; ++i) out[i] = static_cast<int>(scratch_.held[i]);
       return;
     }
     // A head whose best do not suffice is held at `least` and leaves; the cut of the others only rises by that.

@@ -15,8 +15,8 @@ struct ranked_row {
 
 /// How many tokens of each row are among the `total` that stay of all rows together: those that stay in any case, then
 /// the largest scores, the lower row and then the lower index where they are equal, NaN below -inf. Where `total` is
-/// less than the forced tokens, rows share it equally, the lower ones one more. With `drop_ties` no token stays whose
-/// score equals the last one's, unless all stay.
+/// less than the forced tokens, rows share it equally as far as they have tokens, the lower ones one more. With
+/// `drop_ties` no token stays whose score equals the last one's, unless all stay.
 [[nodiscard]] inline std::vector<int> over_all(std::vector<ranked_row> const& rows, long total,
                                                bool drop_ties = false) {
   struct entry {
@@ -33,7 +33,9 @@ struct ranked_row {
     }
   std::vector<int> count(rows.size(), 0);
   if (total < forced) {
-    for (long i = 0; i < total; ++i) ++count[static_cast<std::size_t>(i) % rows.size()];
+    for (long left = total; left > 0;)
+      for (std::size_t r = 0; r < rows.size() && left > 0; ++r)
+        if (count[r] < static_cast<int>(rows[r].score.size())) ++count[r], --left;
     return count;
   }
   std::stable_sort(all.begin(), all.end(), [](entry const& a, entry const& b) {
