@@ -57,6 +57,32 @@ message parse_layers(fields const& all, int num_layers, std::vector<int>& out) {
   return {};
 }
 
+/// "from-to:queries", a chunk of the pass after another.
+message parse_pass(fields const& all, int tokens, std::vector<pass_chunk>& out) {
+  auto const found = all.find("pass_chunks");
+  if (found == all.end()) return {};
+  auto const& text = found->second;
+  for (std::size_t at = 0; at <= text.size();) {
+    auto const end = std::min(text.find(',', at), text.size());
+    auto const one = text.substr(at, end - at);
+    auto const dash = one.find('-'), colon = one.find(':');
+    if (dash == std::string::npos || colon == std::string::npos || colon < dash)
+      return "metadata pass_chunks holds \"" + one.substr(0, 40) + "\", from-to:queries is needed";
+    pass_chunk c;
+    message failed;
+    if ((failed = parse_number("pass_chunks", one.substr(0, dash), 0, c.from))) return failed;
+    if ((failed = parse_number("pass_chunks", one.substr(dash + 1, colon - dash - 1), c.from + 1, c.to))) return failed;
+    if ((failed = parse_number("pass_chunks", one.substr(colon + 1), 1, c.queries))) return failed;
+    if (c.to > tokens)
+      return "metadata pass_chunks ends at " + std::to_string(c.to) + ", tokens is " + std::to_string(tokens);
+    if (c.queries > 1 << 24)
+      return "metadata pass_chunks has " + std::to_string(c.queries) + " queries, more than " + std::to_string(1 << 24);
+    out.push_back(c);
+    at = end + 1;
+  }
+  return {};
+}
+
 message parse_metadata(fields const& all, cache_dump& out, std::vector<int>& layers) {
   auto const format = all.find("format");
   if (format == all.end()) return "not a cache dump: metadata format is missing, \"kvsieve-dump-1\" is needed";
@@ -80,6 +106,7 @@ message parse_metadata(fields const& all, cache_dump& out, std::vector<int>& lay
     return "metadata num_query_heads " + std::to_string(out.query_heads) + " is not a multiple of num_kv_heads " +
            std::to_string(out.kv_heads);
   if (auto const model = all.find("model"); model != all.end()) out.model = model->second;
+  if ((failed = parse_pass(all, out.tokens, out.pass))) return failed;
   return parse_layers(all, out.num_layers, layers);
 }
 
@@ -116,6 +143,34 @@ message read_one(input_file const& file, st::contents const& all, wanted const& 
   return st::read_tensor(file, all, *entry, out.bytes);
 }
 
+/// The tensors that few strategies read.
+message read_further(input_file const& file, st::contents const& all, cache_dump const& dump, std::string const& prefix,
+                     dump_layer& out) {
+  std::int64_t queries = 0;
+  for (auto const& c : dump.pass) queries += c.queries;
+  for (auto const* const name : {"pass_k", "pass_q"}) {
+    bool const there = all.find(prefix + name) != nullptr;
+    if (there && dump.pass.empty()) return "metadata pass_chunks is missing, tensor \"" + prefix + name + "\" is there";
+    if (!there && all.find(prefix + (name[5] == 'k' ? "pass_q" : "pass_k")) != nullptr)
+      return "tensor \"" + prefix + name + "\" is missing, the other of the pass is there";
+  }
+  message failed;
+  auto const read = [&](char const* name, std::vector<std::int64_t> shape, tensor& to) {
+    return bool(failed = read_one(file, all, {prefix + name, std::move(shape), false}, to));
+  };
+  if (read("pass_k", {dump.kv_heads, queries, dump.head_dim}, out.pass_keys)) return failed;
+  if (read("pass_q", {dump.query_heads, queries, dump.head_dim}, out.pass_queries)) return failed;
+  if (read("pass_hidden", {queries, -1}, out.pass_hidden)) return failed;
+  if (read("hidden", {dump.tokens, -1}, out.hidden)) return failed;
+  std::int64_t const width = out.hidden.present() ? out.hidden.shape[1] : -1;
+  if (read("kv_zap.weight", {-1, width}, out.zap_weight)) return failed;
+  std::int64_t const units = out.zap_weight.present() ? out.zap_weight.shape[0] : -1;
+  if (read("kv_zap.bias", {units}, out.zap_bias)) return failed;
+  if (read("kv_zap.out_weight", {dump.kv_heads, units}, out.zap_out_weight)) return failed;
+  read("kv_zap.out_bias", {dump.kv_heads}, out.zap_out_bias);
+  return failed;
+}
+
 message read_layer(input_file const& file, st::contents const& all, int layer, cache_dump const& dump,
                    dump_layer& out) {
   auto const prefix = "layers." + std::to_string(layer) + ".";
@@ -127,6 +182,7 @@ message read_layer(input_file const& file, st::contents const& all, int layer, c
   if ((failed = read_one(file, all, {prefix + "q", {dump.query_heads, -1, dim}, false}, out.queries))) return failed;
   std::int64_t const width = std::int64_t{dump.query_heads} * dim;
   if ((failed = read_one(file, all, {prefix + "o_proj", {-1, width}, false}, out.output_projection))) return failed;
+  if ((failed = read_further(file, all, dump, prefix, out))) return failed;
   if (out.queries.present() && out.queries.shape[1] == 0) return "tensor \"" + prefix + "q\": 0 queries";
   if (out.queries.present() && out.queries.shape[1] > tokens)
     return "tensor \"" + prefix + "q\": " + std::to_string(out.queries.shape[1]) + " queries, more than the " +
@@ -199,7 +255,7 @@ message read_dump(std::filesystem::path const& path, std::vector<int> const& onl
       return where + "tensor \"layers." + std::to_string(layer) + ".k\": dtype " + name_of(one.keys.type) +
              " differs from the first layer's " + name_of(dump.type);
     dump.type = one.keys.type;
-    for (tensor* const each : {&one.keys, &one.values, &one.queries})
+    for (tensor* const each : {&one.keys, &one.values, &one.queries, &one.pass_keys, &one.pass_queries})
       if (auto failed = widen(*each)) return where + *failed;
     dump.layers.push_back(std::move(one));
   }

@@ -30,10 +30,20 @@ struct tensor {
 };
 
 /// One layer of a dump: keys and values [Hkv, N, D], queries [Hq, W, D] of the last W positions, all after RoPE and
-/// widened to F32 as they were read.
+/// widened to F32 as they were read, like those of a pass behind the cache: keys [Hkv, P, D] and queries [Hq, P, D].
+/// Only keys and values are always there; the other tensors are as in the file.
 struct dump_layer {
-  int layer = 0;                                    ///< the model's own index
-  tensor keys, values, queries, output_projection;  ///< the last two may be absent; the last as in the file
+  int layer = 0;  ///< the model's own index
+  tensor keys, values, queries, pass_keys, pass_queries;
+  tensor output_projection;                                   ///< [hidden, Hq D]
+  tensor pass_hidden;                                         ///< [P, width], of the pass
+  tensor hidden;                                              ///< [N, width], behind the norm before the attention
+  tensor zap_weight, zap_bias, zap_out_weight, zap_out_bias;  ///< [units, width], [units], [Hkv, units], [Hkv]
+};
+
+/// Tokens [from, to) of the cache and the queries of the pass that repeat them.
+struct pass_chunk {
+  int from = 0, to = 0, queries = 0;
 };
 
 struct cache_dump {
@@ -43,6 +53,7 @@ struct cache_dump {
   double rope_theta = 0;
   std::string rope_style;
   std::vector<dump_layer> layers;
+  std::vector<pass_chunk> pass;               ///< of the pass behind the cache; empty: there is none
   kvsieve::dtype type = kvsieve::dtype::f32;  ///< of keys, values and queries in the file
   std::map<std::string, std::string> metadata;
 

@@ -11,6 +11,7 @@
 #include <kvsieve/kvsieve.hpp>
 
 #include "choice.hpp"
+#include "dump_tables.hpp"
 #include "field_text.hpp"
 #include "strategy.hpp"
 
@@ -30,7 +31,7 @@ message set_field(Params& params, std::string const& key, std::string const& tex
   Params::each(params, [&](char const* stage, char const* name, auto& member, char const*, char const*) {
     if (std::string(stage) + "." + name != key) return;
     known = true;
-    read = set_member(member, text, lists);
+    if constexpr (is_text<std::remove_cvref_t<decltype(member)>>) read = set_member(member, text, lists);
   });
   if (!known) return "--set " + key + ": this strategy has no such field";
   if (!read) return "--set " + key + ": '" + text + "' is not a value of that field";
@@ -62,6 +63,7 @@ message fill_params(cache_dump const& dump, run_options const& options, typename
     return other && (key.starts_with("budget.") || key.starts_with("select."));
   };
   fill_rotation(dump, params);
+  if (message m = fill_tables<C>(dump, params, lists)) return m;
   if (!other)
     if (message m = fill_budget(dump, options, params.budget, lists)) return m;
   if (!other) fill_layers(dump, params.select, lists);
@@ -69,8 +71,9 @@ message fill_params(cache_dump const& dump, run_options const& options, typename
     if (!left(key))
       if (message m = set_field(params, key, text, lists)) return m;
   C::params::each(params, [&](char const* stage, char const* name, auto& member, char const*, char const*) {
-    if (std::string const key = std::string(stage) + "." + name; !left(key))
-      out.params.emplace_back(key, to_text(member));
+    if constexpr (is_text<std::remove_cvref_t<decltype(member)>>)
+      if (std::string const key = std::string(stage) + "." + name; !left(key) && !comes_from_dump<C>(key))
+        out.params.emplace_back(key, to_text(member));
   });
   return {};
 }
@@ -89,26 +92,38 @@ message run_wide(cache_dump const& dump, run_options const& options, outcome& ou
   typename C::params params;
   if (message m = fill_params<C>(dump, options, params, out, lists)) return m;
 
-  std::vector<kv_layer<cache>> layers;
+  std::vector<kv_layer<cache>> layers, behind;
   std::vector<cache> queries;
   for (auto const& l : dump.layers) {
     layers.push_back({make_rows<D>(l.keys.as<float>(), dump.kv_heads, dump.tokens),
                       make_rows<D>(l.values.as<float>(), dump.kv_heads, dump.tokens)});
     if (!C::observes_queries) continue;
+    if constexpr (reads_pass<C>) {
+      static_assert(!reads(C::reads, needs::values), "a dump has no values of the pass");
+      auto const keys = lists.hold(keys_with_pass(dump, l));
+      auto const rows = make_rows<D>(keys.data(), dump.kv_heads, dump.tokens + l.pass_keys.shape[1]);
+      behind.push_back({rows, rows});
+      int const window = observes_sets<C> ? mixed_window(dump) : 0;
+      auto const of_pass = lists.hold(queries_of_pass(dump, l, window));
+      queries.push_back(make_rows<D>(of_pass.data(), dump.query_heads, l.pass_queries.shape[1] + window));
+      continue;
+    }
     if (!l.queries.present())
       return "layers." + std::to_string(l.layer) + ".q is missing, and this strategy reads queries";
     queries.push_back(make_rows<D>(l.queries.as<float>(), dump.query_heads, l.queries.shape[1]));
   }
   cuda::std::span<kv_layer<cache> const> const group(layers.data(), layers.size());
+  auto const& seen = reads_pass<C> ? behind : layers;
+  cuda::std::span<kv_layer<cache> const> const scored_group(seen.data(), seen.size());
   cuda::std::span<cache const> const observed(queries.data(), queries.size());
 
   host::team team(options.threads);
   host::on on(team);
   auto const call = [&](auto const& f) {
     if constexpr (C::observes_queries)
-      return f(group, observed);
+      return f(scored_group, observed);
     else
-      return f(group);
+      return f(scored_group);
   };
   auto const start = std::chrono::steady_clock::now();
   bytes_ptr scored{nullptr, std::free};
@@ -201,11 +216,15 @@ template <class C>
   for (auto const& [need, word] :
        {std::pair{needs::keys, "keys"}, {needs::values, "values"}, {needs::queries, "queries"}})
     if (reads(C::reads, need)) s.reads += (s.reads.empty() ? "" : ", ") + std::string(word);
+  s.reads += detail::further_reads<C>();
+  if (s.reads.starts_with(", ")) s.reads.erase(0, 2);
   if (s.reads.empty()) s.reads = "nothing";
   typename C::params defaults;
   C::params::each(defaults,
                   [&](char const* stage, char const* name, auto& member, char const* unit, char const* meaning) {
-                    s.fields.push_back({std::string(stage) + "." + name, to_text(member), unit, meaning});
+                    std::string const key = std::string(stage) + "." + name;
+                    if constexpr (detail::is_text<std::remove_cvref_t<decltype(member)>>)
+                      if (!detail::comes_from_dump<C>(key)) s.fields.push_back({key, to_text(member), unit, meaning});
                   });
   s.run = [name = s.name](cache_dump const& dump, run_options const& options, outcome& out) -> message {
     outcome fresh;
@@ -229,4 +248,6 @@ template <class C>
 [[nodiscard]] std::vector<strategy> observed_presets();
 [[nodiscard]] std::vector<strategy> layer_budget_presets();
 [[nodiscard]] std::vector<strategy> moment_presets();
+[[nodiscard]] std::vector<strategy> table_presets();
+[[nodiscard]] std::vector<strategy> pass_presets();
 }  // namespace kvsieve::tool

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Methods that differ in which queries they observe. Those that need queries behind the cache, or tables of heads, are
-// not here: a dump has neither.
+// Methods that differ in which queries they observe. Those that observe a pass behind the cache are in
+// presets_pass.cpp; those that need tables of heads are not here, since a dump has none.
 #include "preset.hpp"
 
 namespace kvsieve::tool {
@@ -15,28 +15,28 @@ std::vector<strategy> observed_presets() {
                                       {"group", "mean"},
                                       {"budget", "uniform"},
                                       {"select", "top_k"}}}),
-      make_strategy<defensive_kv<>>({"defensive_kv",
-                                     "DefensiveKV, without value weights",
-                                     "FFY0/DefensiveKV",
-                                     "the authors' DefensiveKV",
-                                     {{"score", "attention, last window"},
-                                      {"aggregate", "worst_case"},
-                                      {"group", "max"},
-                                      {"lift", "mean"},
-                                      {"budget", "over_heads"},
-                                      {"select", "top_k"},
-                                      {"store", "ragged"}}}),
-      make_strategy<layer_defensive_kv<>>({"layer_defensive_kv",
-                                           "Layer-DefensiveKV, without value weights",
-                                           "FFY0/DefensiveKV",
-                                           "the authors' DefensiveKV",
-                                           {{"score", "attention, last window"},
-                                            {"aggregate", "worst_case"},
-                                            {"group", "max"},
-                                            {"lift", "mean"},
-                                            {"budget", "over_all"},
-                                            {"select", "top_k"},
-                                            {"store", "ragged"}}}),
+      make_strategy<defensive_kv_unweighed<>>({"defensive_kv_unweighed",
+                                               "DefensiveKV, without value weights",
+                                               "FFY0/DefensiveKV",
+                                               "the authors' DefensiveKV",
+                                               {{"score", "attention, last window"},
+                                                {"aggregate", "worst_case"},
+                                                {"group", "max"},
+                                                {"lift", "mean"},
+                                                {"budget", "over_heads"},
+                                                {"select", "top_k"},
+                                                {"store", "ragged"}}}),
+      make_strategy<layer_defensive_kv_unweighed<>>({"layer_defensive_kv_unweighed",
+                                                     "Layer-DefensiveKV, without value weights",
+                                                     "FFY0/DefensiveKV",
+                                                     "the authors' DefensiveKV",
+                                                     {{"score", "attention, last window"},
+                                                      {"aggregate", "worst_case"},
+                                                      {"group", "max"},
+                                                      {"lift", "mean"},
+                                                      {"budget", "over_all"},
+                                                      {"select", "top_k"},
+                                                      {"store", "ragged"}}}),
   };
 }
 }  // namespace kvsieve::tool

@@ -40,6 +40,7 @@
 #include <kvsieve/score/non_causal_attention.hpp>
 #include <kvsieve/score/position.hpp>
 #include <kvsieve/score/q_filters.hpp>
+#include <kvsieve/score/r_kv.hpp>
 #include <kvsieve/score/random.hpp>
 #include <kvsieve/score/redundancy.hpp>
 #include <kvsieve/score/value_key_ratio.hpp>
@@ -56,6 +57,7 @@
 #include <kvsieve/smooth/average_by.hpp>
 #include <kvsieve/smooth/max.hpp>
 #include <kvsieve/store/ragged.hpp>
+#include <kvsieve/weigh/projected_value.hpp>
 #include <kvsieve/weigh/value_norm.hpp>
 
 namespace kvsieve::inline v0 {
@@ -80,6 +82,11 @@ using cur = compressor<score::cur<>, Override...>;
 template <policy... Override>
 using value_key_ratio = compressor<score::value_key_ratio, Override...>;
 
+/// Whole pages by that score, the same ones for all heads of a layer (PagedEviction, arXiv 2509.04377, its rule for
+/// full pages).
+template <policy... Override>
+using paged_eviction = compressor<score::value_key_ratio, aggregate::heads_mean, select::pages, Override...>;
+
 /// Keys against a calibrated direction of their head stay (Q-Filters, arXiv 2503.02812).
 template <policy... Override>
 using q_filters = compressor<score::q_filters, Override...>;
@@ -88,6 +95,10 @@ using q_filters = compressor<score::q_filters, Override...>;
 template <policy... Override>
 using redundancy = compressor<score::redundancy, Override...>;
 
+/// What the last queries look at, max-pooled, less what other keys say too (R-KV, arXiv 2505.24133, its token form).
+template <policy... Override>
+using r_kv = compressor<score::r_kv, Override...>;
+
 /// What a linear map of the hidden states says of KVzip's scores (KVzap of kvpress).
 template <policy... Override>
 using kv_zap_linear = compressor<score::kv_zap_linear, Override...>;
@@ -95,6 +106,11 @@ using kv_zap_linear = compressor<score::kv_zap_linear, Override...>;
 /// What a small network says of KVzip's scores (KVzap of kvpress).
 template <policy... Override>
 using kv_zap = compressor<score::kv_zap, Override...>;
+
+/// The same by a threshold behind a window, as it is meant to run: select.threshold is a natural logarithm, -4 for
+/// kvpress's networks (KVzap with DMS's inference form, kvpress).
+template <policy... Override>
+using kv_zap_threshold = kv_zap<select::threshold, store::ragged, Override...>;
 
 /// What a trained gate says, one ranking over all layers and heads (Fast KVzip of kvpress).
 template <policy... Override>
@@ -161,10 +177,18 @@ using chunk_key_norm = compressor<score::key_norm, select::top_k_in_chunks, Over
 template <policy... Override>
 using fair_eviction = snap_kv<select::top_k_in_spans, Override...>;
 
-/// SnapKV with half of the budget by the score and half by the score times what the value carries (CriticalKV,
-/// arXiv 2502.03805).
+/// SnapKV with half of the budget by the score and half by the score times what the value adds to the layer's result,
+/// the L1 norm behind the output projection (CriticalKV, arXiv 2502.03805). weigh.output is a table of the caller.
 template <policy... Override>
-using critical_kv = snap_kv<weigh::value_norm, select::two_stage, Override...>;
+using critical_kv = snap_kv<weigh::projected_value<>, select::two_stage, Override...>;
+
+/// The same under AdaKV's budget (CriticalAdaKV, arXiv 2502.03805).
+template <policy... Override>
+using critical_ada_kv = critical_kv<budget::over_heads, store::ragged, Override...>;
+
+/// CriticalKV where there is no table: by the length of the value itself.
+template <policy... Override>
+using critical_kv_by_norm = critical_kv<weigh::value_norm, Override...>;
 
 /// Whole windows of the prompt by the attention of its suffix, shared in groups of layers, with fewer tokens from group
 /// to group (WindowKV, arXiv 2503.17922, its averages).
@@ -247,15 +271,25 @@ template <policy... Override>
 using compress_kv = compressor<score::attention<observe::window>, aggregate::sum, aggregate::group_chosen,
                                smooth::average, aggregate::heads_sum, Override...>;
 
-/// The worst case over the window and the group, one ranking over the heads of a layer (DefensiveKV, without its value
-/// weights). The authors observe 32 queries and have budget.safeguard 0.
+/// The worst case over the window and the group, times the token's share of its layer's values behind the output
+/// projection, one ranking over the heads of a layer (DefensiveKV without its protection of nine tenths of the mass).
+/// weigh.output is a table of the caller. The authors observe 32 queries and have budget.safeguard 0.
 template <policy... Override>
 using defensive_kv = compressor<score::attention<observe::window>, aggregate::worst_case, aggregate::group_max,
-                                lift::mean, budget::over_heads, store::ragged, Override...>;
+                                lift::mean, weigh::projected_value<projected::magnitudes, aggregate::group_mean, true>,
+                                budget::over_heads, store::ragged, Override...>;
 
 /// The same with one ranking over all layers and heads (Layer-DefensiveKV).
 template <policy... Override>
 using layer_defensive_kv = defensive_kv<budget::over_all, Override...>;
+
+/// DefensiveKV where there is no table: the worst case by itself.
+template <policy... Override>
+using defensive_kv_unweighed = defensive_kv<weigh::none, Override...>;
+
+/// Layer-DefensiveKV where there is no table.
+template <policy... Override>
+using layer_defensive_kv_unweighed = layer_defensive_kv<weigh::none, Override...>;
 
 /// Keys that the other keys cannot stand for (leverage alone of Compactor, arXiv 2507.08143).
 template <policy... Override>

@@ -147,6 +147,8 @@ host_plan plan_on_host(grouped_cache<T, D> const& cache, typename C::params cons
 struct closeness {
   double bound = 2e-5, least = 1e-3;
 };
+/// Of cosines, whose products of up to 1 are rounded however close to 0 their sum is.
+constexpr closeness cosines{2e-5, 0.05};
 
 /// The two plans agree: scores up to rounding, kept sets but for tokens whose scores are that close. What the device
 /// keeps follows from its own scores. `skip(view, head, token)`: a token whose score may be another one.

@@ -52,7 +52,7 @@ template <class T, int D>
 void rows_of(std::vector<int> const& lengths) {
   CAPTURE(D, sizeof(T));
   grouped_cache<T, D> const c(2, 1, lengths, 5);
-  same_as_host<kvs::key_diff<>>(c, {.budget = {.keep = 0.4}, .select = {.sink = 2, .recent = 3}});
+  same_as_host<kvs::key_diff<>>(c, {.budget = {.keep = 0.4}, .select = {.sink = 2, .recent = 3}}, cosines);
   moves_what_was_kept<kvs::key_diff<>>(c, {.budget = {.keep = 0.4}});
 }
 template <class T>

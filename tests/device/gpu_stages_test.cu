@@ -47,16 +47,17 @@ void budgets_by_layer() {
   CHECK(made.plan.count(0) > made.plan.count(4));
 
   std::vector<double> const keep{0.5, 0, 1, 0.25, 0.1};
-  same_as_host<kvs::key_diff<kvs::budget::per_layer>>(c, {.budget = {.keep = keep}});
+  same_as_host<kvs::key_diff<kvs::budget::per_layer>>(c, {.budget = {.keep = keep}}, cosines);
   std::vector<int> const tokens{10, 400, 0, 1, 64};
-  same_as_host<kvs::key_diff<kvs::budget::per_layer>>(c, {.budget = {.tokens = tokens}, .select = {.sink = 1}});
+  same_as_host<kvs::key_diff<kvs::budget::per_layer>>(c, {.budget = {.tokens = tokens}, .select = {.sink = 1}},
+                                                      cosines);
 }
 
 void many_views() {
   std::vector<int> lengths;
   for (int i = 0; i < 70; ++i) lengths.push_back(1 + i * 37 % 400);
   cache const c(2, 1, lengths, 101);
-  same_as_host<kvs::key_diff<kvs::smooth::max>>(c, {.budget = {.keep = 0.4}});
+  same_as_host<kvs::key_diff<kvs::smooth::max>>(c, {.budget = {.keep = 0.4}}, cosines);
   same_as_host<kvs::tova<>>(c, {.budget = {.keep = 0.4}});
 }
 }  // namespace

@@ -109,6 +109,38 @@ TEST_CASE("kv_zap: scores and kept tokens are the reference's") {
   }));
 }
 
+TEST_CASE("kv_zap_threshold keeps what kv_zap scores above the threshold, and its window") {
+  support::shape s;
+  s.tokens = {90};
+  views const all(s, 32, dtype::f32);
+  auto const heads = static_cast<std::size_t>(s.kv_heads);
+  auto const weight = support::draw_weights(5 * 32, 0.2f, 1), bias = support::draw_weights(5, 1, 2),
+             out_weight = support::draw_weights(heads * 5, 1, 3), out_bias = support::draw_weights(heads, 1, 4);
+  kv_zap_threshold<>::params const params{.score = {.hidden = all.hidden(),
+                                                    .width = 32,
+                                                    .units = 5,
+                                                    .weight = span_of(weight),
+                                                    .bias = span_of(bias),
+                                                    .out_weight = span_of(out_weight),
+                                                    .out_bias = span_of(out_bias)},
+                                          .select = {.threshold = 0, .recent = 20}};
+  auto const p = support::make_plan<kv_zap_threshold<>>(0, all.layers, params);
+  REQUIRE(p.plan);
+  for (int h = 0; h < s.kv_heads; ++h) {
+    std::vector<int> want;
+    for (int t = 0; t < 90; ++t) {
+      double const score =
+          reference::kv_zap(weight, bias, out_weight, out_bias, all.states[0].row(t))[static_cast<std::size_t>(h)];
+      CHECK(std::abs(score) > 1e-4);  // far enough from the threshold for float
+      if (t >= 70 || score >= 0) want.push_back(t);
+    }
+    auto const kept = p.plan.kept(0, h);
+    CHECK(std::vector<int>(kept.begin(), kept.end()) == want);
+    CHECK(want.size() < 90);
+    CHECK(want.size() > 20);
+  }
+}
+
 TEST_CASE("kv_zap: a hidden state that is not finite touches its own score alone") {
   support::shape s;
   s.tokens = {70};

@@ -8,6 +8,7 @@
 #include <kvsieve/reference/group.hpp>
 #include <kvsieve/reference/max.hpp>
 #include <kvsieve/reference/query_sets.hpp>
+#include <kvsieve/reference/redundancy.hpp>
 #include <kvsieve/reference/worst_case.hpp>
 
 #include "cache.hpp"
@@ -93,6 +94,24 @@ TEST_CASE("nacl is the sum over proxies without a mask") {
   check(scores<kvs::nacl<>>(l, {}), by_formula(cache(60, 6), {{1}}, 60, summed(weighing::sum), mean));
 }
 
+TEST_CASE("r_kv blends the max-pooled mean of the last window with redundancy") {
+  auto const l = cache(60, 8);
+  for (float const lambda : {0.1f, 0.0f, 1.0f}) {
+    auto want = by_formula(l, {{8, 1, 52}}, 60, summed(weighing::sum), mean);
+    for (int h = 0; h < kv_heads; ++h) {
+      auto& row = want[static_cast<std::size_t>(h)];
+      numbers pooled(52), redundant(60);
+      reference::max_pool(std::span<double const>(row).first(52), 7, pooled);
+      reference::redundancy(l.keys.view(), h, 0.5, redundant);  // the negative
+      for (std::size_t t = 0; t < 52; ++t)
+        row[t] = static_cast<double>(lambda) * pooled[t] / 8 + (1 - static_cast<double>(lambda)) * redundant[t];
+    }
+    kvs::r_kv<>::params params;
+    params.score.lambda = lambda;
+    check(scores<kvs::r_kv<>>(l, params), want);
+  }
+}
+
 TEST_CASE("corm counts queries with at least the uniform share, in any query head") {
   auto const l = cache(60, 20);
   auto const count = [](reference::observed_rows const& rows, std::span<double> out) {
@@ -101,7 +120,8 @@ TEST_CASE("corm counts queries with at least the uniform share, in any query hea
       for (int i = 0; i < 20; ++i) out[t] += rows.number[static_cast<std::size_t>(i) * 60 + t] >= 1.0 / (40 + i + 1);
     }
   };
-  check(scores<kvs::corm<>>(l, {.score = {.window = 20}}), by_formula(l, {{20, 1, 40}}, 60, count, most));
+  check(scores<kvs::corm<>>(l, {.score = {.window = 20}, .select = {.recent = 0}}),
+        by_formula(l, {{20, 1, 40}}, 60, count, most));
 }
 
 TEST_CASE("finch multiplies each query's probabilities by the keys it sees") {
@@ -177,12 +197,12 @@ TEST_CASE("a long view that several workers share gives the same bits, and kvzip
   }
 }
 
-TEST_CASE("defensive_kv pools the probabilities of queries that see parts of the keys") {
+TEST_CASE("defensive_kv_unweighed pools the probabilities of queries that see parts of the keys") {
   constexpr int cached = 300, pass = 12, recent = 9;
   auto const l = cache(cached + pass, pass + 5);
   // Whole blocks of 64 keys stay unseen.
   std::vector<query_set> const sets{{pass, 1, cached, 3, 150, 260}, {5, 0.5f, 20}};
-  using strategy = kvs::defensive_kv<kvs::score::attention<kvs::observe::sets>, kvs::lift::none>;
+  using strategy = kvs::defensive_kv_unweighed<kvs::score::attention<kvs::observe::sets>, kvs::lift::none>;
   auto const fold = [](reference::observed_rows const& rows, std::span<double> out) {
     numbers weighed = rows.number, all(static_cast<std::size_t>(rows.tokens));
     for (std::size_t i = 0; i < weighed.size(); ++i) weighed[i] *= rows.weight[i / all.size()];

@@ -73,7 +73,7 @@ TEST_CASE("choose: over score's scores it gives what plan gives") {
         return same_as_plan<lag_kv_streaming<>>(s.executor, layers,
                                                 {.score = {.sink = 2, .lag = 9}, .budget = {.keep = keep}});
       case 4:
-        return same_as_plan<critical_kv<>>(
+        return same_as_plan<critical_kv_by_norm<>>(
             s.executor, layers,
             {.score = {.window = 8}, .budget = {.keep = keep}, .select = {.first = 0.3, .sink = 2}});
       case 5:
@@ -105,7 +105,7 @@ TEST_CASE("two stages see SnapKV's scores, and beside them the same times the no
     return scores;
   };
   support::workspace first(0), second(0);
-  token_scores const plain = score(snap_kv<>{}, first), both = score(critical_kv<>{}, second);
+  token_scores const plain = score(snap_kv<>{}, first), both = score(critical_kv_by_norm<>{}, second);
   CHECK(plain.weighed == nullptr);
   REQUIRE(both.weighed != nullptr);
   for (int h = 0; h < 2; ++h)

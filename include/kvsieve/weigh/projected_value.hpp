@@ -41,11 +41,11 @@ struct projected_value : policy_base<stages::weigh, needs::values> {
 
   /// Its table.
   struct params {
-    cs::span<float const> output{};  ///< output projection [layers, hidden, query heads, D], the caller's memory
-    int query_heads = 0;             ///< of the model, a multiple of the KV heads
-    int hidden = 0;                  ///< entries of a projected value
-    float epsilon = 0.0f;            ///< added to a score before the product
-    cs::span<int const> layer{};     ///< the layer of each view, from 0; empty: views are the layers in order
+    cs::span<float const> output{};        ///< output projection [layers, hidden, query heads, D], the caller's memory
+    int query_heads = 0;                   ///< of the model, a multiple of the KV heads
+    int hidden = 0;                        ///< entries of a projected value
+    float epsilon = Share ? 0.0f : 1e-4f;  ///< added to a score before the product; CriticalKV's, DefensiveKV has none
+    cs::span<int const> layer{};           ///< the layer of each view, from 0; empty: views are the layers in order
     template <class Self, class Visit>
     static constexpr void each(Self& self, Visit&& visit) {
       visit("output", self.output, "numbers", "output projection, for each layer, entry, query head and channel");
