@@ -197,7 +197,8 @@ struct head_dims {
     if (known) return result;
     std::string all;
     ((all += (all.empty() ? "" : ", ") + std::to_string(D)), ...);
-    return "head_dim is " + std::to_string(dump.head_dim) + ", this program is built for " + all;
+    return "head_dim is " + std::to_string(dump.head_dim) + ", this program is built for " + all +
+           " (cmake -DKVSIEVE_TOOL_HEAD_DIMS=64,128,256 names others)";
   }
 };
 using built_head_dims = head_dims<KVSIEVE_TOOL_HEAD_DIMS>;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <kvsieve/budget/composite.hpp>
 #include <kvsieve/reference/composite.hpp>
+#include <kvsieve/reference/layer_scores.hpp>
 
 #include <numeric>
 
@@ -76,19 +77,18 @@ TEST_CASE("composite: counts are the reference's, alike in a layer, and their su
     double const keep = *support::fractions();
     auto const p = support::plan_budget<composite>(g, {.keep = keep});
     long all = 0, forced = 0;
+    std::vector<long> most;
     std::vector<std::vector<std::vector<double>>> layers;
     for (int v = 0; v < g.s.views(); ++v) {
       all += g.tokens(v);
+      most.push_back(g.tokens(v));
       forced += g.forced_count(v);
       layers.emplace_back();
       for (int h = 0; h < g.s.kv_heads; ++h) layers.back().push_back(free_scores(g, v, h));
     }
     long const total = static_cast<long>(static_cast<double>(all) * keep);
-    std::vector<long> want;
-    if (total < forced)
-      for (int v = 0; v < g.s.views(); ++v) want.push_back(total / g.s.views() + (v < total % g.s.views() ? 1 : 0));
-    else
-      want = kvsieve::reference::composite(layers, total - forced);
+    std::vector<long> const want = total < forced ? kvsieve::reference::share_equally(total, most)
+                                                  : kvsieve::reference::composite(layers, total - forced);
     long sum = 0;
     for (int v = 0; v < g.s.views(); ++v) {
       long const own = want[static_cast<std::size_t>(v)] + (total < forced ? 0 : g.forced_count(v));

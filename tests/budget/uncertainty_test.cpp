@@ -112,12 +112,7 @@ TEST_CASE("uncertainty: counts are the reference's, alike in a layer, and their 
     for (int v = 0; v < views; ++v)
       weight.push_back(halves * needed + (8 - halves) * views * need[static_cast<std::size_t>(v)]);
     std::vector<long> want = kvsieve::reference::apportion(total, weight, most, least);
-    if (std::accumulate(want.begin(), want.end(), 0L) > total) {
-      std::fill(want.begin(), want.end(), 0L);
-      for (long left = total; left > 0;)  // one more each, as long as there is a token
-        for (std::size_t v = 0; v < want.size() && left > 0; ++v)
-          if (want[v] < most[v]) ++want[v], --left;
-    }
+    if (std::accumulate(want.begin(), want.end(), 0L) > total) want = kvsieve::reference::share_equally(total, most);
     RC_ASSERT(std::accumulate(want.begin(), want.end(), 0L) == total);
     for (int v = 0; v < views; ++v)
       for (int h = 0; h < heads; ++h) RC_ASSERT(p.plan.count(v, h) == want[static_cast<std::size_t>(v)]);

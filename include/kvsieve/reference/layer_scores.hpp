@@ -66,5 +66,16 @@ namespace reference {
   }
   return apportion(total, found, most);
 }
+/// `total` in equal shares, none above its most: one more each in turn, as long as there is room. Sums to `total`, or
+/// to all of `most` where that is less.
+[[nodiscard]] inline std::vector<long> share_equally(long total, std::vector<long> const& most) {
+  std::vector<long> share(most.size(), 0);
+  for (bool room = true; room && total > 0;) {
+    room = false;
+    for (std::size_t i = 0; i < most.size() && total > 0; ++i)
+      if (share[i] < most[i]) ++share[i], --total, room = true;
+  }
+  return share;
+}
 }  // namespace reference
 }  // namespace kvsieve::inline v0

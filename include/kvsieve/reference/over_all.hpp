@@ -4,6 +4,8 @@
 #include <cmath>
 #include <vector>
 
+#include <kvsieve/reference/layer_scores.hpp>
+
 namespace kvsieve::inline v0 {
 namespace reference {
 
@@ -33,9 +35,10 @@ struct ranked_row {
     }
   std::vector<int> count(rows.size(), 0);
   if (total < forced) {
-    for (long left = total; left > 0;)
-      for (std::size_t r = 0; r < rows.size() && left > 0; ++r)
-        if (count[r] < static_cast<int>(rows[r].score.size())) ++count[r], --left;
+    std::vector<long> most;
+    for (auto const& row : rows) most.push_back(static_cast<long>(row.score.size()));
+    auto const share = share_equally(total, most);
+    for (std::size_t r = 0; r < rows.size(); ++r) count[r] = static_cast<int>(share[r]);
     return count;
   }
   std::stable_sort(all.begin(), all.end(), [](entry const& a, entry const& b) {
