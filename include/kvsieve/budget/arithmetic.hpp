@@ -32,9 +32,10 @@ struct arithmetic : policy_base<stages::budget> {
     // A beta below half a group would take more from the first group than it has.
     /// Ok, or the number that is out of range.
     [[nodiscard]] constexpr status check(call_shape const& call) const {
+      int const least_beta = (group + 1) / 2;
       return range::all(range::within("budget.keep", keep, 0, 1), range::at_least("budget.tokens", tokens, -1),
                         range::within("budget.group", group, 1, 1 << 20),
-                        range::within("budget.beta", beta, (group + 1) / 2, 1 << 20),
+                        range::within("budget.beta", beta, least_beta, 1 << 20),
                         counts::check_layers(layer, layers, call.views));
     }
   };

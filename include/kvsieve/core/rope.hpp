@@ -26,13 +26,13 @@ struct rope_params {
   }
   /// Ok, or the number that is out of range.
   [[nodiscard]] constexpr status check(call_shape const& call) const {
-    return range::all(
-        range::within("score.rope_base", rope_base, 1, 1e12),
-        rope_frequencies.empty()
-            ? status{}
-            : range::entries("score.rope_frequencies", static_cast<double>(rope_frequencies.size()), call.head_dim / 2),
-        range::within("score.rope_factor", rope_factor, 1e-6, 1e6),
-        range::at_least("score.first_position", first_position, 0));
+    int const pairs = call.head_dim / 2;
+    return range::all(range::within("score.rope_base", rope_base, 1, 1e12),
+                      rope_frequencies.empty() ? status{}
+                                               : range::entries("score.rope_frequencies",
+                                                                static_cast<double>(rope_frequencies.size()), pairs),
+                      range::within("score.rope_factor", rope_factor, 1e-6, 1e6),
+                      range::at_least("score.first_position", first_position, 0));
   }
 };
 }  // namespace kvsieve::inline v0

@@ -182,9 +182,11 @@ struct selection<select::top_k_in_spans> {
 
  private:
   static int count(params const& p) { return p.spans.empty() ? 1 : static_cast<int>(p.spans.size() / 2); }
-  static int begin_of(params const& p, int i) { return p.spans.empty() ? 0 : p.spans[static_cast<cs::size_t>(2 * i)]; }
+  static int begin_of(params const& p, int i) {
+    return p.spans.empty() ? 0 : p.spans[cs::size_t{2} * static_cast<cs::size_t>(i)];
+  }
   static int size_of(params const& p, selection_row const& row, int i) {
-    return p.spans.empty() ? row.seen.tokens : p.spans[static_cast<cs::size_t>(2 * i + 1)] - begin_of(p, i);
+    return p.spans.empty() ? row.seen.tokens : p.spans[cs::size_t{2} * static_cast<cs::size_t>(i) + 1] - begin_of(p, i);
   }
 
   /// Fills s.list[0] with what each span keeps.
