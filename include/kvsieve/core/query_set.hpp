@@ -7,10 +7,11 @@ namespace kvsieve::inline v0 {
 
 /// Keys that one query sees: up to `last`, and of those before `own` only [0, sink) and [from, to).
 struct seen_keys {
-  int last = 0;          ///< last key seen
-  int own = 0;           ///< first key of the part seen up to `last`
-  int sink = 0;          ///< first keys seen
-  int from = 0, to = 0;  ///< further keys seen
+  int last = 0;  ///< last key seen
+  int own = 0;   ///< first key of the part seen up to `last`
+  int sink = 0;  ///< first keys seen
+  int from = 0;  ///< further keys seen, from here
+  int to = 0;    ///< to before here
 
   /// True when the query sees key t.
   [[nodiscard]] KVSIEVE_HD constexpr bool sees(int t) const {

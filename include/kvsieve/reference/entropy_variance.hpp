@@ -9,7 +9,9 @@ namespace reference {
 /// What a query head adds to the entropy and the variance of its layer (CAKE, ICLR 2025), tokens [0, past) of `tokens`:
 /// p[i * tokens + t] are the probabilities of `observed` queries, at least 2.
 struct layer_spread {
-  double entropy = 0, variance = 0;
+  double entropy = 0;   ///< sum of -p log(p + 1e-10)
+  double variance = 0;  ///< sum over the tokens of the variance over the queries
+  /// Adds those of a query head.
   void add(std::span<double const> p, int observed, std::size_t tokens, std::size_t past) {
     for (std::size_t t = 0; t < past; ++t) {
       double mean = 0, squares = 0;

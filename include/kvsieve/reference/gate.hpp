@@ -11,7 +11,10 @@ namespace reference {
 
 /// Weights of a layer of the gate (Fast KVzip).
 struct gate_weights {
-  int heads = 1, group = 1, channels = 1, base_keys = 0;
+  int heads = 1;                        ///< KV heads
+  int group = 1;                        ///< query heads of each
+  int channels = 1;                     ///< of a query or key of the gate
+  int base_keys = 0;                    ///< keys that every query meets
   std::span<float const> weight{};      ///< [heads * group * channels + heads * channels, width]
   std::span<float const> bias{};        ///< [heads * group * channels]
   std::span<float const> query_norm{};  ///< [channels]

@@ -24,9 +24,11 @@ inline bool sees(query_set const& set, int i, int cached, int t) {
 
 /// What the queries of all sets make of the keys: `number[i * tokens + t]`, `seen` likewise, and the queries' weights.
 struct observed_rows {
-  int queries = 0, tokens = 0;
-  std::vector<double> number, weight;
-  std::vector<bool> seen;
+  int queries = 0;             ///< of all sets
+  int tokens = 0;              ///< keys
+  std::vector<double> number;  ///< [queries, tokens]
+  std::vector<double> weight;  ///< [queries]
+  std::vector<bool> seen;      ///< [queries, tokens]
 };
 
 /// Query head `query_head` against the keys of KV head `head`. The sets' queries lie one behind another at the end of
@@ -77,6 +79,7 @@ observed_rows rows_of_sets(row_view auto const& queries, index query_head, row_v
 /// score[t] = sum of weight * number, over the sum of all weights with `mean`, or over those of the queries that see t
 /// with `mean_visible` (0 where there are none).
 enum class weighing { sum, mean, mean_visible };
+/// Folds the queries so.
 inline void weighted_sum(observed_rows const& r, weighing how, std::span<double> score) {
   for (std::size_t t = 0; t < score.size(); ++t) {
     double sum = 0, weights = 0;

@@ -58,8 +58,10 @@ struct cap_kv : policy_base<stages::score, needs::keys | needs::values | needs::
 
   /// Scratch of a worker.
   struct room {
+    /// @cond
     float *panel, *factor, *weight, *leverage;
     double *mean, *second, *inverse;
+    /// @endcond
   };
   /// Takes it from an arena.
   template <class Extents>

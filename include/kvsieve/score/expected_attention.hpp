@@ -27,6 +27,7 @@ struct prompt {
   struct table {
     template <class Self, class Visit>
     static constexpr void each(Self&, Visit&&) {}
+    /// Ok.
     [[nodiscard]] constexpr status check(call_shape const&, bool) const { return {}; }
   };
 };
@@ -97,8 +98,10 @@ struct expected_attention : policy_base<stages::score, needs::keys | Statistics:
 
   /// Scratch of a worker.
   struct room {
+    /// @cond
     float *panel, *factor, *logits;
     double *mean, *second, *zero;
+    /// @endcond
   };
   /// Takes it from an arena.
   template <class Extents>

@@ -68,8 +68,10 @@ struct leverage : policy_base<stages::score, needs::keys> {
 
   /// Scratch of a worker.
   struct room {
+    /// @cond
     float *panel, *factor;
     double *mean, *second, *sketch, *product, *gram;
+    /// @endcond
   };
   /// Takes it from an arena.
   template <class Extents>

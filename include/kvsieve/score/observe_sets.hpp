@@ -79,8 +79,9 @@ struct sets : base {
 
 /// Tokens [from, to) of the cache, and how many queries reconstruct them.
 struct repeated {
-  int from = 0, to = 0;  ///< the chunk
-  int queries = 0;       ///< of its part of the pass: instruction and repeated tokens
+  int from = 0;     ///< first token of the chunk
+  int to = 0;       ///< one past its last
+  int queries = 0;  ///< of its part of the pass: instruction and repeated tokens
 };
 
 /// The queries of a pass that repeats the cache chunk after chunk (KVzip, arXiv 2505.23416). A query sees the first
