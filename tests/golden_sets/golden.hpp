@@ -57,8 +57,16 @@ inline std::vector<int> kept(std::string const& method, int layer, int head) {
   return kept_sets()[method]["kept"][std::to_string(layer)][static_cast<std::size_t>(head)].get<std::vector<int>>();
 }
 
-/// Scores of one head as the source has them.
-inline std::vector<float> scores(std::string const& name, int head, char const* of = "scores.safetensors") {
+/// A tensor [rows, columns] of a file of tests/golden.
+struct table {
+  std::vector<float> number;
+  std::ptrdiff_t columns = 0;
+  [[nodiscard]] std::vector<float> row(int i) const {
+    auto const first = number.begin() + i * columns;
+    return {first, first + columns};
+  }
+};
+inline table read_table(char const* of, std::string const& name) {
   kvsieve::tool::input_file file;
   kvsieve::tool::safetensors::contents contents;
   REQUIRE(!file.open(std::filesystem::path(KVSIEVE_GOLDEN_DIR) / of));
@@ -68,9 +76,18 @@ inline std::vector<float> scores(std::string const& name, int head, char const* 
   REQUIRE(entry != nullptr);
   std::shared_ptr<std::byte const> bytes;
   REQUIRE(!kvsieve::tool::safetensors::read_tensor(file, contents, *entry, bytes));
-  auto const columns = entry->shape[1];
-  auto const* const first = reinterpret_cast<float const*>(bytes.get()) + head * columns;
-  return {first, first + columns};
+  auto const* const first = reinterpret_cast<float const*>(bytes.get());
+  return {{first, first + entry->shape[0] * entry->shape[1]}, static_cast<std::ptrdiff_t>(entry->shape[1])};
+}
+/// What another file of tests/golden says.
+inline nlohmann::json read_json(char const* of) {
+  std::ifstream file(std::filesystem::path(KVSIEVE_GOLDEN_DIR) / of);
+  return nlohmann::json::parse(file);
+}
+
+/// Scores of one head as the source has them.
+inline std::vector<float> scores(std::string const& name, int head, char const* of = "scores.safetensors") {
+  return read_table(of, name).row(head);
 }
 
 /// Plans one layer on two threads.

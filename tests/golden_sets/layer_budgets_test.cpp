@@ -11,10 +11,7 @@ namespace {
 using namespace kvsieve;
 
 nlohmann::json const& sets() {
-  static nlohmann::json const all = [] {
-    std::ifstream file(std::filesystem::path(KVSIEVE_GOLDEN_DIR) / "budgets.json");
-    return nlohmann::json::parse(file);
-  }();
+  static nlohmann::json const all = golden::read_json("budgets.json");
   return all;
 }
 
@@ -26,21 +23,14 @@ struct source_scores {
   token_scores scores;
 
   explicit source_scores(std::string const& method) {
-    tool::input_file file;
-    tool::safetensors::contents contents;
-    REQUIRE(!file.open(std::filesystem::path(KVSIEVE_GOLDEN_DIR) / "budgets.safetensors"));
-    REQUIRE(!tool::safetensors::read_contents(file, contents));
     for (int const layer : {0, 9, 21}) {
-      auto const* const entry = contents.find(method + "." + std::to_string(layer) + ".score");
-      REQUIRE(entry != nullptr);
-      std::shared_ptr<std::byte const> bytes;
-      REQUIRE(!tool::safetensors::read_tensor(file, contents, *entry, bytes));
-      auto const* const from = reinterpret_cast<float const*>(bytes.get());
-      auto const columns = entry->shape[1];
+      auto const from = golden::read_table("budgets.safetensors", method + "." + std::to_string(layer) + ".score");
+      auto const columns = from.columns;
       seen.push_back({static_cast<int>(columns), {}, {}});
       offset.push_back(static_cast<kvsieve::index>(row.size()));
       for (int head = 0; head < 3; ++head) {
-        row.insert(row.end(), from + head * columns, from + (head + 1) * columns);
+        auto const own = from.row(head);
+        row.insert(row.end(), own.begin(), own.end());
         row.resize(static_cast<std::size_t>(offset.back() + (head + 1) * score_stride(columns)));
       }
     }

@@ -6,28 +6,10 @@
 namespace {
 using namespace kvsieve;
 
-std::vector<float> tensor_of(char const* of, std::string const& name) {
-  tool::input_file file;
-  tool::safetensors::contents contents;
-  REQUIRE(!file.open(std::filesystem::path(KVSIEVE_GOLDEN_DIR) / of));
-  REQUIRE(!tool::safetensors::read_contents(file, contents));
-  auto const* const entry = contents.find(name);
-  INFO(name);
-  REQUIRE(entry != nullptr);
-  std::shared_ptr<std::byte const> bytes;
-  REQUIRE(!tool::safetensors::read_tensor(file, contents, *entry, bytes));
-  auto const* const first = reinterpret_cast<float const*>(bytes.get());
-  return {first, first + entry->shape[0] * entry->shape[1]};
-}
-nlohmann::json kept_of(char const* of, std::string const& method) {
-  std::ifstream file(std::filesystem::path(KVSIEVE_GOLDEN_DIR) / of);
-  return nlohmann::json::parse(file)[method]["kept"];
-}
-
 template <class C>
 void keeps_what_kvpress_keeps(std::string const& method, typename C::params params) {
-  auto const output = tensor_of("rows.safetensors", "criticalkv.wo");
-  auto const want = kept_of("selections.json", method);
+  auto const output = golden::read_table("rows.safetensors", "criticalkv.wo").number;
+  auto const want = golden::read_json("selections.json")[method]["kept"];
   params.score.window = 32;
   params.smooth.kernel = 5;
   params.weigh.output = {output.data(), output.size()};
@@ -52,13 +34,14 @@ struct defensive {
   token_scores scores;
   host::on<> on;
 
-  defensive() : output(tensor_of("defensive_kv.safetensors", "defensivekv_random.wo")) {
+  defensive() : output(golden::read_table("defensive_kv.safetensors", "defensivekv_random.wo").number) {
     using strategy = layer_defensive_kv<>;
     std::vector<kv_layer<rows<float const, golden::head_dim>>> caches;
     std::vector<rows<float const, golden::head_dim>> queries;
     for (int const layer : {0, 9, 21}) {
       source[inputs.size()] =
-          tensor_of("defensive_kv.safetensors", "defensivekv_random." + std::to_string(layer) + ".score");
+          golden::read_table("defensive_kv.safetensors", "defensivekv_random." + std::to_string(layer) + ".score")
+              .number;
       inputs.push_back(golden::read_layer(layer));
       caches.push_back({golden::rows_of(inputs.back().keys), golden::rows_of(inputs.back().values)});
       queries.push_back(golden::rows_of(inputs.back().queries));
@@ -124,7 +107,8 @@ TEST_CASE("defensive_kv and layer_defensive_kv keep what the authors' code keeps
         choose_tokens_workspace_bytes<budget::over_all, select::top_k>(d.on, d.scores, budget, {}));
     auto const plan = choose_tokens<budget::over_all, select::top_k>(d.on, d.scores, budget, {}, memory.span());
     REQUIRE(plan);
-    auto const want = kept_of("defensive_kv.json", over_layers ? "layer_defensivekv_random" : "defensivekv_random");
+    auto const want =
+        golden::read_json("defensive_kv.json")[over_layers ? "layer_defensivekv_random" : "defensivekv_random"]["kept"];
     char const* const layers[] = {"0", "9", "21"};
     for (int v = 0; v < d.views; ++v)
       for (int h = 0; h < d.heads; ++h) {

@@ -16,31 +16,9 @@ std::vector<float> gather(tool::tensor const& t, int heads, std::vector<int> con
   return out;
 }
 
-struct golden_file {
-  tool::input_file file;
-  tool::safetensors::contents contents;
-  nlohmann::json kept;
-  golden_file() {
-    std::filesystem::path const folder(KVSIEVE_GOLDEN_DIR);
-    REQUIRE(!file.open(folder / "kvzip.safetensors"));
-    REQUIRE(!tool::safetensors::read_contents(file, contents));
-    std::ifstream json(folder / "kvzip.json");
-    kept = nlohmann::json::parse(json);
-  }
-  std::vector<float> scores(std::string const& name, int head) const {
-    auto const* const entry = contents.find(name + ".9.score");
-    REQUIRE(entry != nullptr);
-    std::shared_ptr<std::byte const> bytes;
-    REQUIRE(!tool::safetensors::read_tensor(file, contents, *entry, bytes));
-    auto const columns = entry->shape[1];
-    auto const* const first = reinterpret_cast<float const*>(bytes.get()) + head * columns;
-    return {first, first + columns};
-  }
-};
-
 void agrees(std::string const& name, int pass) {
-  golden_file const source;
-  auto const& params = source.kept[name]["params"];
+  auto const sets = golden::read_json("kvzip.json");
+  auto const& params = sets[name]["params"];
   int const sink = params["sink"].get<int>();
   std::vector<observe::repeated> chunks;
   for (auto const& c : params["chunks"]) chunks.push_back({c[0].get<int>(), c[1].get<int>(), pass});
@@ -74,12 +52,12 @@ void agrees(std::string const& name, int pass) {
   for (int head = 0; head < 3; ++head) {
     CAPTURE(name, head);
     std::vector<float> want(static_cast<std::size_t>(sink), 0.0f);  // forced
-    auto const scored = source.scores(name, head);
+    auto const scored = golden::scores(name + ".9.score", head, "kvzip.safetensors");
     want.insert(want.end(), scored.begin(), scored.end());
     golden::check_scores(made, head, want);
     std::vector<int> kept(static_cast<std::size_t>(sink));
     for (int t = 0; t < sink; ++t) kept[static_cast<std::size_t>(t)] = t;
-    for (auto const& t : source.kept[name]["kept"]["9"][static_cast<std::size_t>(head)]) kept.push_back(t.get<int>());
+    for (auto const& t : sets[name]["kept"]["9"][static_cast<std::size_t>(head)]) kept.push_back(t.get<int>());
     golden::check_kept(made, head, kept, want);
   }
 }

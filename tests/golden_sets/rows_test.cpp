@@ -5,37 +5,20 @@
 
 #include "golden.hpp"
 
-namespace {
 using namespace kvsieve;
 
-std::vector<float> tensor_of(std::string const& name) {
-  tool::input_file file;
-  tool::safetensors::contents contents;
-  REQUIRE(!file.open(std::filesystem::path(KVSIEVE_GOLDEN_DIR) / "rows.safetensors"));
-  REQUIRE(!tool::safetensors::read_contents(file, contents));
-  auto const* const entry = contents.find(name);
-  INFO(name);
-  REQUIRE(entry != nullptr);
-  std::shared_ptr<std::byte const> bytes;
-  REQUIRE(!tool::safetensors::read_tensor(file, contents, *entry, bytes));
-  auto const* const first = reinterpret_cast<float const*>(bytes.get());
-  return {first, first + entry->shape[0] * entry->shape[1]};
-}
-std::vector<float> row_of_head(std::vector<float> const& all, int head) {
-  auto const first = all.begin() + head * golden::tokens;
-  return {first, first + golden::tokens};
-}
+namespace {
+constexpr char const* file = "rows.safetensors";
 }  // namespace
 
 TEST_CASE("cur is kvpress's") {
-  std::ifstream file(std::filesystem::path(KVSIEVE_GOLDEN_DIR) / "rows_kept.json");
-  auto const sets = nlohmann::json::parse(file);
+  auto const sets = golden::read_json("rows_kept.json");
   for (int const layer : {0, 9, 21}) {
     golden::plan_of_layer<compressor<score::cur<>>> const p(layer, {});
-    auto const scores = tensor_of("cur." + std::to_string(layer) + ".score");
+    auto const scores = golden::read_table(file, "cur." + std::to_string(layer) + ".score");
     for (int head = 0; head < 3; ++head) {
       CAPTURE(layer, head);
-      auto const want = row_of_head(scores, head);
+      auto const want = scores.row(head);
       golden::check_scores(p.plan, head, want);
       auto const kept =
           sets["cur"]["kept"][std::to_string(layer)][static_cast<std::size_t>(head)].get<std::vector<int>>();
@@ -46,16 +29,16 @@ TEST_CASE("cur is kvpress's") {
 
 TEST_CASE("SnapKV's scores times the L1 norm of projected values are kvpress's CriticalKV") {
   using critical = snap_kv<weigh::projected_value<>>;
-  auto const output = tensor_of("criticalkv.wo");
+  auto const output = golden::read_table(file, "criticalkv.wo").number;
   for (int const layer : {0, 9, 21}) {
     golden::plan_of_layer<critical> const p(
         layer, {.score = {.window = 32},
                 .weigh = {.output = {output.data(), output.size()}, .query_heads = 9, .hidden = 96, .epsilon = 1e-4f},
                 .smooth = {.kernel = 5}});
-    auto const scores = tensor_of("criticalkv." + std::to_string(layer) + ".score");
+    auto const scores = golden::read_table(file, "criticalkv." + std::to_string(layer) + ".score");
     for (int head = 0; head < 3; ++head) {
       CAPTURE(layer, head);
-      auto const want = row_of_head(scores, head);
+      auto const want = scores.row(head);
       int compared = 0, differing = 0;
       for (std::size_t t = 0; t + 32 < want.size(); ++t) {
         if (want[t] > 1e30f) continue;  // what stays by attention alone, CriticalKV's first stage

@@ -6,37 +6,21 @@ namespace {
 using namespace kvsieve;
 
 nlohmann::json const& sets() {
-  static nlohmann::json const all = [] {
-    std::ifstream file(std::filesystem::path(KVSIEVE_GOLDEN_DIR) / "selections.json");
-    return nlohmann::json::parse(file);
-  }();
+  static nlohmann::json const all = golden::read_json("selections.json");
   return all;
 }
 std::vector<int> kept_of(std::string const& method, int layer, int head) {
   return sets()[method]["kept"][std::to_string(layer)][static_cast<std::size_t>(head)].get<std::vector<int>>();
 }
 
-// [heads, tokens]
-std::vector<float> tensor_of(std::string const& name) {
-  tool::input_file file;
-  tool::safetensors::contents contents;
-  REQUIRE(!file.open(std::filesystem::path(KVSIEVE_GOLDEN_DIR) / "selections.safetensors"));
-  REQUIRE(!tool::safetensors::read_contents(file, contents));
-  auto const* const entry = contents.find(name);
-  INFO(name);
-  REQUIRE(entry != nullptr);
-  std::shared_ptr<std::byte const> bytes;
-  REQUIRE(!tool::safetensors::read_tensor(file, contents, *entry, bytes));
-  auto const* const first = reinterpret_cast<float const*>(bytes.get());
-  return {first, first + entry->shape[0] * entry->shape[1]};
-}
-
 // The source's own scores and weights, chosen from by a budget and two stages.
 template <class Budget>
 void two_stages(std::string const& method, typename Budget::params const& budget) {
   for (int const layer : {0, 9, 21}) {
-    auto plain = tensor_of("criticalkv." + std::to_string(layer) + ".snapkv_score");
-    auto weighed = tensor_of("criticalkv." + std::to_string(layer) + ".value_weight");
+    auto plain =
+        golden::read_table("selections.safetensors", "criticalkv." + std::to_string(layer) + ".snapkv_score").number;
+    auto weighed =
+        golden::read_table("selections.safetensors", "criticalkv." + std::to_string(layer) + ".value_weight").number;
     REQUIRE(plain.size() == 3 * golden::tokens);
     REQUIRE(weighed.size() == plain.size());
     for (std::size_t i = 0; i < plain.size(); ++i) weighed[i] *= plain[i] + 1e-4f;
@@ -59,7 +43,8 @@ void two_stages(std::string const& method, typename Budget::params const& budget
 TEST_CASE("chunk_kv is kvpress's ChunkKV over SnapKV") {
   for (int const layer : {0, 9, 21}) {
     golden::plan_of_layer<chunk_kv<>> const p(layer, {});
-    auto const score = tensor_of("chunk_kv_snap." + std::to_string(layer) + ".score");
+    auto const score =
+        golden::read_table("selections.safetensors", "chunk_kv_snap." + std::to_string(layer) + ".score").number;
     std::vector<float> sum(golden::tokens, 0.0f);
     for (std::size_t i = 0; i < score.size(); ++i) sum[i % golden::tokens] += score[i];
     for (int head = 0; head < 3; ++head) {

@@ -9,18 +9,8 @@
 using Catch::Matchers::ContainsSubstring;
 using kvsieve::test::program;
 using kvsieve::test::read_bytes;
-using kvsieve::test::scratch;
-using kvsieve::test::small_dump;
+using kvsieve::test::with_dump;
 using nlohmann::json;
-
-namespace {
-
-struct with_dump : scratch {
-  std::string dump = *this / "d.safetensors";
-  with_dump() { small_dump{}.write(dump); }
-};
-
-}  // namespace
 
 TEST_CASE("compress: another budget and selection behind the same scores", "[tools][command]") {
   with_dump const at;

@@ -11,19 +11,9 @@
 using Catch::Matchers::ContainsSubstring;
 using kvsieve::test::program;
 using kvsieve::test::read_bytes;
-using kvsieve::test::scratch;
-using kvsieve::test::small_dump;
+using kvsieve::test::with_dump;
 using kvsieve::test::write_bytes;
 using nlohmann::json;
-
-namespace {
-
-struct with_dump : scratch {
-  std::string dump = *this / "d.safetensors";
-  with_dump() { small_dump{}.write(dump); }
-};
-
-}  // namespace
 
 TEST_CASE("command line: what is wrong ends with status 2 and one message", "[tools][command]") {
   with_dump const at;

@@ -102,6 +102,12 @@ struct small_dump {
   }
 };
 
+/// A folder with a small dump in it.
+struct with_dump : scratch {
+  std::string dump = *this / "d.safetensors";
+  with_dump() { small_dump{}.write(dump); }
+};
+
 /// The program, run in process.
 struct program {
   std::string out, err;
