@@ -5,37 +5,22 @@
 #include <kvsieve/core/scalar.hpp>
 #include <kvsieve/core/stages.hpp>
 #include <kvsieve/score/pattern.hpp>
+#include <kvsieve/score/unit_rows.hpp>
 
 namespace kvsieve::inline v0 {
 namespace score {
 
 /// score[t] = -cos(k_t, a), a = mean over all tokens of k / ||k||. Reads each key twice.
 /// A key that is not finite, or longer than 1.8e19, takes no part in the mean and scores NaN; a zero key scores 0.
-struct key_diff : policy_base<stages::score, needs::keys> {
-  using pattern = patterns::per_row;        ///< how it walks the cache
-  static constexpr bool summarises = true;  ///< a first pass makes the mean
+struct key_diff : policy_base<stages::score, needs::keys>, unit_rows {
+  using pattern = patterns::per_row;  ///< how it walks the cache
 
-  /// First pass: what a fragment adds to its row's sum ...
-  template <class F>
-  KVSIEVE_HD static F weigh_term(F key) {
-    return key * key;
-  }
-  /// ... the number kept for the row, its norm ...
-  template <class S>
-  KVSIEVE_HD static S weigh(S squares) {
-    return sqrt(squares);
-  }
-  /// ... and the row's factor in the summary; 0 leaves the row out.
+  /// The row's factor in the summary; 0 leaves the row out.
   template <class S>
   KVSIEVE_HD static S share(S norm) {
-    return where(norm - norm == S(0.0f), S(1.0f) / max(norm, S(1e-12f)), S(0.0f));
+    return one_over(norm, 1e-12f);
   }
-  /// Second pass: what a fragment adds to its row's sum, `mean` being the summary's fragment.
-  template <class F>
-  KVSIEVE_HD static F term(F key, F mean) {
-    return key * mean;
-  }
-  /// The score from that sum, the row's norm and the norm of the summary.
+  /// The score from a row's product with the mean, the row's norm and the norm of the summary.
   template <class S>
   KVSIEVE_HD static S score(S dot, S norm, float mean_norm) {
     S const cosine = dot / (max(norm, S(1e-8f)) * S(max(mean_norm, 1e-8f)));

@@ -6,6 +6,7 @@
 #include <kvsieve/core/scalar.hpp>
 #include <kvsieve/core/stages.hpp>
 #include <kvsieve/score/pattern.hpp>
+#include <kvsieve/score/unit_rows.hpp>
 
 namespace kvsieve::inline v0 {
 namespace score {
@@ -16,9 +17,8 @@ namespace score {
 /// from the sum of all unit keys, in two reads of the keys; the last similar token is looked for from the end, key by
 /// key, which takes up to N^2 D multiply-adds and memory linear in N. Norms below 1e-8 count as that. A key that is not
 /// finite, or longer than 1.8e19, takes no part and scores NaN.
-struct redundancy : policy_base<stages::score, needs::keys> {
-  using pattern = patterns::per_pair;       ///< how it walks the cache
-  static constexpr bool summarises = true;  ///< the mean cosine follows from the mean unit key
+struct redundancy : policy_base<stages::score, needs::keys>, unit_rows {
+  using pattern = patterns::per_pair;  ///< how it walks the cache; the mean cosine follows from the mean unit key
 
   /// Its number.
   struct params {
@@ -31,25 +31,10 @@ struct redundancy : policy_base<stages::score, needs::keys> {
     [[nodiscard]] constexpr status check() const { return range::within("score.threshold", threshold, -1, 2); }
   };
 
-  /// First pass: what a fragment adds to its row's sum ...
-  template <class F>
-  KVSIEVE_HD static F weigh_term(F key) {
-    return key * key;
-  }
-  /// ... the number kept for the row, its norm ...
-  template <class S>
-  KVSIEVE_HD static S weigh(S squares) {
-    return sqrt(squares);
-  }
-  /// ... and the row's factor in the summary; 0 leaves the row out.
+  /// The row's factor in the summary; 0 leaves the row out.
   template <class S>
   KVSIEVE_HD static S share(S norm) {
-    return where(norm - norm == S(0.0f), S(1.0f) / max(norm, S(1e-8f)), S(0.0f));
-  }
-  /// Second pass: what a fragment adds to its row's sum, `mean` being the summary's fragment.
-  template <class F>
-  KVSIEVE_HD static F term(F key, F mean) {
-    return key * mean;
+    return one_over(norm, 1e-8f);
   }
   /// The mean cosine, the row's own among them.
   template <class S>
