@@ -34,7 +34,7 @@ void non_causal_attention(row_view auto const& queries, index query_head, row_vi
       if (!std::isnan(z.back())) largest = std::max(largest, z.back());
     }
     bool const passed_over = !finite_row(queries, query_head, first_query + i);
-    double mass = absent * std::exp(0 - largest);
+    double mass = absent > 0 ? absent * std::exp(0 - largest) : 0;
     for (double const x : z) mass += std::isnan(x) ? 0 : std::exp(x - largest);
     for (int t = from; t < to; ++t) {
       double const x = z[static_cast<std::size_t>(t - from)];
