@@ -28,10 +28,15 @@ struct whole_head {
   [[nodiscard]] int tokens() const { return layer.tokens(); }
 };
 
-/// A scorer of this pattern has a struct `room`, the scratch of a worker, `carve(arena, extents, params)` that makes
-/// it, and `score_head(params, head, room, score)`.
+/// How a scorer of this pattern runs on the host: a struct `room`, the scratch of a worker, `carve(arena, extents,
+/// params)` that makes it, and `score_head(params, head, room, score)`. A scorer may have the three itself.
+template <class Scorer>
+struct head_scorer : Scorer {};
+
 template <class Scorer>
 class score_per_head {
+  using body = head_scorer<Scorer>;
+
  public:
   template <class Layer, class Queries>
   static score_per_head carve(arena& a, cs::span<Layer const> layers, cs::span<Queries const> queries, int workers,
@@ -43,9 +48,9 @@ class score_per_head {
       most.group = most.group < group ? group : most.group;
     }
     score_per_head s{params, task_numbers::carve(a, static_cast<index>(layers.size())),
-                     a.take<typename Scorer::room>(static_cast<std::size_t>(workers))};
+                     a.take<typename body::room>(static_cast<std::size_t>(workers))};
     for (int w = 0; w < workers; ++w) {
-      typename Scorer::room const r = Scorer::carve(a, most, params);
+      typename body::room const r = body::carve(a, most, params);
       if (s.rooms_ != nullptr) s.rooms_[w] = r;
     }
     return s;
@@ -65,12 +70,12 @@ class score_per_head {
                                          static_cast<int>(layers.size()),
                                          l.heads(),
                                          group_of(l, queries, at)};
-      Scorer::score_head(params_, h, rooms_[worker], out.row(v, head, l.tokens()));
+      body::score_head(params_, h, rooms_[worker], out.row(v, head, l.tokens()));
     });
   }
 
  private:
-  score_per_head(typename Scorer::params const& p, task_numbers tasks, typename Scorer::room* rooms)
+  score_per_head(typename Scorer::params const& p, task_numbers tasks, typename body::room* rooms)
       : params_(p), tasks_(tasks), rooms_(rooms) {}
 
   template <class Layer, class Queries>
@@ -83,7 +88,7 @@ class score_per_head {
 
   typename Scorer::params params_;
   task_numbers tasks_;
-  typename Scorer::room* rooms_;
+  typename body::room* rooms_;
 };
 }  // namespace host::inline KVSIEVE_TARGET
 }  // namespace kvsieve::inline v0

@@ -4,6 +4,10 @@
 #include <kvsieve/compressor.hpp>
 #include <kvsieve/core/check.hpp>
 #include <kvsieve/host/project_values.hpp>
+#include <kvsieve/host/score_cap_kv.hpp>
+#include <kvsieve/host/score_expected_attention.hpp>
+#include <kvsieve/host/score_leverage.hpp>
+#include <kvsieve/host/score_non_causal_attention.hpp>
 #include <kvsieve/host/score_per_chunk.hpp>
 #include <kvsieve/host/score_per_head.hpp>
 #include <kvsieve/host/score_per_hidden.hpp>

@@ -7,15 +7,10 @@
 
 #include <cuda/std/cstdint>
 
-#include <kvsieve/core/arena.hpp>
 #include <kvsieve/core/math.hpp>
 #include <kvsieve/core/range.hpp>
 #include <kvsieve/core/rope.hpp>
 #include <kvsieve/core/stages.hpp>
-#include <kvsieve/host/cholesky.hpp>
-#include <kvsieve/host/quadratic_form.hpp>
-#include <kvsieve/host/score_per_head.hpp>
-#include <kvsieve/host/second_moments.hpp>
 #include <kvsieve/score/pattern.hpp>
 
 namespace kvsieve::inline v0 {
@@ -64,58 +59,6 @@ struct leverage : policy_base<stages::score, needs::keys> {
     cs::uint64_t const a = mix(mix(p.seed ^ mix(head)) + place), b = mix(a);
     double const u = (static_cast<double>(a >> 11) + 0.5) * 0x1p-53, v = static_cast<double>(b >> 11) * 0x1p-53;
     return std::sqrt(-2 * std::log(u)) * std::cos(6.283185307179586 * v) / std::sqrt(static_cast<double>(p.sketch));
-  }
-
-  /// Scratch of a worker.
-  struct room {
-    /// @cond
-    float *panel, *factor;
-    double *mean, *second, *sketch, *product, *gram;
-    /// @endcond
-  };
-  /// Takes it from an arena.
-  template <class Extents>
-  static room carve(arena& a, Extents const& e, params const& p) {
-    auto const doubles = [&](index n) { return a.take<double>(static_cast<std::size_t>(n)); };
-    auto const floats = [&](index n) { return a.take<float>(static_cast<std::size_t>(n)); };
-    index const D = e.head_dim, k = p.sketch;
-    room r{};
-    r.panel = floats(host::panel_rows * D);
-    r.factor = floats(host::packed_matrix::floats(p.sketch, e.head_dim));
-    r.mean = doubles(D);
-    r.second = doubles(D * D);
-    r.sketch = doubles(D * k);
-    r.product = doubles(D * k);
-    r.gram = doubles(k * k);
-    return r;
-  }
-
-  /// Scores one KV head.
-  template <class Head>
-  static void score_head(params const& p, Head const& h, room const& r, float* score) {
-    constexpr int D = Head::head_dim;
-    int const k = p.sketch, first = p.sink < h.tokens() ? p.sink : h.tokens();
-    int const last = h.tokens() - p.recent > first ? h.tokens() - p.recent : first;
-    for (int t = 0; t < h.tokens(); ++t) score[t] = 0;
-    host::head_rows const rows(h.layer.keys, h.head, first, last, p.rope, p.rope.first_position);
-    host::mean_of_rows(rows, r.panel, r.mean);
-    host::second_moments(rows, r.panel, r.mean, [](index) { return 1.0f; }, r.second);
-    for (int d = 0; d < D; ++d)
-      for (int c = 0; c < k; ++c)
-        r.sketch[d * k + c] = sketch_entry(p, static_cast<cs::uint64_t>(h.view * h.heads + h.head), d, c);
-    host::multiply(r.second, r.sketch, r.product, D, D, k);
-    double ridge = p.ridge;
-    bool factored = false;
-    for (int tries = 0; tries < 60 && !factored; ++tries, ridge *= 10) {
-      host::multiply_transposed(r.sketch, r.product, r.gram, k, D, k);
-      factored = host::cholesky(r.gram, k, ridge);
-    }
-    // The factor of the form: the inverse of U^T times the transposed sketch.
-    for (int c = 0; c < k; ++c)
-      for (int d = 0; d < D; ++d) r.product[c * D + d] = factored ? r.sketch[d * k + c] : __builtin_nan("");
-    if (factored) host::solve_transposed(r.gram, k, r.product, D);
-    auto const w = host::packed_matrix::pack(r.product, nullptr, k, D, r.factor);
-    host::quadratic_form<host::form::squares>(rows, r.panel, r.mean, w, score);
   }
 };
 }  // namespace score

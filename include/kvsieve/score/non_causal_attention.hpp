@@ -2,12 +2,9 @@
 // Non-causal attention: tokens that the queries of their own chunk look at stay, whether those stand before or behind.
 // Chari et al., "Compactor", arXiv 2507.08143, as kvpress computes it.
 #pragma once
-#include <kvsieve/core/arena.hpp>
 #include <kvsieve/core/forced.hpp>
 #include <kvsieve/core/range.hpp>
 #include <kvsieve/core/stages.hpp>
-#include <kvsieve/host/own_chunk.hpp>
-#include <kvsieve/host/score_per_head.hpp>
 #include <kvsieve/score/pattern.hpp>
 
 namespace kvsieve::inline v0 {
@@ -44,25 +41,6 @@ struct non_causal_attention : policy_base<stages::score, needs::keys | needs::qu
   static constexpr int queries(params const& p, int tokens) { return tokens > p.sink ? tokens - p.sink : 1; }
   /// What stays whatever the scores.
   KVSIEVE_HD static constexpr forced_ends forced(params const& p, int) { return {p.sink, p.recent}; }
-
-  /// Scratch of a worker.
-  using room = host::chunk_room;
-  /// Takes it from an arena.
-  template <class Extents>
-  static room carve(arena& a, Extents const& e, params const& p) {
-    return room::carve(a, e, p.chunk);
-  }
-
-  /// Scores one KV head.
-  template <class Head>
-  static void score_head(params const& p, Head const& h, room const& r, float* score) {
-    index const tokens = h.tokens(), last = tokens - p.recent;
-    for (index t = 0; t < tokens; ++t) score[t] = 0;
-    for (index from = p.sink; from < last; from += p.chunk) {
-      index const to = last - from < p.chunk ? last : from + p.chunk;
-      host::attend_in_chunk(h, from, to, p.as_source ? p.chunk - static_cast<int>(to - from) : 0, r, score);
-    }
-  }
 };
 }  // namespace score
 }  // namespace kvsieve::inline v0
