@@ -11,12 +11,13 @@
 namespace kvsieve::inline v0 {
 namespace host::inline KVSIEVE_TARGET {
 
-template <class C>
+/// Of the score's policy and those that fold and join, alone: strategies that differ in what comes after share it.
+template <class Score, class Aggregate, class Group>
 class score_per_query {
-  using scorer = typename C::score_policy;
+  using scorer = Score;
   using form = typename scorer::form;
-  using folded = typename C::aggregate_policy;
-  using grouped = typename C::group_policy;
+  using folded = Aggregate;
+  using grouped = Group;
   static_assert(accumulator<folded>,
                 "kvsieve: this aggregate policy lacks linear, states, weight or result, or, where it is not linear, "
                 "in_order, init, update or combine");
@@ -42,17 +43,18 @@ class score_per_query {
  public:
   template <class Layer, class Queries>
   static score_per_query carve(arena& a, cs::span<Layer const> layers, cs::span<Queries const> queries, int workers,
-                               typename C::params const& p) {
-    score_per_query s{task_numbers::carve(a, static_cast<index>(layers.size())), p};
+                               typename scorer::params const& p, typename folded::params const& folding,
+                               typename grouped::params const& grouping) {
+    score_per_query s{task_numbers::carve(a, static_cast<index>(layers.size())), p, folding, grouping};
     index longest = 0, longest_short = 0, group = 1, positions = 1;
     for (auto const& l : layers) {
-      int const sets = scorer::set_count(p.score, l.tokens());
+      int const sets = scorer::set_count(p, l.tokens());
       s.set_stride_ = s.set_stride_ < sets ? sets : s.set_stride_;
     }
     s.parts_ = a.take<view_part>(layers.size());
     s.sets_ = a.take<query_set>(layers.size() * static_cast<std::size_t>(s.set_stride_));
     for (std::size_t v = 0; v < layers.size(); ++v) {
-      index const n = layers[v].tokens(), observed = scorer::queries(p.score, static_cast<int>(n));
+      index const n = layers[v].tokens(), observed = scorer::queries(p, static_cast<int>(n));
       longest = longest < n ? n : longest;
       if (n <= short_view) longest_short = longest_short < n ? n : longest_short;
       index const g = queries[v].extent(0) / (layers[v].heads() < 1 ? 1 : layers[v].heads());
@@ -137,8 +139,9 @@ class score_per_query {
   }
 
  private:
-  score_per_query(task_numbers tasks, typename C::params const& p)
-      : tasks_(tasks), params_(p.score), folding_(p.aggregate), grouping_(p.group) {}
+  score_per_query(task_numbers tasks, typename scorer::params const& p, typename folded::params const& folding,
+                  typename grouped::params const& grouping)
+      : tasks_(tasks), params_(p), folding_(folding), grouping_(grouping) {}
 
   /// Where the columns of a view lie, when the caller keeps them, and the first query that a call brings.
   struct view_part {

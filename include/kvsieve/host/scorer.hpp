@@ -32,6 +32,7 @@ class scorer {
   using smooth = typename C::smooth_policy;
   using scale = typename C::scale_policy;
   using heads_policy = typename C::heads_policy;
+  using by_query = score_per_query<score, aggregate, typename C::group_policy>;
   static_assert(Layer::head_dim % 16 == 0 && Layer::head_dim <= 512,
                 "kvsieve: the head dimension must be a multiple of 16, up to 512");
   static_assert(
@@ -73,7 +74,7 @@ class scorer {
     else if constexpr (cs::is_same_v<typename C::pattern, patterns::per_hidden>)
       return score_per_hidden<score>::carve(a, layers_, on_.workers(), params_.score);
     else if constexpr (C::folds_queries)
-      return score_per_query<C>::carve(a, layers_, queries_, on_.workers(), params_);
+      return by_query::carve(a, layers_, queries_, on_.workers(), params_.score, params_.aggregate, params_.group);
     else if constexpr (cs::is_same_v<typename C::pattern, patterns::per_head>)
       return score_per_head<score>::carve(a, layers_, queries_, on_.workers(), params_.score);
     else if constexpr (joins_scores)
@@ -171,7 +172,7 @@ class scorer {
 
   /// Floats of the state that a call with a part of the queries folds into.
   [[nodiscard]] std::size_t state_floats() const {
-    return static_cast<std::size_t>(score_per_query<C>::state_floats(layers_, queries_, params_.score));
+    return static_cast<std::size_t>(by_query::state_floats(layers_, queries_, params_.score));
   }
   /// Folds the queries from `first` on into `state`.
   /// @returns true when the last one came, and `rows` hold scores
