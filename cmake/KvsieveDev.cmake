@@ -13,7 +13,8 @@ if(PROJECT_IS_TOP_LEVEL AND KVSIEVE_CCACHE)
     if(NOT DEFINED CMAKE_${_lang}_COMPILER_LAUNCHER)
       # Paths relative to the tree, so that a second clone finds what the first one compiled.
       set(CMAKE_${_lang}_COMPILER_LAUNCHER
-        "${CMAKE_COMMAND}" -E env "CCACHE_BASEDIR=${PROJECT_SOURCE_DIR}" CCACHE_NOHASHDIR=1 "${KVSIEVE_CCACHE}"
+        "${CMAKE_COMMAND}" -E env "CCACHE_BASEDIR=${PROJECT_SOURCE_DIR}" CCACHE_NOHASHDIR=1
+        CCACHE_SLOPPINESS=pch_defines,time_macros "${KVSIEVE_CCACHE}"
       )
     endif()
   endforeach()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-# Each public header must compile on its own, twice in a row, with warnings as errors and without exceptions and RTTI:
-# with the compiler of this build, with clang++ where there is one, and with nvcc when CUDA is on.
+# Each public header must compile on its own, twice in a row, with warnings as errors and without exceptions and RTTI,
+# with the compiler of this build (the presets host and clang). Together they also compile with clang++, where there is
+# one beside g++, and with nvcc when CUDA is on.
 # A header that throws says so with a line `// header-test: exceptions`.
 
 file(GLOB_RECURSE _headers CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}/include"
@@ -26,41 +27,36 @@ foreach(_header IN LISTS _headers)
   endif()
 endforeach()
 
+# all .hpp files in one unit, for the compilers beside
+set(_includes "")
+foreach(_header IN LISTS _headers)
+  string(APPEND _includes "#include <${_header}>\n")
+endforeach()
+
 # clang++ beside g++: no second build tree, only the front end
 find_program(KVSIEVE_CLANG NAMES clang++ clang++-19 clang++-16 clang++-14)
 mark_as_advanced(KVSIEVE_CLANG)
 if(KVSIEVE_CLANG AND NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+  set(_tu "${_dir}/all_hpp.cpp")
+  file(CONFIGURE OUTPUT "${_tu}" CONTENT "${_includes}")
   # Ours as -I, so that it is warned about; all else as system folders.
   set(_all "$<TARGET_PROPERTY:kvsieve_header_tests,INCLUDE_DIRECTORIES>")
   set(_system "$<FILTER:${_all},EXCLUDE,^${PROJECT_SOURCE_DIR}/include$>")
-  set(_stamps "")
-  foreach(_header IN LISTS _headers)
-    set(_tu "${_dir}/${_header}.cpp")
-    get_source_file_property(_options "${_tu}" COMPILE_OPTIONS)
-    if(NOT _options)
-      set(_options "")
-    endif()
-    add_custom_command(OUTPUT "${_tu}.clang"
-      COMMAND "${KVSIEVE_CLANG}" -std=c++20 -fsyntax-only ${_flags} ${_options} "-I${PROJECT_SOURCE_DIR}/include"
-        "$<$<BOOL:${_system}>:-isystem$<JOIN:${_system},;-isystem>>" -MD -MF "${_tu}.clang.d" -MT "${_tu}.clang" "${_tu}"
-      COMMAND "${CMAKE_COMMAND}" -E touch "${_tu}.clang"
-      DEPENDS "${_tu}" DEPFILE "${_tu}.clang.d" COMMAND_EXPAND_LISTS VERBATIM COMMENT "clang++ on ${_header}"
-    )
-    list(APPEND _stamps "${_tu}.clang")
-  endforeach()
-  add_custom_target(kvsieve_header_tests_clang ALL DEPENDS ${_stamps})
+  add_custom_command(OUTPUT "${_tu}.clang"
+    COMMAND "${KVSIEVE_CLANG}" -std=c++20 -fsyntax-only ${_flags} "-I${PROJECT_SOURCE_DIR}/include"
+      "$<$<BOOL:${_system}>:-isystem$<JOIN:${_system},;-isystem>>" -MD -MF "${_tu}.clang.d" -MT "${_tu}.clang" "${_tu}"
+    COMMAND "${CMAKE_COMMAND}" -E touch "${_tu}.clang"
+    DEPENDS "${_tu}" DEPFILE "${_tu}.clang.d" COMMAND_EXPAND_LISTS VERBATIM COMMENT "clang++ on all headers"
+  )
+  add_custom_target(kvsieve_header_tests_clang ALL DEPENDS "${_tu}.clang")
 endif()
 
-# nvcc: the .cuh files alone; the .hpp files, proven self-contained above, together in one unit (nvcc starts slowly)
+# nvcc: the .cuh files alone; the .hpp files together (nvcc starts slowly)
 if(KVSIEVE_CUDA)
   add_library(kvsieve_header_tests_cuda OBJECT)
   target_link_libraries(kvsieve_header_tests_cuda PRIVATE kvsieve_cuda)
   set_target_properties(kvsieve_header_tests_cuda PROPERTIES CUDA_ARCHITECTURES 80-real)
   target_compile_options(kvsieve_header_tests_cuda PRIVATE -Xcompiler=-Wall,-Wextra,-Werror -Werror=all-warnings)
-  set(_includes "")
-  foreach(_header IN LISTS _headers)
-    string(APPEND _includes "#include <${_header}>\n")
-  endforeach()
   file(CONFIGURE OUTPUT "${_dir}/all_hpp.cu" CONTENT "${_includes}")
   target_sources(kvsieve_header_tests_cuda PRIVATE "${_dir}/all_hpp.cu")
   foreach(_header IN LISTS _cuda_headers)

@@ -122,7 +122,7 @@ struct layer {
 };
 
 #if !defined(KVSIEVE_TEST_COMBINATIONS)
-#define KVSIEVE_TEST_COMBINATIONS 9  // the sanitizer presets take five
+#define KVSIEVE_TEST_COMBINATIONS 5  // the preset `clang` takes all nine
 #endif
 inline constexpr int combinations = KVSIEVE_TEST_COMBINATIONS;
 /// Calls f.operator()<T, D, Strided>() for one of the first `Wanted` combinations; the first five have every element
