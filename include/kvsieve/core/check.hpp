@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include <kvsieve/core/arena.hpp>
+#include <kvsieve/core/encoded.hpp>
 #include <kvsieve/core/rules.hpp>
 #include <kvsieve/core/status.hpp>
 #include <kvsieve/core/views.hpp>
@@ -95,11 +96,61 @@ template <class Score, class Queries, class Layer>
   return {};
 }
 
+/// Heads with a number of tokens each: offsets that are there, ascend, and reach as far as the view says.
+template <class Mapping>
+[[nodiscard]] status ragged(Mapping const& m, char const* name, int view) {
+  auto const at = [](index x) { return static_cast<double>(x); };
+  if (m.offset == nullptr) return fail(errc::bad_pointer, name, 0, "must have offsets;", 0, view);
+  if (m.offset[0] < 0)
+    return fail(errc::bad_shape, name, at(m.offset[0]), "is the first offset, which must be at least", 0, view);
+  for (index h = 0; h < m.extents().extent(0); ++h) {
+    if (m.offset[h + 1] < m.offset[h])
+      return fail(errc::bad_shape, name, at(m.offset[h + 1]), "is an offset, which must be at least the one before,",
+                  at(m.offset[h]), view);
+    if (m.offset[h + 1] - m.offset[h] > m.extents().extent(1))
+      return fail(errc::bad_shape, name, at(m.offset[h + 1] - m.offset[h]),
+                  "are the rows of a head, which must be at most the tokens of the view,", at(m.extents().extent(1)),
+                  view);
+  }
+  return {};
+}
+/// Rows of a format: tiles must not be cut by the layout.
+template <row_view V>
+[[nodiscard]] status tiles(V const& v, char const* name, int view) {
+  constexpr index tile = index{codec_of<V>::tile_tokens}, D = head_dim_of<V>;
+  auto const whole = [&](index rows, index of, char const* rule) {
+    return rows % of == 0 ? status{}
+                          : fail(errc::bad_shape, name, static_cast<double>(rows), rule, static_cast<double>(of), view);
+  };
+  if constexpr (ragged_rows<V>) {
+    for (index h = 0; h < v.extent(0); ++h)
+      if (status const s = whole(v.mapping().offset[h], tile,
+                                 "is an offset, which must be a multiple of the rows of a "
+                                 "tile,");
+          !s)
+        return s;
+  } else if constexpr (V::is_always_strided()) {
+    if (status const s = whole(v.stride(0), D * tile, "is the head stride, which must be a multiple of a tile,"); !s)
+      return s;
+    if (tile > 1 && v.stride(1) != D)
+      return fail(errc::bad_shape, name, static_cast<double>(v.stride(1)),
+                  "is the token stride, which must be, for this format,", static_cast<double>(D), view);
+    if (status const s = whole(v.stride(1), D, "is the token stride, which must be a multiple of a row,"); !s) return s;
+  }
+  return {};
+}
+
 /// Rows that are there, aligned to their element type, with strides that cannot overflow.
 template <row_view V>
 [[nodiscard]] status readable(V const& v, char const* name, int view) {
+  if constexpr (ragged_rows<V>)
+    if (status const s = ragged(v.mapping(), name, view); !s) return s;
+  if constexpr (is_encoded<V>)
+    if (status const s = tiles(v, name, view); !s) return s;
   if constexpr (cs::is_pointer_v<typename V::data_handle_type>) {
     if (v.data_handle() == nullptr) return fail(errc::bad_pointer, name, 0, "must not be null;", 0, view);
+  }
+  if constexpr (cs::is_pointer_v<typename V::data_handle_type> && !is_encoded<V>) {
     auto const past = reinterpret_cast<std::uintptr_t>(v.data_handle()) % alignof(element_of<V>);
     if (past != 0)
       return fail(errc::bad_pointer, name, static_cast<double>(past), "bytes past the alignment of its elements,",
@@ -164,7 +215,12 @@ template <row_view V>
 [[nodiscard]] extent_of_memory memory(V const& v) {
   if constexpr (cs::is_pointer_v<typename V::data_handle_type>) {
     auto const from = reinterpret_cast<std::uintptr_t>(v.data_handle());
-    return {from, from + static_cast<std::uintptr_t>(v.mapping().required_span_size()) * sizeof(element_of<V>)};
+    auto const elements = static_cast<index>(v.mapping().required_span_size());
+    if constexpr (is_encoded<V>)
+      return {from, from + static_cast<std::uintptr_t>(encoded_bytes<codec_of<V>, head_dim_of<V>>(
+                               (elements + head_dim_of<V> - 1) / head_dim_of<V>))};
+    else
+      return {from, from + static_cast<std::uintptr_t>(elements) * sizeof(element_of<V>)};
   } else {
     return {};
   }
@@ -176,7 +232,8 @@ template <row_view A, row_view B>
 [[nodiscard]] bool rows_meet(A const& a, index a_rows, B const& b, index b_rows) {
   if (a_rows < 1 || b_rows < 1 || !memory(a).meets(memory(b))) return false;
   if constexpr (cs::is_same_v<typename A::layout_type, layout_rows> &&
-                cs::is_same_v<typename B::layout_type, layout_rows> && cs::is_same_v<element_of<A>, element_of<B>>) {
+                cs::is_same_v<typename B::layout_type, layout_rows> && cs::is_same_v<element_of<A>, element_of<B>> &&
+                !is_encoded<A> && !is_encoded<B>) {
     index const head_stride = a.stride(0), token_stride = a.stride(1), D = head_dim_of<A>;
     auto const bytes = static_cast<index>(memory(b).from) - static_cast<index>(memory(a).from);
     index const size = static_cast<index>(sizeof(element_of<A>));

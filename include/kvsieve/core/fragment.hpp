@@ -48,6 +48,11 @@ struct fragment {
   /// `x` in all lanes; implicit, so that bodies may write max(x, 1e-8f).
   KVSIEVE_INLINE KVSIEVE_HD fragment(float x);
 
+  /// Signed bytes as numbers, any alignment.
+  KVSIEVE_INLINE KVSIEVE_HD static fragment of_bytes(signed char const* p);
+  /// An f16 at any address in all lanes.
+  KVSIEVE_INLINE KVSIEVE_HD static fragment of_f16(unsigned char const* p);
+
   /// One lane.
   KVSIEVE_HD float operator[](int lane) const { return v[lane]; }
   /// @cond lane by lane
@@ -101,6 +106,27 @@ KVSIEVE_INLINE KVSIEVE_HD fragment::fragment(float x) {
   v = vector{x, x, x, x};
 #else
   KVSIEVE_UNROLL for (int i = 0; i < lanes; ++i) v[i] = x;
+#endif
+}
+
+KVSIEVE_INLINE KVSIEVE_HD fragment fragment::of_bytes(signed char const* p) {
+  fragment r;
+#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
+  r.v = (vector)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<__m128i const*>(p))));
+#elif KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 8
+  r.v = (vector)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<__m128i const*>(p))));
+#else
+  for (int i = 0; i < lanes; ++i) r.v[i] = static_cast<float>(p[i]);
+#endif
+  return r;
+}
+KVSIEVE_INLINE KVSIEVE_HD fragment fragment::of_f16(unsigned char const* p) {
+  f16 h;
+  __builtin_memcpy(&h.bits, p, 2);
+#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES >= 8
+  return fragment(_cvtsh_ss(h.bits));
+#else
+  return fragment(to_float(h));
 #endif
 }
 
@@ -169,11 +195,14 @@ KVSIEVE_INLINE KVSIEVE_HD fragment load(f16 const* p) {
   return r;
 #endif
 }
-/// Loads channels [d, d + lanes) of a row: one vector load where the row is contiguous, else an element at a time.
+/// Loads channels [d, d + lanes) of a row: one vector load where the row is contiguous, as its format knows how to
+/// where it is encoded, else an element at a time.
 template <class Row>
 KVSIEVE_INLINE KVSIEVE_HD fragment load_row(Row const& row, int d) {
   if constexpr (cs::is_pointer_v<Row>) {
     return load(row + d);
+  } else if constexpr (requires { row.template load<fragment>(d); }) {
+    return row.template load<fragment>(d);
   } else {
     fragment r(0.0f);
     for (int i = 0; i < fragment::lanes; ++i) r.v[i] = to_float(row[d + i]);
@@ -191,6 +220,14 @@ template <class T, int D>
   if (cs::is_same_v<T, bf16> && (c | 1) < fragments_of<D>) return (c & ~1) * fragment::lanes + 2 * lane + (c & 1);
 #endif
   return c * fragment::lanes + lane;
+}
+/// The same for the rows of a view: only contiguous ones come in pairs.
+template <class View>
+[[nodiscard]] KVSIEVE_HD constexpr int channel_in(int c, int lane) {
+  if constexpr (contiguous_rows<View>)
+    return channel_at<element_of<View>, head_dim_of<View>>(c, lane);
+  else
+    return c * fragment::lanes + lane;
 }
 /// Loads fragments [first, first + Count) of a row in the order of channel_at; `first` is even.
 template <int D, int Count, class Row>

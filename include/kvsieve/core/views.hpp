@@ -158,8 +158,10 @@ template <row_view V>
 
 /// True when a row is plain contiguous memory by its type, so that it may be read a vector at a time.
 template <row_view V>
-inline constexpr bool contiguous_rows = cs::is_same_v<typename V::layout_type, layout_rows> ||
-                                        cs::is_same_v<typename V::layout_type, cs::layout_right> || ragged_rows<V>;
+inline constexpr bool contiguous_rows =
+    cs::is_same_v<typename V::accessor_type, cs::default_accessor<typename V::element_type>> &&
+    (cs::is_same_v<typename V::layout_type, layout_rows> || cs::is_same_v<typename V::layout_type, cs::layout_right> ||
+     ragged_rows<V>);
 
 /// The row of one token of one head: contiguous memory, or an element at a time through the layout.
 template <row_view V>
@@ -180,16 +182,23 @@ template <row_view V>
   }
 }
 
+/// Entries without an attention bias.
+struct no_bias {};
+
 /// Keys and values of one layer of one sequence, [Hkv, N, D] each.
-template <row_view Keys, row_view Values = Keys>
+/// @tparam Bias  no_bias, or what `bias(head, token)` gives the number of that is added to the logit of an entry: the
+///               logarithm of the mass that it stands for (core/entry_bias.hpp)
+template <row_view Keys, row_view Values = Keys, class Bias = no_bias>
 struct kv_layer {
   using keys_type = Keys;                             ///< view of the keys
   using values_type = Values;                         ///< view of the values
+  using bias_type = Bias;                             ///< what tells the bias of an entry
   static constexpr int head_dim = head_dim_of<Keys>;  ///< channels of a row, D
   static_assert(head_dim_of<Values> == head_dim, "kv_layer: keys and values have the same head dimension");
 
-  Keys keys;      ///< [Hkv, N, D]
-  Values values;  ///< [Hkv, N, D]
+  Keys keys;                             ///< [Hkv, N, D]
+  Values values;                         ///< [Hkv, N, D]
+  [[no_unique_address]] Bias bias = {};  ///< [Hkv, N]
 
   /// KV heads, Hkv.
   [[nodiscard]] KVSIEVE_HD constexpr int heads() const { return static_cast<int>(keys.extent(0)); }
@@ -201,6 +210,8 @@ struct kv_layer {
 /// @cond
 template <row_view Keys, row_view Values>
 kv_layer(Keys, Values) -> kv_layer<Keys, Values>;
+template <row_view Keys, row_view Values, class Bias>
+kv_layer(Keys, Values, Bias) -> kv_layer<Keys, Values, Bias>;
 /// @endcond
 
 /// A grouped view: many layers and sequences, each with its own number of tokens, compressed by one call.

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Decode attention on the host: one new query a head over a dense cache, exact, in one pass. Bound by reading keys and
-// values, once for all query heads of a group.
+// Decode attention on the host: a few new queries a head over a stored cache, exact, in one pass. Runs of rows are
+// worked on by themselves and joined in order by their log-sum-exp, so the result is the same for any number of
+// workers.
 #pragma once
 #include <kvsieve/core/arena.hpp>
+#include <kvsieve/core/attend_options.hpp>
 #include <kvsieve/core/check.hpp>
-#include <kvsieve/core/exponent.hpp>
-#include <kvsieve/core/fragment.hpp>
-#include <kvsieve/core/scalar.hpp>
+#include <kvsieve/core/parts.hpp>
+#include <kvsieve/host/attend_segment.hpp>
 #include <kvsieve/host/on.hpp>
 #include <kvsieve/host/tasks.hpp>
 
@@ -15,20 +16,11 @@ namespace host::inline KVSIEVE_TARGET {
 
 template <executor Exec, class Queries, class Layer>
 class attention {
-  using key_element = element_of<typename Layer::keys_type>;
-  using value_element = element_of<typename Layer::values_type>;
   static constexpr int D = Layer::head_dim, lanes = fragment::lanes, n = D / lanes;
-  static constexpr int block = 64;      // tokens at a time: what is asked for ahead still finds room
-  static constexpr int most_heads = 4;  // query heads that share a pass over the rows
+  static constexpr int most_rows = 4;  // query rows that share a pass over a segment
   static_assert(head_dim_of<Queries> == D, "kvsieve::attend: queries and cache have the same head dimension");
-  static_assert(!ragged_rows<typename Layer::keys_type> && !ragged_rows<typename Layer::values_type>,
-                "kvsieve::attend reads dense views: give each head of a ragged one as a view of its own");
   static_assert(D % 16 == 0 && D <= 512, "kvsieve: the head dimension must be a multiple of 16, up to 512");
-
-  // What a segment of tokens knows of one query head: sum of 2^(z - most) v, the maximum, the sum of weights.
-  struct partial {
-    float most, total, out[D];
-  };
+  using partial = attention_partial<D>;
 
  public:
   attention(Exec const& on, cs::span<Queries const> queries, cs::span<Layer const> layers)
@@ -41,52 +33,38 @@ class attention {
   }
 
   template <class Out>
-  [[nodiscard]] status run(cs::span<Out const> out, std::span<std::byte> workspace) const {
-    if (status const s = check_all(out); !s) return s;
-    if (auto const past = reinterpret_cast<std::uintptr_t>(workspace.data()) % arena::alignment; past != 0)
-      return fail(errc::bad_pointer, "workspace", static_cast<double>(past), "bytes past the alignment it needs,",
-                  static_cast<double>(arena::alignment));
-    if (workspace.size() < bytes())
-      return fail(errc::workspace_too_small, "workspace", static_cast<double>(workspace.size()),
-                  "bytes; it must be at least", static_cast<double>(bytes()));
+  [[nodiscard]] status run(cs::span<Out const> out, attend_options const& options,
+                           std::span<std::byte> workspace) const {
+    if (status const s = check_all(out, options); !s) return s;
+    if (status const s = check::workspace(workspace, bytes()); !s) return s;
     arena a(workspace);
     memory const m = carve(a);
-    m.tasks.fill([&](index v) { return layer(v).heads() * segments_of(layer(v).tokens()); });
-    m.first_partial[0] = 0;
-    for (index v = 0; v < views(); ++v)
-      m.first_partial[v + 1] = m.first_partial[v] + queries(v).extent(0) * segments_of(layer(v).tokens());
+    m.tasks.fill([&](index v) {
+      index tasks = 0;
+      each_part(layer(v), [&](auto const& part, int) { tasks += part.heads() * segments_of(part.tokens()); });
+      return tasks;
+    });
+    m.first_partial[0] = m.first_row[0] = 0;
+    for (index v = 0; v < views(); ++v) {
+      m.first_partial[v + 1] = m.first_partial[v] + rows_of(v) * segments(v);
+      m.first_row[v + 1] = m.first_row[v] + rows_of(v);
+      for (index r = 0; r < rows_of(v); ++r) scale_query(v, r, m.rows + (m.first_row[v] + r) * D);
+    }
     on_.for_each(m.tasks.count(), [&](index i, int) {
       auto const at = m.tasks.find(i);
-      index const v = at.view, task = at.task;  // clang 14 captures no structured bindings
-      index const segments = segments_of(layer(v).tokens()), head = task / segments, segment = task % segments;
-      index const group = queries(v).extent(0) / layer(v).heads();
-      for (index g = 0; g < group; g += most_heads) {
-        auto const work = [&](auto heads) {
-          attend_segment<decltype(heads)::value>(
-              layer(v), queries(v), head, head * group + g, segment,
-              m.partials + m.first_partial[v] + (head * group + g) * segments + segment, segments);
-        };
-        switch (group - g) {
-          case 1:
-            work(cs::integral_constant<int, 1>{});
-            break;
-          case 2:
-            work(cs::integral_constant<int, 2>{});
-            break;
-          case 3:
-            work(cs::integral_constant<int, 3>{});
-            break;
-          default:
-            work(cs::integral_constant<int, most_heads>{});
-            break;
-        }
-      }
+      index const v = at.view;  // clang 14 captures no structured bindings
+      index left = at.task, before = 0;
+      each_part(layer(v), [&](auto const& part, int number) {
+        index const here = segments_of(part.tokens()), tasks = part.heads() * here;
+        if (left >= 0 && left < tasks) attend_task(v, part, number, left / here, left % here, before, m);
+        left -= tasks;
+        before += here;
+      });
     });
     for (index v = 0; v < views(); ++v)
-      for (index q = 0; q < queries(v).extent(0); ++q) {
-        index const segments = segments_of(layer(v).tokens());
-        join(m.partials + m.first_partial[v] + q * segments, segments, out[static_cast<std::size_t>(v)], q);
-      }
+      for (index r = 0; r < rows_of(v); ++r)
+        join(m.partials + m.first_partial[v] + r * segments(v), segments(v), out[static_cast<std::size_t>(v)], options,
+             v, r);
     return {};
   }
 
@@ -94,23 +72,37 @@ class attention {
   struct memory {
     task_numbers tasks;
     index* first_partial;
+    index* first_row;
+    float* rows;
     partial* partials;
   };
   [[nodiscard]] index views() const { return static_cast<index>(layers_.size()); }
   [[nodiscard]] Layer const& layer(index v) const { return layers_[static_cast<std::size_t>(v)]; }
   [[nodiscard]] Queries const& queries(index v) const { return queries_[static_cast<std::size_t>(v)]; }
+  /// Rows of queries of a view, Hq * T: row h * T + i is query i of head h.
+  [[nodiscard]] index rows_of(index v) const { return queries(v).extent(0) * queries(v).extent(1); }
+  [[nodiscard]] index segments(index v) const {
+    index count = 0;
+    each_part(layer(v), [&](auto const& part, int) { count += segments_of(part.tokens()); });
+    return count;
+  }
 
   [[nodiscard]] memory carve(arena& a) const {
-    index partials = 0;
-    for (index v = 0; v < views() && v < static_cast<index>(queries_.size()); ++v)
-      partials += queries(v).extent(0) * segments_of(layer(v).tokens());
+    index partials = 0, rows = 0;
+    for (index v = 0; v < views() && v < static_cast<index>(queries_.size()); ++v) {
+      partials += rows_of(v) * segments(v);
+      rows += rows_of(v);
+    }
+    auto const ends = static_cast<std::size_t>(views() + 1);
     task_numbers const tasks = task_numbers::carve(a, views());
-    index* const first = a.take<index>(static_cast<std::size_t>(views() + 1));
-    return {tasks, first, a.take<partial>(static_cast<std::size_t>(partials))};
+    index* const first_partial = a.take<index>(ends);
+    index* const first_row = a.take<index>(ends);
+    float* const scaled = a.take<float>(static_cast<std::size_t>(rows * D));
+    return {tasks, first_partial, first_row, scaled, a.take<partial>(static_cast<std::size_t>(partials))};
   }
 
   template <class Out>
-  [[nodiscard]] status check_all(cs::span<Out const> out) const {
+  [[nodiscard]] status check_all(cs::span<Out const> out, attend_options const& options) const {
     static_assert(cs::is_same_v<typename Out::element_type, float> && head_dim_of<Out> == D,
                   "kvsieve::attend: the output is float, of the cache's head dimension");
     auto const at = [](auto x) { return static_cast<double>(x); };
@@ -119,180 +111,120 @@ class attention {
       return fail(errc::bad_shape, "query", at(queries_.size()), "must equal the number of views,", at(layers_.size()));
     if (out.size() != layers_.size())
       return fail(errc::bad_shape, "out", at(out.size()), "must equal the number of views,", at(layers_.size()));
+    if (!options.log_sum_exp.empty() && options.log_sum_exp.size() != layers_.size())
+      return fail(errc::bad_shape, "log_sum_exp", at(options.log_sum_exp.size()), "must equal the number of views,",
+                  at(layers_.size()));
     for (index v = 0; v < views(); ++v) {
-      int const w = static_cast<int>(v);
-      auto const& l = layer(v);
+      int const w = static_cast<int>(v), heads = layer(v).heads();
       auto const& q = queries(v);
       auto const& o = out[static_cast<std::size_t>(v)];
-      if (status const s = check::layer(l, l.heads(), w); !s) return s;
-      if (q.extent(1) != 1) return fail(errc::bad_shape, "query.tokens", at(q.extent(1)), "must be", 1, w);
-      if (q.extent(0) < l.heads() || q.extent(0) % l.heads() != 0)
-        return fail(errc::bad_shape, "query.heads", at(q.extent(0)), "must be a multiple of the KV heads,", l.heads(),
-                    w);
+      index const asked = q.extent(1);
+      status s;
+      each_part(layer(v), [&](auto const& part, int number) {
+        if (s) s = check_part(part, number, heads, asked, w);
+      });
+      if (!s) return s;
+      if (asked < 1 || asked > most_new_queries)
+        return fail(errc::bad_shape, "query.tokens", at(asked), asked < 1 ? "must be at least" : "must be at most",
+                    asked < 1 ? 1 : most_new_queries, w);
+      if (q.extent(0) < heads || q.extent(0) % heads != 0)
+        return fail(errc::bad_shape, "query.heads", at(q.extent(0)), "must be a multiple of the KV heads,", heads, w);
       if (o.extent(0) != q.extent(0))
         return fail(errc::bad_shape, "out.heads", at(o.extent(0)), "must equal the query heads,", at(q.extent(0)), w);
-      if (o.extent(1) != 1) return fail(errc::bad_shape, "out.tokens", at(o.extent(1)), "must be", 1, w);
-      if (status const s = check::readable(l.keys, "keys", w); !s) return s;
-      if (status const s = check::readable(l.values, "values", w); !s) return s;
-      if (status const s = check::readable(q, "query", w); !s) return s;
-      if (status const s = check::readable(o, "out", w); !s) return s;
+      if (o.extent(1) != asked)
+        return fail(errc::bad_shape, "out.tokens", at(o.extent(1)), "must equal the queries of a head,", at(asked), w);
+      if (s = check::readable(q, "query", w); !s) return s;
+      if (s = check::readable(o, "out", w); !s) return s;
+      if (options.log_sum_exp.empty()) continue;
+      auto const& l = options.log_sum_exp[static_cast<std::size_t>(v)];
+      if (l.data_handle() == nullptr) return fail(errc::bad_pointer, "log_sum_exp", 0, "must not be null;", 0, w);
+      if (l.extent(0) != q.extent(0))
+        return fail(errc::bad_shape, "log_sum_exp.heads", at(l.extent(0)), "must equal the query heads,",
+                    at(q.extent(0)), w);
+      if (l.extent(1) != asked)
+        return fail(errc::bad_shape, "log_sum_exp.tokens", at(l.extent(1)), "must equal the queries of a head,",
+                    at(asked), w);
     }
     return {};
   }
 
-  // One segment of tokens for G query heads of one KV head, block after block with a running maximum.
-  template <int G>
-  static void attend_segment(Layer const& l, Queries const& queries, index head, index first_query, index segment,
-                             partial* result, index result_stride) {
-    alignas(64) float q[G][D];
-    alignas(64) float z[G][block + lanes];
-    alignas(64) float out[G][D];
-    float most[G];
-    fragment total[G];
-    float const scale = static_cast<float>(1.4426950408889634 / __builtin_sqrt(static_cast<double>(D)));
-    for (int g = 0; g < G; ++g) {
-      auto const row = row_of(queries, first_query + g, 0);
-      for (int c = 0; c < n; ++c)
-        for (int i = 0; i < lanes; ++i) q[g][c * lanes + i] = to_float(row[channel_at<key_element, D>(c, i)]) * scale;
-      for (int d = 0; d < D; ++d) out[g][d] = 0.0f;
-      most[g] = -__builtin_inff();
-      total[g] = fragment(0.0f);
-    }
-    index const begin = segment * segment_rows;
-    index const end = begin + segment_rows < l.tokens() ? begin + segment_rows : l.tokens();
-    for (index t = begin; t < end; t += block) {
-      int const here = static_cast<int>(end - t < block ? end - t : block);
-      logits<G>(l, head, t, here, q, z);
-      for (int g = 0; g < G; ++g) soften(z[g], here, most[g], total[g], out[g]);
-      add_values<G>(l, head, t, here, z, out);
-    }
-    for (int g = 0; g < G; ++g) {
-      partial& p = result[g * result_stride];
-      p.most = most[g];
-      p.total = sum(total[g]);
-      for (int d = 0; d < D; ++d) p.out[d] = out[g][d];
-    }
+  /// A part against the first one; empty parts are as good as left out. The last one holds the new queries' own rows.
+  template <class Part>
+  [[nodiscard]] static status check_part(Part const& part, int number, int heads, index asked, int view) {
+    bool const last = number == part_count<Layer> - 1;
+    if (part_count<Layer> > 1 && part.tokens() == 0 && part.heads() == heads && !(last && asked > 1)) return {};
+    if (status const s = check::layer(part, heads, view); !s) return s;
+    if (status const s = check::readable(part.keys, "keys", view); !s) return s;
+    if (status const s = check::readable(part.values, "values", view); !s) return s;
+    for (int h = 0; last && asked > 1 && h < heads; ++h)
+      if (part.tokens(h) < asked)
+        return fail(errc::bad_shape, "keys.tokens", part.tokens(h),
+                    "must be, of the part with the new queries' own rows, at least the queries of a head,",
+                    static_cast<double>(asked), view);
+    return {};
   }
 
-  // z[g][j] = <q_g, k_j> log2(e) / sqrt(D). lanes / G tokens x G heads are worked on together: what is loaded of a
-  // query serves all of the tokens, and their sums are transposed at once.
-  template <int G>
-  static void logits(Layer const& l, index head, index first, int here, float const (&q)[G][D],
-                     float (&z)[G][block + lanes]) {
-    constexpr int heads = G == 3 ? 4 : G, step = lanes / heads < 1 ? 1 : lanes / heads;
-    constexpr int chains = G * step < 8 ? 2 : 1;  // an addition has to wait for the last one of its chain
-    for (int j = 0; j < here; j += step) {
-      fragment part[lanes], other[lanes];
-      KVSIEVE_UNROLL for (int i = 0; i < lanes; ++i) part[i] = other[i] = fragment(0.0f);
-      decltype(row_of(l.keys, head, first)) row[step];
-      KVSIEVE_UNROLL for (int t = 0; t < step; ++t) row[t] =
-          row_of(l.keys, head, first + (j + t < here ? j + t : here - 1));
-      KVSIEVE_UNROLL for (int c = 0; c < n; c += 2) {
-        KVSIEVE_UNROLL for (int t = c / 2; t < step; t += (n + 1) / 2) ahead<1>(l.values, head, first, j + t);
-        fragment k[step][2];
-        KVSIEVE_UNROLL for (int t = 0; t < step; ++t) {
-          load_channels<D>(row[t], c, k[t]);
-          k[t][0] = pinned(k[t][0]);
-          if (c + 1 < n) k[t][1] = pinned(k[t][1]);
-        }
-        KVSIEVE_UNROLL for (int i = 0; i < 2; ++i) KVSIEVE_UNROLL for (int g = 0; g < G; ++g) if (c + i < n) {
-          fragment const x = pinned(load(q[g] + (c + i) * lanes));
-          KVSIEVE_UNROLL for (int t = 0; t < step; ++t) {
-            int const at = g * step + t;
-            if (chains == 2 && i == 1)
-              other[at] = fma(k[t][i], x, other[at]);
-            else
-              part[at] = fma(k[t][i], x, part[at]);
-          }
-        }
+  /// A query row in floats, times log2(e) / sqrt(D).
+  void scale_query(index v, index r, float* to) const {
+    constexpr float scale = static_cast<float>(1.4426950408889634 / __builtin_sqrt(static_cast<double>(D)));
+    index const asked = queries(v).extent(1);
+    auto const row = row_of(queries(v), r / asked, r % asked);
+    for (int d = 0; d < D; ++d) to[d] = to_float(row[d]) * scale;
+  }
+
+  /// One segment of one head of a part, for all query rows of its group, a few at a time.
+  template <class Part>
+  void attend_task(index v, Part const& part, int number, index head, index segment, index segments_before,
+                   memory const& m) const {
+    index const asked = queries(v).extent(1), group_rows = rows_of(v) / part.heads(), stride = segments(v);
+    index const tokens = part.tokens(head), begin = segment * segment_rows;
+    index const end = begin + segment_rows < tokens ? begin + segment_rows : tokens;
+    attention_segment<Part> const piece(part, head);
+    auto const work = [&]<int G>(index first, cs::integral_constant<int, G>) {
+      float const* rows[G];
+      index visible[G];
+      partial* result[G];
+      for (int g = 0; g < G; ++g) {
+        index const r = head * group_rows + first + g;
+        rows[g] = m.rows + (m.first_row[v] + r) * D;
+        visible[g] = number == part_count<Layer> - 1 ? tokens - (asked - 1 - r % asked) : tokens;
+        result[g] = m.partials + m.first_partial[v] + r * stride + segments_before + segment;
       }
-      if constexpr (chains == 2) KVSIEVE_UNROLL for (int i = 0; i < lanes; ++i) part[i] = part[i] + other[i];
-      alignas(64) float sums[lanes];
-      store(sums, sum_rows(part));
-      for (int g = 0; g < G; ++g) __builtin_memcpy(z[g] + j, sums + g * step, sizeof(float) * step);
-    }
-  }
-
-  // Logits to weights against the running maximum; what was summed before is scaled down to it.
-  KVSIEVE_INLINE static void soften(float* z, int here, float& most, fragment& total, float* out) {
-    for (int j = here; j < round_up(here, lanes); ++j) z[j] = -__builtin_inff();
-    fragment m(most);
-    for (int j = 0; j < here; j += lanes) m = max(m, load(z + j));
-    float const next = max_lane(m);
-    if (next != most) {
-      fragment const down = exp2(fragment(most - next));
-      total = total * down;
-      for (int d = 0; d < D; d += lanes) store(out + d, load(out + d) * down);
-      most = next;
-    }
-    for (int j = 0; j < here; j += lanes) {
-      fragment const w = exp2(load(z + j) - fragment(most));
-      total += w;
-      store(z + j, w);
-    }
-  }
-
-  // out[g] += sum over the block of w[g][j] v_j, so many channels at a time that their sums stay in registers.
-  template <int G>
-  static void add_values(Layer const& l, index head, index first, int here, float const (&w)[G][block + lanes],
-                         float (&out)[G][D]) {
-    constexpr int held = G == 1 ? 16 : G == 2 ? 8 : 4, width = n < held ? n : held;  // even, so pairs stay together
-    KVSIEVE_UNROLL for (int c0 = 0; c0 < n; c0 += width) {
-      fragment sums[G][width];
-      KVSIEVE_UNROLL for (int g = 0; g < G; ++g) KVSIEVE_UNROLL for (int c = 0; c < width; ++c) if (c0 + c < n)
-          sums[g][c] = load(out[g] + (c0 + c) * lanes);
-      for (int j = 0; j < here; ++j) {
-        auto const row = row_of(l.values, head, first + j);
-        ahead<(n + width - 1) / width>(l.keys, head, first + block, c0 / width * here + j);
-        fragment v[width];
-        load_channels<D>(row, c0, v);
-        KVSIEVE_UNROLL for (int c = 0; c < width; ++c) if (c0 + c < n) v[c] = pinned(v[c]);
-        KVSIEVE_UNROLL for (int g = 0; g < G; ++g) {
-          fragment const weight(w[g][j]);
-          KVSIEVE_UNROLL for (int c = 0; c < width; ++c) if (c0 + c < n) sums[g][c] = fma(v[c], weight, sums[g][c]);
-        }
+      piece.template run<G>(rows, visible, begin, end, result);
+    };
+    for (index g = 0; g < group_rows; g += most_rows) switch (group_rows - g) {
+        case 1:
+          work(g, cs::integral_constant<int, 1>{});
+          break;
+        case 2:
+          work(g, cs::integral_constant<int, 2>{});
+          break;
+        case 3:
+          work(g, cs::integral_constant<int, 3>{});
+          break;
+        default:
+          work(g, cs::integral_constant<int, most_rows>{});
+          break;
       }
-      KVSIEVE_UNROLL for (int g = 0; g < G; ++g) KVSIEVE_UNROLL for (int c = 0; c < width; ++c) if (c0 + c < n)
-          store(out[g] + (c0 + c) * lanes, sums[g][c]);
-    }
   }
 
-  // Keeps what was loaded in a register: compilers would rather load it again in every operation that it is part of.
-  KVSIEVE_INLINE static fragment pinned(fragment x) {
-#if KVSIEVE_HOST_VECTORS && defined(__AVX512F__)
-    asm("" : "+v"(x.v));
-#elif KVSIEVE_HOST_VECTORS && defined(__AVX__)
-    asm("" : "+x"(x.v));
-#endif
-    return x;
-  }
-
-  // Asks for part `i` of the rows from `first` on, of which each has so many parts. That is spread between the rows
-  // that are worked on: a burst would only wait.
-  template <int parts, class View>
-  KVSIEVE_INLINE static void ahead(View const& rows, index head, index first, index i) {
-    if constexpr (contiguous_rows<View>) {
-      constexpr index bytes = index{sizeof(element_of<View>)} * D, part = (bytes / parts + 63) / 64 * 64;
-      index const token = first + i / parts, from = i % parts * part;
-      if (token >= rows.extent(1) || from >= bytes) return;
-      auto const* p = reinterpret_cast<char const*>(row_of(rows, head, token)) + from;
-      KVSIEVE_UNROLL for (index b = 0; b < part; b += 64) __builtin_prefetch(p + b, 0, 2);
-    }
-  }
-
-  // Joins the segments of one query head in order, by their log-sum-exp.
+  /// Joins the segments of one query row in order. Without any entry the output is 0 and its log-sum-exp -inf.
   template <class Out>
-  static void join(partial const* parts, index segments, Out const& out, index query) {
+  void join(partial const* pieces, index count, Out const& out, attend_options const& options, index v, index r) const {
     float most = -__builtin_inff(), total = 0.0f;
-    for (index s = 0; s < segments; ++s) most = most < parts[s].most ? parts[s].most : most;
+    for (index s = 0; s < count; ++s) most = most < pieces[s].most ? pieces[s].most : most;
     float sums[D] = {};
-    for (index s = 0; s < segments; ++s) {
-      float const factor = exp2(fragment(parts[s].most - most))[0];
-      total += factor * parts[s].total;
-      for (int d = 0; d < D; ++d) sums[d] += factor * parts[s].out[d];
+    for (index s = 0; s < count; ++s) {
+      float const factor = pieces[s].most == most ? 1.0f : exp2(fragment(pieces[s].most - most))[0];
+      total += factor * pieces[s].total;
+      for (int d = 0; d < D; ++d) sums[d] += factor * pieces[s].out[d];
     }
-    for (int c = 0; c < n; ++c)
-      for (int i = 0; i < lanes; ++i) out(query, 0, channel_at<value_element, D>(c, i)) = sums[c * lanes + i] / total;
+    bool const empty = most == -__builtin_inff() && total == 0.0f;
+    index const asked = queries(v).extent(1);
+    for (int d = 0; d < D; ++d) out(r / asked, r % asked, d) = empty ? 0.0f : sums[d] / total;
+    if (!options.log_sum_exp.empty())
+      options.log_sum_exp[static_cast<std::size_t>(v)](r / asked, r % asked) =
+          empty ? -__builtin_inff() : 0.69314718f * (most + ::log2f(total));
   }
 
   Exec const& on_;

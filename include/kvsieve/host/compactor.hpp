@@ -5,6 +5,7 @@
 #include <kvsieve/core/plan.hpp>
 #include <kvsieve/host/move_rows.hpp>
 #include <kvsieve/host/on.hpp>
+#include <kvsieve/host/store_row.hpp>
 
 namespace kvsieve::inline v0 {
 namespace host::inline KVSIEVE_TARGET {
@@ -28,6 +29,17 @@ template <class Layer>
   return {};
 }
 
+/// Formats that hold several tokens together take whole tiles: what is left over belongs into a part of its own.
+template <class View>
+[[nodiscard]] status check_tiles(View const&, token_plan const& plan, int view) {
+  if constexpr (is_encoded<View>)
+    for (int h = 0; h < plan.heads; ++h)
+      if (plan.count(view, h) % codec_of<View>::tile_tokens != 0)
+        return fail(errc::bad_plan, "plan.count", plan.count(view, h),
+                    "must be, for this format, a multiple of the tokens of a tile,", codec_of<View>::tile_tokens, view);
+  return {};
+}
+
 /// A view that is to receive what a plan keeps of a view.
 template <class View>
 [[nodiscard]] status check_target(View const& to, char const* name, char const* heads_name, char const* tokens_name,
@@ -35,16 +47,13 @@ template <class View>
   if (to.extent(0) != plan.heads)
     return fail(errc::bad_shape, heads_name, static_cast<double>(to.extent(0)), "must equal the heads of the cache,",
                 plan.heads, view);
-  if constexpr (ragged_rows<View>) {
-    if (to.mapping().offset == nullptr) return fail(errc::bad_pointer, name, 0, "must have offsets;", 0, view);
-    if (to.mapping().offset[0] < 0)
-      return fail(errc::bad_shape, name, static_cast<double>(to.mapping().offset[0]),
-                  "is the first offset, which must be at least", 0, view);
-  }
+  if constexpr (ragged_rows<View>)
+    if (status const s = check::ragged(to.mapping(), name, view); !s) return s;
   for (int h = 0; h < plan.heads; ++h)
     if (index const room = tokens_of(to, h); room < plan.count(view, h))
       return fail(errc::bad_shape, tokens_name, static_cast<double>(room), "must be at least the tokens kept,",
                   plan.count(view, h), view);
+  if (status const s = check_tiles(to, plan, view); !s) return s;
   if (plan.count(view) == 0) return {};
   return check::readable(to, name, view);
 }
@@ -108,9 +117,6 @@ template <class Layer>
 template <executor Exec, class Layer, class Target>
 [[nodiscard]] status compact(Exec const& on, token_plan const& plan, cs::span<Layer const> from,
                              cs::span<Target const> to) {
-  static_assert(cs::is_same_v<element_of<typename Target::keys_type>, element_of<typename Layer::keys_type>> &&
-                    cs::is_same_v<element_of<typename Target::values_type>, element_of<typename Layer::values_type>>,
-                "kvsieve::apply: cache and result have the same element types");
   static_assert(Target::head_dim == Layer::head_dim, "kvsieve::apply: cache and result have the same head dimension");
   if (status const s = detail::check_plan(plan, from); !s) return s;
   if (to.size() != from.size())
@@ -129,14 +135,18 @@ template <executor Exec, class Layer, class Target>
   on.for_each(index{plan.views} * plan.heads * 2 * pieces, [&](index i, int) {
     index const piece = i % pieces, tensor = i / pieces % 2, row = i / pieces / 2;
     int const v = static_cast<int>(row / plan.heads), h = static_cast<int>(row % plan.heads);
-    index const n = plan.count(v, h), first = n * piece / pieces, last = n * (piece + 1) / pieces;
     int const* const kept = plan.kept(v, h).data();
+    auto const move = [&](auto const& source, auto const& target) {
+      constexpr index tile = tile_tokens_of<cs::remove_cvref_t<decltype(target)>>();
+      index const n = plan.count(v, h) / tile;  // whole, as was checked
+      move_rows(source, target, h, kept, n * piece / pieces * tile, n * (piece + 1) / pieces * tile);
+    };
     auto const& f = from[static_cast<std::size_t>(v)];
     auto const& t = to[static_cast<std::size_t>(v)];
     if (tensor == 0)
-      move_rows(f.keys, t.keys, h, kept, first, last);
+      move(f.keys, t.keys);
     else
-      move_rows(f.values, t.values, h, kept, first, last);
+      move(f.values, t.values);
   });
   return {};
 }
@@ -145,6 +155,11 @@ template <executor Exec, class Layer, class Target>
 template <executor Exec, class Layer>
 [[nodiscard]] status compact(Exec const& on, token_plan const& plan, cs::span<Layer const> layers) {
   if (status const s = detail::check_plan(plan, layers); !s) return s;
+  for (int v = 0; v < plan.views; ++v) {
+    auto const& l = layers[static_cast<std::size_t>(v)];
+    if (status const s = detail::check_tiles(l.keys, plan, v); !s) return s;
+    if (status const s = detail::check_tiles(l.values, plan, v); !s) return s;
+  }
   if (status const s = detail::check_layers_apart(plan, layers); !s) return s;
   on.for_each(index{plan.views} * plan.heads * 2, [&](index i, int) {
     index const tensor = i % 2, row = i / 2;

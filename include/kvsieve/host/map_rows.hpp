@@ -90,9 +90,7 @@ class row_map {
   static void read_table(float const* row, fragment* to) {
     float ordered[D];
     for (int c = 0; c < fragments_of<D>; ++c)
-      for (int lane = 0; lane < lanes; ++lane)
-        ordered[c * lanes + lane] =
-            row[contiguous_rows<View> ? channel_at<element_of<View>, D>(c, lane) : c * lanes + lane];
+      for (int lane = 0; lane < lanes; ++lane) ordered[c * lanes + lane] = row[channel_in<View>(c, lane)];
     KVSIEVE_UNROLL for (int c = 0; c < fragments_of<D>; ++c) to[c] = load(ordered + c * lanes);
   }
 

@@ -5,6 +5,7 @@
 
 #include <kvsieve/core/fragment.hpp>
 #include <kvsieve/core/views.hpp>
+#include <kvsieve/host/store_row.hpp>
 
 namespace kvsieve::inline v0 {
 namespace host::inline KVSIEVE_TARGET {
@@ -32,13 +33,14 @@ KVSIEVE_INLINE void copy_row(char* to, char const* from) {
 }
 }  // namespace detail
 
-/// Copies rows kept[first .. last) of `from` to rows first .. last of `to`, for one head of each. Copying onto itself
-/// is safe: kept ascends, so no row is overwritten before it was read.
+/// Copies rows kept[first .. last) of `from` to rows first .. last of `to`, for one head of each, converting and
+/// encoding as the views ask; both ends begin tiles of `to`. Copying onto itself is safe: kept ascends, so no row is
+/// overwritten before it was read.
 template <class To, class From>
 void move_rows(From const& from, To const& to, index head, int const* kept, index first, index last) {
   constexpr int D = head_dim_of<From>;
   using T = element_of<From>;
-  if constexpr (contiguous_rows<From> && contiguous_rows<To>) {
+  if constexpr (contiguous_rows<From> && contiguous_rows<To> && cs::is_same_v<T, element_of<To>>) {
     constexpr std::size_t bytes = sizeof(T) * static_cast<std::size_t>(D);
     // Kept rows jump, and what fetches memory ahead does not see it. Where rows lie close together, asking for all rows
     // up to a few ahead turns them into a stream again; where they are sparse, only the ones to come. Into the second
@@ -75,9 +77,22 @@ void move_rows(From const& from, To const& to, index head, int const* kept, inde
     }
 #endif
     run(cs::false_type{});
-  } else {
+  } else if constexpr (is_encoded<To> && cs::is_same_v<codec_of<From>, codec_of<To>> && tile_tokens_of<To>() == 1) {
+    for (index i = first; i < last; ++i) {
+      auto* const d = const_cast<byte*>(row_of(to, head, i).tile);  // of a view that is written
+      auto const* const s = row_of(from, head, kept[i]).tile;
+      if (d != s) std::memcpy(d, s, static_cast<std::size_t>(row_bytes<To>()));
+    }
+  } else if constexpr (!is_encoded<To> && !is_encoded<From> && cs::is_same_v<T, element_of<To>>) {
     for (index i = first; i < last; ++i)
       for (int d = 0; d < D; ++d) to(head, i, d) = from(head, kept[i], d);
+  } else {
+    constexpr int tile = tile_tokens_of<To>();
+    alignas(64) float rows[tile * D];
+    for (index i = first; i < last; i += tile) {
+      for (int j = 0; j < tile; ++j) read_row(from, head, kept[i + j], rows + j * D);
+      store_tile(to, head, i, rows);
+    }
   }
 }
 }  // namespace host::inline KVSIEVE_TARGET

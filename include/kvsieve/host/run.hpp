@@ -17,8 +17,12 @@ namespace kvsieve::inline v0 {
 namespace detail {
 template <class T>
 inline constexpr bool is_kv_layer = false;
-template <class K, class V>
-inline constexpr bool is_kv_layer<kv_layer<K, V>> = true;
+template <class K, class V, class B>
+inline constexpr bool is_kv_layer<kv_layer<K, V, B>> = true;
+template <class T>
+inline constexpr bool is_stored_layer = is_kv_layer<T>;
+template <class... L>
+inline constexpr bool is_stored_layer<kv_parts<L...>> = (is_kv_layer<L> && ...);
 template <strategy C>
 constexpr void needs_queries() {
   static_assert(!reads(C::reads, needs::queries),
@@ -34,6 +38,9 @@ constexpr void needs_no_queries() {
 /// One layer of one sequence.
 template <class L>
 concept kv_layer_view = detail::is_kv_layer<L>;
+/// One layer of one sequence, in one part or in several.
+template <class L>
+concept stored_layer = detail::is_stored_layer<L>;
 
 /// Bytes of workspace that plan<C> needs with the same arguments; aligned to 64 bytes. 0 when plan<C> would refuse the
 /// arguments, whatever the workspace: it says why.
@@ -125,35 +132,40 @@ template <strategy C, host::executor Exec, kv_layer_view Layer>
 }
 
 /// Bytes of workspace that attend needs with the same arguments; aligned to 64 bytes.
-template <host::executor Exec, row_view Queries, kv_layer_view Layer>
+template <host::executor Exec, row_view Queries, stored_layer Layer>
 [[nodiscard]] std::size_t attend_workspace_bytes(Exec const& on, cs::span<Queries const> query,
                                                  cs::span<Layer const> layers) noexcept {
   return host::attention<Exec, Queries, Layer>(on, query, layers).bytes();
 }
 /// The same for one view.
-template <host::executor Exec, row_view Queries, kv_layer_view Layer>
+template <host::executor Exec, row_view Queries, stored_layer Layer>
 [[nodiscard]] std::size_t attend_workspace_bytes(Exec const& on, Queries const& query, Layer const& layer) noexcept {
   return attend_workspace_bytes(on, cs::span<Queries const>(&query, 1), cs::span<Layer const>(&layer, 1));
 }
 
-/// Decode attention: out[h] = softmax(q_h K^T / sqrt(D)) V over all tokens of the view, query head h reading KV head
-/// h / (Hq / Hkv). Exact (online softmax), in float; keys and values that are not finite give what the formula gives.
+/// Decode attention: out[h, i] = softmax(q_hi K^T / sqrt(D) + bias) V over the entries of the view, query head h
+/// reading KV head h / (Hq / Hkv). Exact (online softmax), in float; keys and values that are not finite give what the
+/// formula gives. A head without entries gives 0.
 /// @param on         where to run
-/// @param query      for each view [Hq, 1, D]: the new token's queries after RoPE
-/// @param layers     dense views, compressed or not; every token is visible
-/// @param out        for each view [Hq, 1, D]
+/// @param query      for each view [Hq, T, D]: the queries of the T new tokens after RoPE, 1 to 8. With several, the
+/// last
+///                   T rows of each head (of the last part) are their own, and a query does not see those after it
+/// @param layers     views of any layout and format, ragged or not, or kv_parts of several
+/// @param out        for each view [Hq, T, D]
 /// @param workspace  at least attend_workspace_bytes(...) bytes, aligned to 64
+/// @param options    what else is wanted
 /// @returns ok, or what was refused, and then nothing was written
-template <host::executor Exec, row_view Queries, kv_layer_view Layer, row_view Out>
+template <host::executor Exec, row_view Queries, stored_layer Layer, row_view Out>
 [[nodiscard]] status attend(Exec const& on, cs::span<Queries const> query, cs::span<Layer const> layers,
-                            cs::span<Out const> out, std::span<std::byte> workspace) noexcept {
-  return host::attention<Exec, Queries, Layer>(on, query, layers).run(out, workspace);
+                            cs::span<Out const> out, std::span<std::byte> workspace,
+                            attend_options const& options = {}) noexcept {
+  return host::attention<Exec, Queries, Layer>(on, query, layers).run(out, options, workspace);
 }
 /// The same for one view.
-template <host::executor Exec, row_view Queries, kv_layer_view Layer, row_view Out>
+template <host::executor Exec, row_view Queries, stored_layer Layer, row_view Out>
 [[nodiscard]] status attend(Exec const& on, Queries const& query, Layer const& layer, Out const& out,
-                            std::span<std::byte> workspace) noexcept {
+                            std::span<std::byte> workspace, attend_options const& options = {}) noexcept {
   return attend(on, cs::span<Queries const>(&query, 1), cs::span<Layer const>(&layer, 1), cs::span<Out const>(&out, 1),
-                workspace);
+                workspace, options);
 }
 }  // namespace kvsieve::inline v0

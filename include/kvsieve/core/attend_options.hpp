@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// What decode attention can give beside its output.
+#pragma once
+#include <kvsieve/core/views.hpp>
+
+namespace kvsieve::inline v0 {
+
+/// New queries of a head in one call, at most.
+inline constexpr int most_new_queries = 8;
+
+/// A number for each query of each head, [Hq, T].
+using query_numbers = cs::mdspan<float, cs::dextents<index, 2>>;
+
+/// Further results of attend; what is left empty is not written.
+struct attend_options {
+  /// For each view [Hq, T]: natural logarithm of the sum of exp(logit) over all entries that a query sees, with which
+  /// outputs over several caches join exactly; -inf where there is none.
+  cs::span<query_numbers const> log_sum_exp = {};
+};
+}  // namespace kvsieve::inline v0

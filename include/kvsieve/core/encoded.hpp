@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Rows that are stored otherwise than as one number after another: any layout of core/views.hpp over a codec of
+// encode/.
+#pragma once
+#include <cuda/std/cstddef>
+
+#include <kvsieve/core/views.hpp>
+
+namespace kvsieve::inline v0 {
+
+/// A byte of encoded rows.
+using byte = unsigned char;
+
+/// What a format of rows is made of. The rows of a head lie in *tiles* of `Codec::tile_tokens` consecutive tokens (1
+/// for formats whose tokens stand by themselves), each `Codec::template tile_bytes<D>` bytes.
+/// - `fits(D)`: whether rows of D channels can be held;
+/// - `decode<D>(tile, token, channel)`: one number of a tile, as float;
+/// - `encode<D>(rows, tile)`: all rows of a tile, [tile_tokens, D] floats one behind another.
+/// Both are plain code for host and device, always inlined, and define the format. A format may also have
+/// - `load<Fragment, D>(tile, token, channel)`: as many channels as a fragment has lanes, bit for bit what decode
+/// gives.
+template <class C>
+concept codec = requires(byte const* from, byte* to, float const* rows) {
+  { C::name } -> cs::convertible_to<char const*>;
+  { C::tile_tokens } -> cs::convertible_to<int>;
+  { C::fits(64) } -> cs::same_as<bool>;
+  { C::template decode<64>(from, 0, 0) } -> cs::same_as<float>;
+  C::template encode<64>(rows, to);
+};
+
+/// Bytes of `rows` rows of D channels; whole tiles.
+template <codec C, int D>
+[[nodiscard]] KVSIEVE_HD constexpr index encoded_bytes(index rows) {
+  return (rows + C::tile_tokens - 1) / C::tile_tokens * index{C::template tile_bytes<D>};
+}
+
+/// Accessor of mdspan for encoded rows: element i is channel i % D of row i / D. Elements are read as float; they
+/// cannot be written one by one, store_row and apply write whole rows.
+/// @tparam Byte  byte, or byte const for views that are only read
+template <codec Codec, int D, class Byte = byte>
+struct encoded {
+  static_assert(Codec::fits(D), "kvsieve: this format cannot hold rows of this head dimension");
+  using offset_policy = encoded;  ///< @cond as in the standard
+  using element_type = cs::conditional_t<cs::is_const_v<Byte>, float const, float>;
+  using reference = float;
+  using data_handle_type = Byte*;
+  KVSIEVE_HD constexpr encoded() noexcept {}
+  KVSIEVE_HD constexpr encoded(encoded<Codec, D, cs::remove_const_t<Byte>> const&) noexcept
+    requires cs::is_const_v<Byte>
+  {}
+  KVSIEVE_INLINE KVSIEVE_HD reference access(data_handle_type p, cs::size_t i) const {
+    index const r = static_cast<index>(i) / D;
+    return Codec::template decode<D>(p + tile_of(r), static_cast<int>(r % Codec::tile_tokens),
+                                     static_cast<int>(static_cast<index>(i) % D));
+  }
+  KVSIEVE_HD constexpr data_handle_type offset(data_handle_type p, cs::size_t i) const {
+    return p + tile_of(static_cast<index>(i) / D);
+  }
+  /// @endcond
+  /// Where the tile of a row begins, in bytes.
+  [[nodiscard]] KVSIEVE_HD static constexpr index tile_of(index r) {
+    return r / Codec::tile_tokens * index{Codec::template tile_bytes<D>};
+  }
+};
+
+/// Rows [heads, tokens, D] of a format, in any layout.
+template <codec Codec, int D, class Byte = byte const, class Layout = layout_rows>
+using encoded_rows =
+    cs::mdspan<typename encoded<Codec, D, Byte>::element_type, row_extents<D>, Layout, encoded<Codec, D, Byte>>;
+
+/// Views bytes as encoded rows [heads, tokens, D]; strides in rows, which are to be multiples of Codec::tile_tokens
+/// for heads, and 1 for tokens where tiles hold several.
+template <codec Codec, int D, class Byte>
+[[nodiscard]] KVSIEVE_HD constexpr encoded_rows<Codec, D, Byte> make_encoded(Byte* data, index heads, index tokens,
+                                                                             index head_rows, index token_rows) {
+  return {data, layout_rows::mapping<row_extents<D>>{row_extents<D>(heads, tokens), head_rows * D, token_rows * D},
+          encoded<Codec, D, Byte>{}};
+}
+/// Views packed bytes as encoded rows [heads, tokens, D]; each head begins with a tile of its own.
+template <codec Codec, int D, class Byte>
+[[nodiscard]] KVSIEVE_HD constexpr encoded_rows<Codec, D, Byte> make_encoded(Byte* data, index heads, index tokens) {
+  index const whole = (tokens + Codec::tile_tokens - 1) / Codec::tile_tokens * Codec::tile_tokens;
+  return make_encoded<Codec, D>(data, heads, tokens, whole, 1);
+}
+/// Views packed bytes as encoded rows of heads with a number of tokens each; `offset` [heads + 1], in rows, multiples
+/// of Codec::tile_tokens, stays the caller's.
+template <codec Codec, int D, class Byte>
+[[nodiscard]] KVSIEVE_HD constexpr encoded_rows<Codec, D, Byte, layout_ragged> make_encoded_ragged(
+    Byte* data, index heads, index const* offset) {
+  return {data, make_ragged<D>(static_cast<float const*>(nullptr), heads, offset).mapping(), encoded<Codec, D, Byte>{}};
+}
+
+namespace detail {
+template <class Accessor>
+struct codec_of_accessor {
+  using type = void;
+};
+template <class Codec, int D, class Byte>
+struct codec_of_accessor<encoded<Codec, D, Byte>> {
+  using type = Codec;
+};
+}  // namespace detail
+/// The format of a view's rows; void where they are plain elements.
+template <row_view V>
+using codec_of = typename detail::codec_of_accessor<typename V::accessor_type>::type;
+/// True for views of encoded rows.
+template <row_view V>
+inline constexpr bool is_encoded = !cs::is_void_v<codec_of<V>>;
+
+/// The row of one token of one head of an encoded view.
+template <class Codec, int D>
+struct encoded_row {
+  byte const* tile;  ///< where the tile begins that it is in
+  int token;         ///< which of the tile's rows it is
+  /// One channel.
+  KVSIEVE_INLINE KVSIEVE_HD float operator[](int channel) const {
+    return Codec::template decode<D>(tile, token, channel);
+  }
+  /// Channels [channel, channel + lanes) at once, where the format has a way.
+  template <class Fragment>
+  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD Fragment load(int channel) const
+    requires requires { Codec::template load<Fragment, D>(static_cast<byte const*>(nullptr), 0, 0); }
+  {
+    return Codec::template load<Fragment, D>(tile, token, channel);
+  }
+};
+/// The row of a token of a head.
+template <row_view V>
+  requires is_encoded<V>
+[[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD auto row_of(V const& view, index head, index token) {
+  using C = codec_of<V>;
+  index const r = view.mapping()(head, token, 0) / head_dim_of<V>;
+  return encoded_row<C, head_dim_of<V>>{view.data_handle() + V::accessor_type::tile_of(r),
+                                        static_cast<int>(r % C::tile_tokens)};
+}
+
+/// Bytes from the row of a token to that of the next, where they lie one behind another.
+template <row_view V>
+[[nodiscard]] KVSIEVE_HD constexpr index row_bytes() {
+  if constexpr (is_encoded<V>)
+    return index{codec_of<V>::template tile_bytes<head_dim_of<V>>} / codec_of<V>::tile_tokens;
+  else
+    return index{sizeof(element_of<V>)} * head_dim_of<V>;
+}
+}  // namespace kvsieve::inline v0

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// ggml's q8_0: blocks of 32 channels, an f16 scale and 32 signed bytes; 8.5 bits a number.
+#pragma once
+#include <kvsieve/core/encoded.hpp>
+#include <kvsieve/encode/block.hpp>
+
+namespace kvsieve::inline v0 {
+namespace encode {
+
+/// x ~ scale * code, code = round(x / scale) away from zero at halves, scale = largest magnitude / 127. Codes are those
+/// of the scale before it is rounded to f16, as in ggml. Error at most half a scale.
+struct q8_0 {
+  static constexpr char const* name = "q8_0";                ///< as in ggml
+  static constexpr int tile_tokens = 1;                      ///< a row stands by itself
+  static constexpr int block = 32, block_bytes = 34;         ///< channels and bytes of a block
+  static constexpr bool fits(int D) { return D % 32 == 0; }  ///< blocks do not cross rows
+  template <int D>
+  static constexpr int tile_bytes = D / block * block_bytes;  ///< bytes of a row
+
+  /// One number.
+  template <int D>
+  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static float decode(byte const* row, int, int channel) {
+    byte const* const b = row + channel / block * block_bytes;
+    return static_cast<float>(static_cast<signed char>(b[2 + channel % block])) * load_f16(b);
+  }
+  /// As many as a fragment holds.
+  template <class Fragment, int D>
+  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static Fragment load(byte const* row, int, int channel) {
+    byte const* const b = row + channel / block * block_bytes;
+    return Fragment::of_bytes(reinterpret_cast<signed char const*>(b + 2 + channel % block)) * Fragment::of_f16(b);
+  }
+  /// A row.
+  template <int D>
+  KVSIEVE_INLINE KVSIEVE_HD static void encode(float const* x, byte* row) {
+    for (int first = 0; first < D; first += block, row += block_bytes) {
+      float const scale = largest_magnitude<block>(x + first) / 127.0f, inverse = inverse_of(scale);
+      store_f16(row, scale);
+      for (int i = 0; i < block; ++i)
+        row[2 + i] = static_cast<byte>(static_cast<signed char>(round_away(finite(x[first + i]) * inverse)));
+    }
+  }
+};
+}  // namespace encode
+}  // namespace kvsieve::inline v0

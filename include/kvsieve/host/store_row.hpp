@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Rows of any view as floats, and back: what moves, merges or encodes rows knows neither layout nor format.
+#pragma once
+#include <kvsieve/core/encoded.hpp>
+#include <kvsieve/core/fragment.hpp>
+
+namespace kvsieve::inline v0 {
+namespace host::inline KVSIEVE_TARGET {
+
+/// Tokens that are written at once.
+template <row_view V>
+[[nodiscard]] constexpr int tile_tokens_of() {
+  if constexpr (is_encoded<V>)
+    return codec_of<V>::tile_tokens;
+  else
+    return 1;
+}
+
+/// A row as floats, `to` [D].
+template <row_view V>
+KVSIEVE_INLINE void read_row(V const& from, index head, index token, float* to) {
+  auto const row = row_of(from, head, token);
+  for (int d = 0; d < head_dim_of<V>; d += fragment::lanes) store(to + d, load_row(row, d));
+}
+
+/// Writes rows [token, token + tile_tokens_of<V>()) of a head from floats, [.., D]; `token` begins a tile.
+template <row_view V>
+KVSIEVE_INLINE void store_tile(V const& to, index head, index token, float const* rows) {
+  constexpr int D = head_dim_of<V>;
+  if constexpr (is_encoded<V>) {
+    index const r = to.mapping()(head, token, 0) / D;
+    codec_of<V>::template encode<D>(rows, to.data_handle() + V::accessor_type::tile_of(r));
+  } else if constexpr (contiguous_rows<V> && cs::is_same_v<element_of<V>, float>) {
+    __builtin_memcpy(row_of(to, head, token), rows, sizeof(float) * D);
+  } else {
+    for (int d = 0; d < D; ++d) to(head, token, d) = from_float<element_of<V>>(rows[d]);
+  }
+}
+/// Writes one row from floats [D]; for formats whose tokens stand by themselves.
+template <row_view V>
+KVSIEVE_INLINE void store_row(V const& to, index head, index token, float const* row) {
+  static_assert(tile_tokens_of<V>() == 1, "kvsieve: rows of this format are written a tile at a time");
+  store_tile(to, head, token, row);
+}
+}  // namespace host::inline KVSIEVE_TARGET
+}  // namespace kvsieve::inline v0
