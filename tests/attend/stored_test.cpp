@@ -104,9 +104,11 @@ TEST_CASE("attend: parts, formats, ragged heads, biases and several new queries 
         kvsieve::reference::attended want(query);
         kvsieve::each_part(layer, [&](auto const& part, int number) {
           index const tokens = part.tokens(head);
-          want.see(part.keys, part.values, head, number == 2 ? tokens - (s.asked - 1 - i) : tokens, [&](index h, index t) {
-            return number == 1 ? static_cast<double>(s.bias[static_cast<std::size_t>(h * s.encoded_tokens + t)]) : 0.0;
-          });
+          want.see(
+              part.keys, part.values, head, number == 2 ? tokens - (s.asked - 1 - i) : tokens, [&](index h, index t) {
+                return number == 1 ? static_cast<double>(s.bias[static_cast<std::size_t>(h * s.encoded_tokens + t)])
+                                   : 0.0;
+              });
         });
         double const sum = want.finish(out);
         // Logits of about 10 sizes, in float: each weight is off by 1e-6 or so of itself, and so is what they average.
@@ -162,7 +164,8 @@ TEST_CASE("attend refuses parts and queries that do not fit") {
   s.asked = 8;
   s.queries.assign(static_cast<std::size_t>(s.heads * s.group * 8 * D), 0.0f);
   std::vector<index> shorter(static_cast<std::size_t>(s.heads + 1));
-  for (index h = 0; h <= s.heads; ++h) shorter[static_cast<std::size_t>(h)] = h * 7;  // their own rows are not all there
+  for (index h = 0; h <= s.heads; ++h)
+    shorter[static_cast<std::size_t>(h)] = h * 7;  // their own rows are not all there
   auto const own = [&](int kv) { return kvsieve::make_ragged<D>(s.rows[kv].data(), s.heads, shorter.data()); };
   s.rows[0].resize(static_cast<std::size_t>(s.heads * 7 * D));
   s.rows[1].resize(static_cast<std::size_t>(s.heads * 7 * D));
@@ -172,11 +175,12 @@ TEST_CASE("attend refuses parts and queries that do not fit") {
   s.asked = 1;
   CHECK(attend(s, kvsieve::kv_layer{own(0), own(1)}, 0, r).code == kvsieve::errc::bad_shape);
   // Rows of heads that lie half a row apart are no rows of the format.
-  kvsieve::kv_layer const cut{kvsieve::encoded_rows<kvsieve::encode::q8_0, D>(
-                                  s.encoded[0].data(), kvsieve::layout_rows::mapping<kvsieve::row_extents<D>>{
-                                                           kvsieve::row_extents<D>(s.heads, 1), D / 2, D}),
-                              kvsieve::make_encoded<kvsieve::encode::q8_0, D>(
-                                  static_cast<kvsieve::byte const*>(s.encoded[1].data()), s.heads, 1)};
+  kvsieve::kv_layer const cut{
+      kvsieve::encoded_rows<kvsieve::encode::q8_0, D>(
+          s.encoded[0].data(),
+          kvsieve::layout_rows::mapping<kvsieve::row_extents<D>>{kvsieve::row_extents<D>(s.heads, 1), D / 2, D}),
+      kvsieve::make_encoded<kvsieve::encode::q8_0, D>(static_cast<kvsieve::byte const*>(s.encoded[1].data()), s.heads,
+                                                      1)};
   CHECK(attend(s, cut, 0, r).code == kvsieve::errc::bad_shape);
 }
 }  // namespace stored_tests
