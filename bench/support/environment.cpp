@@ -44,7 +44,7 @@ std::string today() {
 }
 
 /// The folder with the sources of the project.
-fs::path source_root() { return fs::path(KVSIEVE_DATA_DIR).parent_path(); }
+fs::path source_root() { return KVSIEVE_SOURCE_DIR; }
 
 /// How the build compiled this program, from the compile commands beside it.
 std::string own_command() {
