@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "fidelity.hpp"
+#include "storage.hpp"
 #include "text.hpp"
 
 namespace kvsieve::tool {
@@ -106,6 +107,16 @@ void add_choice_options(CLI::App& command, std::string& budget, std::string& sel
   command.add_option("--select", select, "another selection behind the scores")->type_name("NAME[:field=value]...");
 }
 
+void add_store_option(CLI::App& command, std::string& into, bool several) {
+  std::string names;
+  for (auto const& s : storages()) names += (names.empty() ? "" : ", ") + s.name;
+  if (several)
+    command.add_option("--stores", into, "what kept rows are stored in, each for every strategy and keep: " + names)
+        ->type_name("a,b,...");
+  else
+    command.add_option("--store", into, "what kept rows are stored in (default: dense): " + names)->type_name("NAME");
+}
+
 message find_choice(strategy const& of, std::string budget, std::string select, run_options& options) {
   options.other = nullptr;
   if (budget.empty() && select.empty()) return {};
@@ -166,6 +177,8 @@ message check(strategy_options const& given, strategy const*& found, run_options
   out.tokens = given.tokens;
   out.bytes = given.bytes;
   if (auto wrong = find_choice(*found, given.budget, given.select, out)) return wrong;
+  if (!given.store.empty())
+    if (auto wrong = find_storage(given.store, out.store)) return "--store: " + *wrong;
   auto const& fields = out.other != nullptr ? out.other->fields : found->fields;
   auto const counts_bytes = [](field const& f) { return f.key == "budget.bytes"; };
   if (given.bytes >= 0 && std::none_of(fields.begin(), fields.end(), counts_bytes))

@@ -57,11 +57,14 @@ struct strategy_options {
   long long tokens = -1;
   long long bytes = -1;
   std::string budget, select;    ///< instead of the preset's own; empty: its own
+  std::string store;             ///< what kept rows are stored in; empty: dense
   std::vector<std::string> set;  ///< "stage.field=value"
 };
 
 void add_dump_options(CLI::App& command, dump_options& into);
 void add_strategy_options(CLI::App& command, strategy_options& into);
+/// --store, one storage or, in a comparison, several.
+void add_store_option(CLI::App& command, std::string& into, bool several);
 /// --budget and --select.
 void add_choice_options(CLI::App& command, std::string& budget, std::string& select);
 /// The choice that these make behind a strategy, null when both are empty. A message means they cannot.

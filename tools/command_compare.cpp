@@ -8,6 +8,7 @@
 #include "fidelity.hpp"
 #include "file.hpp"
 #include "html_report.hpp"
+#include "storage.hpp"
 #include "text.hpp"
 
 namespace kvsieve::tool {
@@ -16,12 +17,13 @@ namespace {
 struct options {
   dump_options from;
   std::string strategies = "all", keeps = "0.5,0.25,0.125";
-  std::string budget, select;
+  std::string budget, select, stores;
   std::string html, csv;
   bool json = false;
 };
 
-message parse(options const& given, std::vector<strategy const*>& chosen, std::vector<double>& keeps) {
+message parse(options const& given, std::vector<strategy const*>& chosen, std::vector<double>& keeps,
+              std::vector<storage const*>& stores) {
   auto const names = split_list(given.strategies);
   if (names.empty()) return "--strategies is empty";
   for (auto const& name : names) {
@@ -44,6 +46,13 @@ message parse(options const& given, std::vector<strategy const*>& chosen, std::v
     keeps.push_back(keep);
   }
   std::sort(keeps.begin(), keeps.end(), std::greater<>{});
+  for (auto const& name : split_list(given.stores)) {
+    storage const* found = nullptr;
+    if (auto wrong = find_storage(name, found)) return "--stores: " + *wrong;
+    if (std::find(stores.begin(), stores.end(), found) != stores.end()) return "--stores names " + name + " twice";
+    stores.push_back(found);
+  }
+  if (stores.empty()) stores.push_back(nullptr);  // as they were, and no word of it
   // Whether there are such a budget and selection; some strategies may refuse them, and their rows say so.
   strategy any;
   any.stages = {{"budget", "uniform"}, {"select", "top_k"}};
@@ -51,26 +60,30 @@ message parse(options const& given, std::vector<strategy const*>& chosen, std::v
   return find_choice(any, given.budget, given.select, known);
 }
 
-/// Every strategy at every keep. A refusal is a result too: its row says why.
+/// Every strategy at every keep in every form. A refusal is a result too: its row says why.
 void run_all(cache_dump const& dump, std::vector<strategy const*> const& chosen, std::vector<double> const& keeps,
-             int threads, options const& given, console const& to, comparison& all) {
-  auto const total = chosen.size() * keeps.size();
-  for (auto const* const s : chosen)
-    for (auto const keep : keeps) {
-      to.progress("[" + std::to_string(all.rows.size() + 1) + "/" + std::to_string(total) + "] " + s->name +
-                  " at keep " + format_exact(keep));
-      comparison_row row{s->name, s->title, keep, {}, {}, {}};
-      row.result.strategy = s->name;
-      run_options run;
-      run.keep = keep;
-      run.threads = threads;
-      auto failed = find_choice(*s, given.budget, given.select, run);
-      if (!failed) failed = s->run(dump, run, row.result);
-      if (!failed) failed = check_outcome(dump, row.result);
-      row.failure = failed.value_or("");
-      for (auto& l : row.result.layers) l.score = {};  // not shown, and as large as the kept sets are small
-      all.rows.push_back(std::move(row));
-    }
+             std::vector<storage const*> const& stores, int threads, options const& given, console const& to,
+             comparison& all) {
+  auto const total = chosen.size() * keeps.size() * stores.size();
+  for (std::size_t i = 0; i < total; ++i) {
+    auto const* const s = chosen[i / (keeps.size() * stores.size())];
+    auto const* const store = stores[i / keeps.size() % stores.size()];
+    double const keep = keeps[i % keeps.size()];
+    to.progress("[" + std::to_string(all.rows.size() + 1) + "/" + std::to_string(total) + "] " + s->name + " at keep " +
+                format_exact(keep));
+    comparison_row row{s->name, s->title, keep, store == nullptr ? "" : store->name, {}, {}, {}};
+    row.result.strategy = s->name;
+    run_options run;
+    run.keep = keep;
+    run.store = store;
+    run.threads = threads;
+    auto failed = find_choice(*s, given.budget, given.select, run);
+    if (!failed) failed = s->run(dump, run, row.result);
+    if (!failed) failed = check_outcome(dump, row.result);
+    row.failure = failed.value_or("");
+    for (auto& l : row.result.layers) l.score = {};  // not shown, and as large as the kept sets are small
+    all.rows.push_back(std::move(row));
+  }
   std::vector<std::vector<layer_outcome> const*> kept;
   for (auto const& r : all.rows)
     if (r.failure.empty()) kept.push_back(&r.result.layers);
@@ -101,7 +114,7 @@ void print_table(comparison const& all, console const& to) {
                     {"mass mean", true},
                     {"s / M tokens", true}}};
   for (auto const& r : all.rows) {
-    std::vector<text_table::cell> row{{r.strategy}, {format_exact(r.keep)}};
+    std::vector<text_table::cell> row{{series_name(r)}, {format_exact(r.keep)}};
     if (!r.failure.empty()) {
       row.push_back({r.failure, look::bad});
     } else {
@@ -124,15 +137,16 @@ void print_table(comparison const& all, console const& to) {
                    to.where.colour);
   for (auto const& r : all.rows)
     if (!r.result.note.empty())
-      to.out << r.strategy << " at keep " << format_exact(r.keep) << ": " << r.result.note << '\n';
+      to.out << series_name(r) << " at keep " << format_exact(r.keep) << ": " << r.result.note << '\n';
 }
 
 int compare(options const& given, console const& to) {
   std::vector<strategy const*> chosen;
   std::vector<double> keeps;
+  std::vector<storage const*> stores;
   std::vector<int> layers;
   int threads = 1;
-  if (auto wrong = parse(given, chosen, keeps)) return to.fail(usage_wrong, *wrong);
+  if (auto wrong = parse(given, chosen, keeps, stores)) return to.fail(usage_wrong, *wrong);
   if (auto wrong = check(given.from, layers, threads)) return to.fail(usage_wrong, *wrong);
   for (auto const& file : {given.html, given.csv})
     if (!file.empty())
@@ -142,7 +156,7 @@ int compare(options const& given, console const& to) {
   to.progress("reading " + given.from.file);
   if (auto failed = read_dump(given.from.file, layers, dump)) return to.fail(run_failed, *failed);
   auto all = describe(given.from.file, dump);
-  run_all(dump, chosen, keeps, threads, given, to, all);
+  run_all(dump, chosen, keeps, stores, threads, given, to, all);
 
   if (given.json)
     to.out << comparison_json(all);
@@ -172,6 +186,7 @@ void add_compare(CLI::App& app, console const& to, action& chosen) {
   auto const given = std::make_shared<options>();
   add_dump_options(*command, given->from);
   add_choice_options(*command, given->budget, given->select);
+  add_store_option(*command, given->stores, true);
   command->add_option("--strategies", given->strategies, "presets, or `all`")
       ->type_name("a,b,...")
       ->capture_default_str();

@@ -113,6 +113,7 @@ void add_compress(CLI::App& app, console const& to, action& chosen) {
   auto const given = std::make_shared<options>();
   add_dump_options(*command, given->from);
   add_strategy_options(*command, given->with);
+  add_store_option(*command, given->with.store, false);
   command->add_option("--plan", given->plan, "write the kept token indices here, as JSON")->type_name("FILE");
   command->add_option("--report", given->report, "write bytes, time and fidelity per layer here, as JSON")
       ->type_name("FILE");

@@ -117,10 +117,15 @@ std::string to_text(json const& value, int indent) {
   return value.dump(indent, ' ', false, json::error_handler_t::replace);
 }
 
+std::string series_name(comparison_row const& row) {
+  return row.store.empty() || row.store == "dense" ? row.strategy : row.strategy + " / " + row.store;
+}
+
 std::string comparison_json(comparison const& all) {
   json rows = json::array();
   for (auto const& r : all.rows) {
     json row{{"strategy", r.strategy}, {"keep", r.keep}};
+    if (!r.store.empty()) row["store"] = r.store;
     if (r.failure.empty())
       row.update(outcome_json(r.result, r.judged, all.tokens));
     else
@@ -133,7 +138,7 @@ std::string comparison_json(comparison const& all) {
 std::string comparison_csv(comparison const& all) {
   std::string out =
       "strategy,keep,bytes_before,bytes_after,error_mean,error_p99,error_max,mass_mean,mass_p1,mass_min,"
-      "seconds,seconds_per_million_tokens,failure\n";
+      "seconds,seconds_per_million_tokens,failure,store\n";
   auto const number = [](double x) { return x == x ? format_exact(x) : std::string{}; };
   for (auto const& r : all.rows) {
     out += csv_field(r.strategy) + "," + format_exact(r.keep) + ",";
@@ -141,10 +146,11 @@ std::string comparison_csv(comparison const& all) {
       out += std::to_string(r.result.bytes_before) + "," + std::to_string(r.result.bytes_after);
       for (auto const& s : {r.judged.error, r.judged.mass})
         out += "," + number(s.mean) + "," + number(s.tail) + "," + number(s.worst);
-      out += "," + number(r.result.seconds) + "," + number(seconds_per_million(r.result, all.tokens)) + ",\n";
+      out += "," + number(r.result.seconds) + "," + number(seconds_per_million(r.result, all.tokens)) + ",";
     } else {
-      out += ",,,,,,,,,," + csv_field(r.failure) + "\n";
+      out += ",,,,,,,,,," + csv_field(r.failure);
     }
+    out += "," + csv_field(r.store) + "\n";
   }
   return out;
 }

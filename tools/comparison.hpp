@@ -12,10 +12,11 @@
 
 namespace kvsieve::tool {
 
-/// One strategy at one keep; either it ran or `failure` says why not.
+/// One strategy at one keep in one form; either it ran or `failure` says why not.
 struct comparison_row {
   std::string strategy, title;
   double keep = 0;      ///< as asked for
+  std::string store;    ///< the storage, where one was asked for
   std::string failure;  ///< empty: it ran
   outcome result;
   fidelity judged;
@@ -34,6 +35,8 @@ struct comparison {
 /// The facts of a dump that a comparison states; no rows yet.
 [[nodiscard]] comparison describe(std::string const& file, cache_dump const& dump);
 
+/// What a row is called beside others: the strategy, and the storage unless it is dense.
+[[nodiscard]] std::string series_name(comparison_row const& row);
 /// Share of the cache's bytes that is left.
 [[nodiscard]] double bytes_kept(outcome const& result);
 /// Seconds for a million tokens of one layer, all its heads.

@@ -62,7 +62,9 @@ struct layer_judge {
       auto const exact = attention::output(p, v, all, dump.head_dim, mass);
       auto const slot = static_cast<std::size_t>(head) * static_cast<std::size_t>(judged) + static_cast<std::size_t>(i);
       for (std::size_t s = 0; s < sets.size(); ++s) {
-        auto const y = attention::output(p, v, sets[s]->kept[kv_head], dump.head_dim, mass);
+        auto y = attention::output(p, v, sets[s]->kept[kv_head], dump.head_dim, mass);
+        if (!sets[s]->stored.empty())
+          y = attention::output(queries.subspan(row * dim, dim), sets[s]->stored[kv_head], static_cast<int>(visible));
         out[s].error[slot] = attention::relative_error(y, exact);
         out[s].mass[slot] = mass;
       }
@@ -124,6 +126,27 @@ std::vector<double> output(std::span<double const> p, std::span<float const> val
   }
   if (mass > 0)
     for (auto& x : y) x /= mass;
+  return y;
+}
+
+std::vector<double> output(std::span<float const> query, stored_head const& head, int visible) {
+  auto const dim = query.size();
+  double const scale = 1.0 / std::sqrt(static_cast<double>(dim));
+  std::vector<double> z(head.token.size(), -std::numeric_limits<double>::infinity()), y(dim, 0.0);
+  double highest = -std::numeric_limits<double>::infinity(), sum = 0;
+  for (std::size_t i = 0; i < z.size(); ++i)
+    if (head.token[i] < visible) {
+      z[i] = dot(query.data(), head.keys.data() + i * dim, dim) * scale + static_cast<double>(head.bias[i]);
+      highest = std::max(highest, z[i]);
+    }
+  for (std::size_t i = 0; i < z.size(); ++i) {
+    if (head.token[i] >= visible) continue;
+    double const w = std::exp(z[i] - highest);
+    sum += w;
+    for (std::size_t d = 0; d < dim; ++d) y[d] += w * static_cast<double>(head.values[i * dim + d]);
+  }
+  if (sum > 0)
+    for (auto& x : y) x /= sum;
   return y;
 }
 

@@ -39,6 +39,10 @@ namespace attention {
 [[nodiscard]] std::vector<double> output(std::span<double const> p, std::span<float const> values,
                                          std::span<int const> kept, int dim, double& mass);
 
+/// What the query reads from a stored head: softmax(q k / sqrt(dim) + bias) v over the entries of tokens below
+/// `visible`; zero when there are none.
+[[nodiscard]] std::vector<double> output(std::span<float const> query, stored_head const& head, int visible);
+
 /// ||a - b|| / max(||b||, 1e-12).
 [[nodiscard]] double relative_error(std::span<double const> a, std::span<double const> b);
 

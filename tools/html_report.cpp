@@ -27,12 +27,13 @@ std::string escaped(std::string const& text) {
 }
 
 json row_json(comparison_row const& r, int tokens) {
-  json row{{"strategy", r.strategy}, {"title", r.title}, {"keep", r.keep}};
+  json row{{"strategy", series_name(r)}, {"title", r.title}, {"keep", r.keep}};
   if (!r.failure.empty()) {
     row["failure"] = r.failure;
     return row;
   }
   row.update(outcome_json(r.result, r.judged, tokens));
+  row["strategy"] = series_name(r);
   for (std::size_t l = 0; l < r.result.layers.size(); ++l)
     for (auto const& head : r.result.layers[l].kept) row["layers"][l]["strip"].push_back(strip_text(head, tokens));
   return row;

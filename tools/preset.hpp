@@ -13,6 +13,7 @@
 #include "choice.hpp"
 #include "dump_tables.hpp"
 #include "field_text.hpp"
+#include "storage.hpp"
 #include "strategy.hpp"
 
 namespace kvsieve::tool {
@@ -184,7 +185,13 @@ message run_wide(cache_dump const& dump, run_options const& options, outcome& ou
       l.score.insert(l.score.end(), scores.begin(), scores.end());
     }
   }
-  return {};
+  if (options.store == nullptr) return {};
+  std::vector<float const*> keys, values;
+  for (auto const& p : packed) {
+    keys.push_back(p.keys.data_handle());
+    values.push_back(p.values.data_handle());
+  }
+  return store_packed(*options.store, on, kept, keys, values, dump, out);
 }
 
 /// The head dimensions that this program is built for.

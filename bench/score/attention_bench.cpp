@@ -22,8 +22,9 @@ namespace kvsieve::bench {
 namespace {
 template <class C, class T>
 auto carve(arena& a, cache<T> const& layer, matrix<T> const& queries) {
-  return host::score_per_query<C>::carve(a, cs::span<cache<T> const>(&layer, 1), cs::span<matrix<T> const>(&queries, 1),
-                                         on().workers(), {.score = {.window = window}});
+  using scorer = host::score_per_query<typename C::score_policy, typename C::aggregate_policy, typename C::group_policy>;
+  return scorer::carve(a, cs::span<cache<T> const>(&layer, 1), cs::span<matrix<T> const>(&queries, 1), on().workers(),
+                       {.window = window}, {}, {});
 }
 template <class C, class T>
 std::size_t scratch_bytes(int heads, int tokens) {

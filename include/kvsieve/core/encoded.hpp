@@ -45,9 +45,9 @@ struct encoded {
   using reference = float;
   using data_handle_type = Byte*;
   KVSIEVE_HD constexpr encoded() noexcept {}
-  KVSIEVE_HD constexpr encoded(encoded<Codec, D, cs::remove_const_t<Byte>> const&) noexcept
-    requires cs::is_const_v<Byte>
-  {}
+  template <class Other>
+    requires(cs::is_const_v<Byte> && cs::is_same_v<Other const, Byte>)
+  KVSIEVE_HD constexpr encoded(encoded<Codec, D, Other> const&) noexcept {}
   KVSIEVE_INLINE KVSIEVE_HD reference access(data_handle_type p, cs::size_t i) const {
     index const r = static_cast<index>(i) / D;
     return Codec::template decode<D>(p + tile_of(r), static_cast<int>(r % Codec::tile_tokens),

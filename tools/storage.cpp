@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "storage.hpp"
+
+#include <kvsieve/encode/plain.hpp>
+#include <kvsieve/encode/q8_0.hpp>
+#include <kvsieve/store/levels.hpp>
+
+namespace kvsieve::tool {
+namespace {
+
+std::string text_of(status const& s) {
+  char line[256];
+  return std::string(s.message(line));
+}
+
+/// The head dimensions that this program is built for.
+template <int... D>
+struct head_dims {
+  template <class F>
+  static message call(int head_dim, F const& f) {
+    message result;
+    bool const known = ((head_dim == D && (result = f(cs::integral_constant<int, D>{}), true)) || ...);
+    return known ? result : "head_dim is " + std::to_string(head_dim) + ", which this program is not built for";
+  }
+};
+using built_head_dims = head_dims<KVSIEVE_TOOL_HEAD_DIMS>;
+
+/// Stores the entries of a part's plan in a format, ragged, and appends what it reads back as to the layers of `out`.
+template <class Keys, class Values, int D>
+message store_part(team_executor const& on, token_plan const& part, packed_cache const& from, outcome& out) {
+  static_assert(Keys::fits(D) && Values::fits(D));
+  for (int v = 0; v < part.views; ++v) {
+    auto const at = static_cast<std::size_t>(v);
+    std::vector<index> offset{0};
+    for (int h = 0; h < part.heads; ++h) offset.push_back(offset.back() + part.count(v, h));
+    index const rows = offset.back();
+    bytes_ptr const keys = allocate(static_cast<std::size_t>(encoded_bytes<Keys, D>(rows))),
+                    values = allocate(static_cast<std::size_t>(encoded_bytes<Values, D>(rows)));
+    if (keys == nullptr || values == nullptr) return "out of memory while storing";
+    auto const stored =
+        kv_layer{make_encoded_ragged<Keys, D>(reinterpret_cast<byte*>(keys.get()), part.heads, offset.data()),
+                 make_encoded_ragged<Values, D>(reinterpret_cast<byte*>(values.get()), part.heads, offset.data())};
+    token_plan one = part;  // of this view alone
+    one.views = 1;
+    one.logical_tokens = part.logical_tokens + v;
+    std::vector<index> own;
+    for (int h = 0; h <= part.heads; ++h) own.push_back(part.offset[v * part.heads + h] - part.offset[v * part.heads]);
+    one.offset = own.data();
+    one.list = part.list + part.offset[v * part.heads];
+    one.score_offset = part.score_offset + v;
+    auto const source = kv_layer{make_rows<D>(from.keys[at], part.heads, from.rows[at]),
+                                 make_rows<D>(from.values[at], part.heads, from.rows[at])};
+    if (rows > 0)
+      if (status const s = apply<key_norm<>>(on, one, source, stored); !s) return text_of(s);
+    out.bytes_after += static_cast<std::size_t>(encoded_bytes<Keys, D>(rows) + encoded_bytes<Values, D>(rows)) +
+                       static_cast<std::size_t>(part.heads + 1) * sizeof(index);
+    auto& layer = out.layers[at];
+    layer.stored.resize(static_cast<std::size_t>(part.heads));
+    for (int h = 0; h < part.heads; ++h) {
+      auto& head = layer.stored[static_cast<std::size_t>(h)];
+      auto const list = part.kept(v, h);
+      for (int i = 0; i < part.count(v, h); ++i) {
+        int const rank = list[static_cast<std::size_t>(i)];
+        float row[D];
+        head.token.push_back(layer.kept[static_cast<std::size_t>(h)][static_cast<std::size_t>(rank)]);
+        host::read_row(stored.keys, h, i, row);
+        head.keys.insert(head.keys.end(), row, row + D);
+        host::read_row(stored.values, h, i, row);
+        head.values.insert(head.values.end(), row, row + D);
+        auto const* const codes = from.biases.empty() ? nullptr : from.biases[at];
+        if (codes != nullptr) out.bytes_after += 1;
+        head.bias.push_back(codes == nullptr ? 0.0f : codes[index{h} * from.rows[at] + rank] / 16.0f);
+      }
+    }
+  }
+  return {};
+}
+
+/// Entries as they were, in the element type of the dump.
+template <int D>
+message store_plain(team_executor const& on, token_plan const& part, packed_cache const& from, cache_dump const& dump,
+                    outcome& out) {
+  switch (dump.type) {
+    case dtype::f32:
+      return store_part<encode::plain<float>, encode::plain<float>, D>(on, part, from, out);
+    case dtype::f16:
+      return store_part<encode::plain<f16>, encode::plain<f16>, D>(on, part, from, out);
+    default:
+      return store_part<encode::plain<bf16>, encode::plain<bf16>, D>(on, part, from, out);
+  }
+}
+
+/// A format for whole tiles between the windows, the rest as it was.
+template <class Keys, class Values>
+storage encoded_storage(std::string name, std::string title, std::string source, store::windows rule) {
+  rule.tile = std::max(Keys::tile_tokens, Values::tile_tokens);
+  auto const run = [rule](team_executor const& on, packed_cache const& from, cache_dump const& dump, outcome& out) {
+    return built_head_dims::call(dump.head_dim, [&]<int D>(cs::integral_constant<int, D>) -> message {
+      token_plan parts[2];
+      std::size_t const size = store::divide_workspace_bytes(from.plan, 2);
+      bytes_ptr const memory = allocate(size);
+      if (status const s =
+              store::divide(from.plan, rule, std::span(memory.get(), size), cs::span<token_plan>(parts, 2));
+          !s)
+        return text_of(s);
+      out.bytes_after = 0;
+      if (message m = store_part<Keys, Values, D>(on, parts[0], from, out)) return m;
+      if (store::entries_of(parts[1]) == 0) return {};
+      return store_plain<D>(on, parts[1], from, dump, out);
+    });
+  };
+  return {std::move(name), std::move(title), std::move(source), run};
+}
+
+storage dense_storage() {
+  return {"dense", "rows as they were, in the element type of the dump", "",
+          [](team_executor const&, packed_cache const&, cache_dump const&, outcome&) -> message { return {}; }};
+}
+}  // namespace
+
+message store_packed(storage const& form, team_executor const& on, token_plan const& plan,
+                     std::vector<float const*> const& keys, std::vector<float const*> const& values,
+                     cache_dump const& dump, outcome& out) {
+  // The plan of the rows themselves: entry i of a head is its row i, with the score that its token had.
+  packed_cache from{plan, keys, values, {}, {}};
+  std::vector<int> list;
+  std::vector<index> score_offset;
+  std::vector<float> score;
+  for (int v = 0; v < plan.views; ++v) {
+    from.rows.push_back(plan.count(v));
+    score_offset.push_back(static_cast<index>(score.size()));
+    auto const stride = static_cast<std::size_t>(score_stride(plan.count(v)));
+    for (int h = 0; h < plan.heads; ++h) {
+      auto const kept = plan.kept(v, h);
+      std::vector<float> row(stride, 0.0f);
+      for (int i = 0; i < plan.count(v, h); ++i) {
+        list.push_back(i);
+        row[static_cast<std::size_t>(i)] =
+            plan.scores(v, h)[static_cast<std::size_t>(kept[static_cast<std::size_t>(i)])];
+      }
+      score.insert(score.end(), row.begin(), row.end());
+    }
+  }
+  from.plan.logical_tokens = from.rows.data();
+  from.plan.list = list.data();
+  from.plan.score = score.data();
+  from.plan.score_offset = score_offset.data();
+  return form.run(on, from, dump, out);
+}
+
+std::vector<storage> const& storages() {
+  using namespace encode;
+  static std::vector<storage> const all = {
+      dense_storage(),
+      encoded_storage<q8_0, q8_0>("q8_0", "keys and values in ggml's q8_0", "ggml", {}),
+  };
+  return all;
+}
+
+message find_storage(std::string const& name, storage const*& found) {
+  found = nullptr;
+  std::string names;
+  for (auto const& s : storages()) {
+    if (s.name == name) found = &s;
+    names += (names.empty() ? "" : ", ") + s.name;
+  }
+  if (found == nullptr) return "there is no storage '" + name + "'; there are " + names;
+  return {};
+}
+
+}  // namespace kvsieve::tool

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Forms that kept rows can be stored in, behind one run-time interface.
+#pragma once
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <kvsieve/kvsieve.hpp>
+
+#include "choice.hpp"
+#include "dump.hpp"
+#include "strategy.hpp"
+
+namespace kvsieve::tool {
+
+/// Kept rows of all layers, merged or not, before they are stored: what a storage starts from.
+struct packed_cache {
+  token_plan plan;                          ///< of these rows: token i of a head is its i-th kept one
+  std::vector<float const*> keys, values;   ///< of each layer [Hkv, rows, D]
+  std::vector<int> rows;                    ///< of each layer
+  std::vector<std::uint8_t const*> biases;  ///< of each layer [Hkv, rows] codes; null: none
+};
+
+/// One form, for any head dimension of the program.
+struct storage {
+  std::string name, title;
+  std::string source;  ///< what its bytes are checked against
+  /// Stores, counts every byte, and reads back into the layers of the outcome what attention would see.
+  std::function<message(team_executor const&, packed_cache const&, cache_dump const&, outcome&)> run;
+};
+
+/// Stores the rows that a plan kept, [Hkv, plan.count(layer), D] of each layer, and tells `out` what became of them.
+[[nodiscard]] message store_packed(storage const& form, team_executor const& on, token_plan const& plan,
+                                   std::vector<float const*> const& keys, std::vector<float const*> const& values,
+                                   cache_dump const& dump, outcome& out);
+
+/// Every form; the first is dense.
+[[nodiscard]] std::vector<storage> const& storages();
+/// The form of that name; a message that lists the names where there is none.
+[[nodiscard]] message find_storage(std::string const& name, storage const*& found);
+
+}  // namespace kvsieve::tool
