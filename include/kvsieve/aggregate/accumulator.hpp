@@ -66,6 +66,16 @@ template <class A>
 template <class A>
 inline constexpr bool takes_logits = A::linear || requires { requires A::takes_logits; };
 
+/// What the state is multiplied by before a later query is folded, when queries come one after another without end: for
+/// weights that depend on how many follow, which keep(params) then stands for. 1 for most.
+template <class A>
+[[nodiscard]] KVSIEVE_HD constexpr float kept_of_state([[maybe_unused]] typename A::params const& params) {
+  if constexpr (requires { A::keep(params); })
+    return A::keep(params);
+  else
+    return 1.0f;
+}
+
 /// True for one that averages a query along the tokens first: it has kernel(params), odd, at most most_kernel.
 template <class A>
 inline constexpr bool pools_tokens = requires { requires A::pools_tokens; };

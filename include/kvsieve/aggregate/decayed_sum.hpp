@@ -27,6 +27,8 @@ struct decayed_sum : linear_base {
   KVSIEVE_HD static float weight(params const& p, int query, int queries, int /*visible*/) {
     return ::powf(p.decay, static_cast<float>(queries - 1 - query));
   }
+  /// Each further query takes as much from what was there.
+  KVSIEVE_HD static constexpr float keep(params const& p) { return p.decay; }
   /// The token's number from the final state.
   template <class S>
   KVSIEVE_HD static constexpr S result(params const&, S const (&state)[1], observation<S> const&) {

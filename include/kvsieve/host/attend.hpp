@@ -8,14 +8,20 @@
 #include <kvsieve/core/check.hpp>
 #include <kvsieve/core/parts.hpp>
 #include <kvsieve/host/attend_segment.hpp>
+#include <kvsieve/host/fold_entries.hpp>
 #include <kvsieve/host/on.hpp>
 #include <kvsieve/host/tasks.hpp>
 
 namespace kvsieve::inline v0 {
 namespace host::inline KVSIEVE_TARGET {
 
-template <executor Exec, class Queries, class Layer>
+/// Nothing is remembered of the entries.
+struct no_observation {};
+
+/// @tparam Aggregate  no_observation, or the accumulator that is updated with every query's probabilities
+template <executor Exec, class Queries, class Layer, class Aggregate = no_observation>
 class attention {
+  static constexpr bool observes = !cs::is_same_v<Aggregate, no_observation>;
   static constexpr int D = Layer::head_dim, lanes = fragment::lanes, n = D / lanes;
   static constexpr int most_rows = 4;  // query rows that share a pass over a segment
   static_assert(head_dim_of<Queries> == D, "kvsieve::attend: queries and cache have the same head dimension");
@@ -35,6 +41,20 @@ class attention {
   template <class Out>
   [[nodiscard]] status run(cs::span<Out const> out, attend_options const& options,
                            std::span<std::byte> workspace) const {
+    return run(out, options, workspace, [](memory const&) {});
+  }
+  /// The same, and folds the probabilities into the states of the views.
+  template <class Out, class State, class Params>
+  [[nodiscard]] status run_observed(cs::span<Out const> out, attend_options const& options, cs::span<State> states,
+                                    Params const& params, std::span<std::byte> workspace) const {
+    if (status const s = check_states(states, params); !s) return s;
+    return run(out, options, workspace, [&](memory const& m) { fold_all(m, states, params); });
+  }
+
+ private:
+  template <class Out, class Then>
+  [[nodiscard]] status run(cs::span<Out const> out, attend_options const& options, std::span<std::byte> workspace,
+                           Then const& then) const {
     if (status const s = check_all(out, options); !s) return s;
     if (status const s = check::workspace(workspace, bytes()); !s) return s;
     arena a(workspace);
@@ -48,6 +68,7 @@ class attention {
     for (index v = 0; v < views(); ++v) {
       m.first_partial[v + 1] = m.first_partial[v] + rows_of(v) * segments(v);
       m.first_row[v + 1] = m.first_row[v] + rows_of(v);
+      if constexpr (observes) m.first_logit[v] = v == 0 ? 0 : m.first_logit[v - 1] + rows_of(v - 1) * room_of(v - 1);
       for (index r = 0; r < rows_of(v); ++r) scale_query(v, r, m.rows + (m.first_row[v] + r) * D);
     }
     on_.for_each(m.tasks.count(), [&](index i, int) {
@@ -62,19 +83,20 @@ class attention {
       });
     });
     for (index v = 0; v < views(); ++v)
-      for (index r = 0; r < rows_of(v); ++r)
-        join(m.partials + m.first_partial[v] + r * segments(v), segments(v), out[static_cast<std::size_t>(v)], options,
-             v, r);
+      for (index r = 0; r < rows_of(v); ++r) join(m, out[static_cast<std::size_t>(v)], options, v, r);
+    then(m);
     return {};
   }
 
- private:
   struct memory {
     task_numbers tasks;
     index* first_partial;
     index* first_row;
     float* rows;
     partial* partials;
+    float* log_sum;  ///< [rows], times log2(e); observing only
+    float* logits;   ///< of each row of each view, its entries, times log2(e); observing only
+    index* first_logit;
   };
   [[nodiscard]] index views() const { return static_cast<index>(layers_.size()); }
   [[nodiscard]] Layer const& layer(index v) const { return layers_[static_cast<std::size_t>(v)]; }
@@ -85,6 +107,13 @@ class attention {
     index count = 0;
     each_part(layer(v), [&](auto const& part, int) { count += segments_of(part.tokens()); });
     return count;
+  }
+
+  /// Entries of the longest head of a view, through all parts, padded.
+  [[nodiscard]] index room_of(index v) const {
+    index sum = 0;
+    each_part(layer(v), [&](auto const& part, int) { sum += part.tokens(); });
+    return round_up<index>(sum, 16);
   }
 
   [[nodiscard]] memory carve(arena& a) const {
@@ -98,7 +127,13 @@ class attention {
     index* const first_partial = a.take<index>(ends);
     index* const first_row = a.take<index>(ends);
     float* const scaled = a.take<float>(static_cast<std::size_t>(rows * D));
-    return {tasks, first_partial, first_row, scaled, a.take<partial>(static_cast<std::size_t>(partials))};
+    partial* const pieces = a.take<partial>(static_cast<std::size_t>(partials));
+    if constexpr (!observes) return {tasks, first_partial, first_row, scaled, pieces, nullptr, nullptr, nullptr};
+    index logits = 0;
+    for (index v = 0; v < views() && v < static_cast<index>(queries_.size()); ++v) logits += rows_of(v) * room_of(v);
+    float* const log_sum = a.take<float>(static_cast<std::size_t>(rows));
+    float* const all = a.take<float>(static_cast<std::size_t>(logits));
+    return {tasks, first_partial, first_row, scaled, pieces, log_sum, all, a.take<index>(ends)};
   }
 
   template <class Out>
@@ -184,13 +219,17 @@ class attention {
       float const* rows[G];
       index visible[G];
       partial* result[G];
+      float* logits[G];
       for (int g = 0; g < G; ++g) {
         index const r = head * group_rows + first + g;
         rows[g] = m.rows + (m.first_row[v] + r) * D;
         visible[g] = number == part_count<Layer> - 1 ? tokens - (asked - 1 - r % asked) : tokens;
         result[g] = m.partials + m.first_partial[v] + r * stride + segments_before + segment;
+        logits[g] = nullptr;
+        if constexpr (observes)
+          logits[g] = m.logits + m.first_logit[v] + r * room_of(v) + entries_before(v, head, number);
       }
-      piece.template run<G>(rows, visible, begin, end, result);
+      piece.template run<G>(rows, visible, begin, end, result, logits);
     };
     for (index g = 0; g < group_rows; g += most_rows) switch (group_rows - g) {
         case 1:
@@ -210,7 +249,9 @@ class attention {
 
   /// Joins the segments of one query row in order. Without any entry the output is 0 and its log-sum-exp -inf.
   template <class Out>
-  void join(partial const* pieces, index count, Out const& out, attend_options const& options, index v, index r) const {
+  void join(memory const& m, Out const& out, attend_options const& options, index v, index r) const {
+    index const count = segments(v);
+    partial const* const pieces = m.partials + m.first_partial[v] + r * count;
     float most = -__builtin_inff(), total = 0.0f;
     for (index s = 0; s < count; ++s) most = most < pieces[s].most ? pieces[s].most : most;
     float sums[D] = {};
@@ -220,6 +261,7 @@ class attention {
       for (int d = 0; d < D; ++d) sums[d] += factor * pieces[s].out[d];
     }
     bool const empty = most == -__builtin_inff() && total == 0.0f;
+    if constexpr (observes) m.log_sum[m.first_row[v] + r] = empty ? 0.0f : most + ::log2f(total);
     index const asked = queries(v).extent(1);
     for (int d = 0; d < D; ++d) out(r / asked, r % asked, d) = empty ? 0.0f : sums[d] / total;
     if (!options.log_sum_exp.empty())
@@ -227,6 +269,57 @@ class attention {
           empty ? -__builtin_inff() : 0.69314718f * (most + ::log2f(total));
   }
 
+  /// Entries of a head in the parts before one.
+  [[nodiscard]] index entries_before(index v, index head, int part_number) const {
+    index sum = 0;
+    each_part(layer(v), [&](auto const& part, int i) { sum += i < part_number ? part.tokens(head) : 0; });
+    return sum;
+  }
+
+  template <class State, class Params>
+  [[nodiscard]] status check_states(cs::span<State> states, Params const& params) const {
+    auto const at = [](auto x) { return static_cast<double>(x); };
+    if constexpr (requires { params.check(); })
+      if (status const s = params.check(); !s) return s;
+    if (states.size() != layers_.size())
+      return fail(errc::bad_shape, "states", at(states.size()), "must equal the number of views,", at(layers_.size()));
+    for (index v = 0; v < views() && v < static_cast<index>(queries_.size()); ++v) {
+      auto const& s = states[static_cast<std::size_t>(v)];
+      int const w = static_cast<int>(v);
+      if (s.data == nullptr) return fail(errc::bad_pointer, "state", 0, "must not be null;", 0, w);
+      if (s.heads != queries(v).extent(0))
+        return fail(errc::bad_shape, "state.heads", s.heads, "must equal the query heads,", at(queries(v).extent(0)),
+                    w);
+      if (s.capacity % 16 != 0 || s.capacity < room_of(v))
+        return fail(errc::bad_shape, "state.capacity", at(s.capacity), "must be a multiple of 16 and at least",
+                    at(room_of(v)), w);
+      if (s.queries < 0 || s.queries > most_tokens - most_new_queries)
+        return fail(errc::bad_shape, "state.queries", s.queries, "must be at least 0 and at most",
+                    most_tokens - most_new_queries, w);
+    }
+    return {};
+  }
+
+  /// Folds the probabilities of the new queries, in their order, into the state of every entry that they see.
+  template <class State, class Params>
+  void fold_all(memory const& m, cs::span<State> states, Params const& params) const {
+    m.tasks.fill([&](index v) { return queries(v).extent(0) * segments_of(room_of(v)); });
+    on_.for_each(m.tasks.count(), [&](index i, int) {
+      auto const at = m.tasks.find(i);
+      index const v = at.view, pieces = segments_of(room_of(v)), q = at.task / pieces;
+      index const asked = queries(v).extent(1), head = q / (queries(v).extent(0) / layer(v).heads());
+      index const first = at.task % pieces * segment_rows, entries = entries_before(v, head, part_count<Layer>);
+      index const last = first + segment_rows < entries ? first + segment_rows : entries;
+      for (index a = 0; a < asked; ++a) {
+        index const r = q * asked + a, seen = entries - (asked - 1 - a);
+        fold_entries(states[static_cast<std::size_t>(v)], params, static_cast<int>(q), static_cast<int>(a),
+                     m.logits + m.first_logit[v] + r * room_of(v), m.log_sum[m.first_row[v] + r], first,
+                     last < seen ? last : seen);
+      }
+    });
+    for (index v = 0; v < views(); ++v)
+      states[static_cast<std::size_t>(v)].queries += static_cast<int>(queries(v).extent(1));
+  }
   Exec const& on_;
   cs::span<Queries const> queries_;
   cs::span<Layer const> layers_;

@@ -30,11 +30,11 @@ class attention_segment {
 
   attention_segment(Layer const& layer, index head) : l_(layer), head_(head) {}
 
-  /// Rows [begin, end) of the head for G query rows, `q` scaled by log2(e) / sqrt(D). Row g sees those before
-  /// visible[g].
+  /// Rows [begin, end) of the head for G query rows, `rows` scaled by log2(e) / sqrt(D). Row g sees those before
+  /// visible[g]. Its logits, times log2(e), go to logits_of[g] + row where that is not null.
   template <int G>
   void run(float const* const (&rows)[G], index const (&visible)[G], index begin, index end,
-           attention_partial<D>* const (&result)[G]) const {
+           attention_partial<D>* const (&result)[G], float* const (&logits_of)[G]) const {
     alignas(64) float q[G][D];
     alignas(64) float z[G][block + lanes];
     alignas(64) float out[G][D];
@@ -54,6 +54,8 @@ class attention_segment {
         if constexpr (biased)
           for (int j = 0; j < here; ++j) z[g][j] += 1.44269504f * l_.bias(head_, t + j);
         for (index j = visible[g] < t ? 0 : visible[g] - t; j < here; ++j) z[g][j] = -__builtin_inff();
+        if (logits_of[g] != nullptr)
+          __builtin_memcpy(logits_of[g] + t, z[g], sizeof(float) * static_cast<std::size_t>(here));
         soften(z[g], here, most[g], total[g], out[g]);
       }
       add_values<G>(t, here, z, out);

@@ -168,4 +168,36 @@ template <host::executor Exec, row_view Queries, stored_layer Layer, row_view Ou
   return attend(on, cs::span<Queries const>(&query, 1), cs::span<Layer const>(&layer, 1), cs::span<Out const>(&out, 1),
                 workspace, options);
 }
+
+/// Bytes of workspace that attend_observed needs with the same arguments; aligned to 64 bytes.
+template <accumulator A, host::executor Exec, row_view Queries, stored_layer Layer>
+[[nodiscard]] std::size_t attend_observed_workspace_bytes(Exec const& on, cs::span<Queries const> query,
+                                                          cs::span<Layer const> layers) noexcept {
+  return host::attention<Exec, Queries, Layer, A>(on, query, layers).bytes();
+}
+/// Decode attention as attend, in the same pass updating what an online policy remembers of every entry: the
+/// accumulator A folds the probabilities of the new queries, one after another.
+/// @param states     for each view the state, with room for all its entries; counts the new queries
+/// @param params     the accumulator's numbers
+/// @param workspace  at least attend_observed_workspace_bytes<A>(...) bytes, aligned to 64
+/// @returns ok, or what was refused, and then nothing was written
+template <accumulator A, host::executor Exec, row_view Queries, stored_layer Layer, row_view Out>
+[[nodiscard]] status attend_observed(Exec const& on, cs::span<Queries const> query, cs::span<Layer const> layers,
+                                     cs::span<Out const> out, cs::span<observed_state<A>> states,
+                                     typename A::params const& params, std::span<std::byte> workspace,
+                                     attend_options const& options = {}) noexcept {
+  return host::attention<Exec, Queries, Layer, A>(on, query, layers)
+      .run_observed(out, options, states, params, workspace);
+}
+/// Scores of the entries of each KV head from what was remembered, as selection takes them: the accumulator's result,
+/// the query heads of a group joined.
+/// @param heads    KV heads; they divide the query heads of the state
+/// @param entries  of each head, at most the capacity
+/// @param score    [heads, score_stride(entries)]
+template <class Group, accumulator A>
+[[nodiscard]] status observed_scores(observed_state<A> const& state, typename A::params const& params,
+                                     typename Group::params const& grouping, int heads, index entries,
+                                     cs::span<float> score) noexcept {
+  return host::observed_results<Group>(state, params, grouping, heads, entries, score);
+}
 }  // namespace kvsieve::inline v0
