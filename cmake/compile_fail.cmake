@@ -13,6 +13,9 @@ set(command "${CXX}" -std=c++20 -fsyntax-only -fmessage-length=0)
 foreach(folder IN LISTS INCLUDES)
   list(APPEND command "-I${folder}")
 endforeach()
+if(FIRST)
+  list(APPEND command -include "${FIRST}") # precompiled beside it
+endif()
 
 execute_process(COMMAND ${command} -DKVSIEVE_SHOULD_COMPILE "${FILE}" RESULT_VARIABLE rc ERROR_VARIABLE output)
 if(NOT rc EQUAL 0)
