@@ -135,7 +135,7 @@ TEST_CASE("cascade: CAKE's layers hold the budget and no more, and end as if all
   CHECK(support::holds("cascade: entropy_variance", 120, [] {
     using rc::gen::inRange, rc::gen::resize;
     int const count = *resize(100, inRange(1, 9)), tokens = *resize(100, inRange(1, 200));
-    int const window = std::min(tokens, *rc::gen::element(0, 1, 16)), cap = *resize(100, inRange(0, 210));
+    int const cap = *resize(100, inRange(0, 210)), window = std::min({tokens, *rc::gen::element(0, 1, 16), cap});
     auto layers = draw_layers(count, tokens, window);
     budget::entropy_variance::params const p{
         .tokens = cap, .tau1 = *rc::gen::element(1.0, 1.6), .tau2 = *rc::gen::element(0.4, 1.0), .layers = count};
@@ -277,6 +277,19 @@ TEST_CASE("cascade: what it cannot take is refused, and then nothing has changed
   arriving layer(random, 0, 100, 10, 1, 1), other(random, 0, 90, 10, 1, 1), unmeasured(random, 0, 100, 10, 1, 1);
   support::workspace memory(c.workspace_bytes(on));
   support::check_refused(c.add(on, other.view(), memory.span()).state, errc::bad_shape, {"scores.tokens", "90", "100"});
+
+  // Forced tokens stay whatever the budget is; the state has room for those of one layer, not of all.
+  cascade::budget_params const none{.tokens = 0, .layers = 8};
+  arriving forced(random, 0, 100, 100, 1, 1);
+  support::workspace small(cascade::state_bytes(none, {}, 2, 100));
+  cascade full(none, {}, 2, 100, small.span());
+  support::workspace first(full.workspace_bytes(on));
+  CHECK(full.add(on, forced.view(), first.span()));
+  support::workspace second(full.workspace_bytes(on));
+  support::check_refused(full.add(on, forced.view(), second.span()).state, bad, {"forced tokens", "336", "232"});
+  CHECK(full.layers() == 1);
+  CHECK(small.guards_hold());
+
   auto scores = unmeasured.view();
   scores.statistics = {};
   support::check_refused(c.add(on, scores, memory.span()).state, bad, {"scores.statistics", "0", "2"});

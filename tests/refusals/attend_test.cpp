@@ -36,7 +36,7 @@ TEST_CASE("attend refuses shapes that do not fit each other") {
     refused(s, errc::bad_shape, {"query.heads is " + std::to_string(heads), "2"}, q.view(), layer, out);
   }
   support::tensor<f16, 64> const two(6, 2), none(6, 0);
-  refused(s, errc::bad_shape, {"query.tokens is 2", "1"}, two.view(), layer, out);
+  refused(s, errc::bad_shape, {"out.tokens is 1", "2"}, two.view(), layer, out);
   refused(s, errc::bad_shape, {"query.tokens is 0", "1"}, none.view(), layer, out);
   support::tensor<float, 64> fewer(4, 1), longer(6, 2);
   refused(s, errc::bad_shape, {"out.heads is 4", "6"}, fine, layer, fewer.view());

@@ -180,7 +180,7 @@ TEST_CASE("html: text from a dump stays text", "[tools][html]") {
   kvsieve::tool::comparison all;
   all.model = "</script><script>alert(1)</script>\xff";
   all.tokens = 4;
-  all.rows.push_back({"a", "A", 0.5, "<b>no</b>", {}, {}});
+  all.rows.push_back({"a", "A", 0.5, {}, "<b>no</b>", {}, {}});
   auto const page = kvsieve::tool::html_report(all);
   CHECK(page.find("<script>alert") == std::string::npos);
   CHECK(page.find("<b>no") == std::string::npos);

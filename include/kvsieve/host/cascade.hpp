@@ -71,7 +71,8 @@ class cascade {
   [[nodiscard]] int layers() const noexcept { return known_; }
   /// Tokens that a layer still has in each head.
   [[nodiscard]] int tokens(int layer) const noexcept { return seen_[layer].tokens; }
-  /// Most tokens a head that all layers hold together between two calls of add().
+  /// Most tokens a head that all layers hold together between two calls of add(), where the forced tokens of a layer
+  /// are within its budget. Where they are not they stay all the same, as long as the state has room for them.
   [[nodiscard]] index most_held() const noexcept { return Budget::held(budget_, budget_.prompt); }
 
   /// Bytes of workspace that the next add() needs; 0 when it would be refused.
@@ -100,6 +101,7 @@ class cascade {
     token_scores const all = with_next();
     plan = choosing<Budget, Select, Exec>(on, all, budget_, select_).run(workspace);
     if (!plan) return plan;
+    if (plan.state = check_room(plan); !plan) return plan;
     ++known_;
     shrink(plan);
     return plan;
@@ -121,12 +123,10 @@ class cascade {
 
   void carve(arena& a) {
     auto const n = [](index count) { return static_cast<std::size_t>(count); };
-    // What is held, the layer that arrives, and the padding of their rows.
-    index const room = most_held() + score_stride(budget_.prompt) + 15 * index{budget_.layers};
     seen_ = a.take<scored_view>(n(budget_.layers));
     offset_ = a.take<index>(n(budget_.layers + 1));
     measured_ = a.take<double>(n(index{budget_.layers} * statistics));
-    store_ = a.take<float>(n(heads_ * room));
+    store_ = a.take<float>(n(heads_ * room()));
     if (offset_ != nullptr) offset_[0] = 0;
   }
 
@@ -145,6 +145,17 @@ class cascade {
       return fail(errc::bad_shape, "layers", known_ + 1, "must be at most budget.layers,", budget_.layers);
     return {};
   }
+
+  // Forced tokens beyond the budget may be more than the state was made for.
+  [[nodiscard]] status check_room(token_plan const& plan) const {
+    index rows = plan.views < budget_.layers ? score_stride(budget_.prompt) : 0;  // one more is to come
+    for (int v = 0; v < plan.views; ++v) rows += score_stride(plan.count(v));
+    if (rows <= room()) return {};
+    return fail(errc::bad_params, "forced tokens, of all layers", static_cast<double>(rows),
+                "floats a head; beyond their budget there is room for", static_cast<double>(room()));
+  }
+  // Floats of a head: what is held, the layer that arrives, and the padding of their rows.
+  [[nodiscard]] index room() const { return most_held() + score_stride(budget_.prompt) + 15 * index{budget_.layers}; }
 
   // The scores that are held, and the next layer's behind them.
   [[nodiscard]] token_scores with_next() const {
