@@ -97,6 +97,7 @@ void add_selections(std::vector<choice>& rows) {
   add<select::chunks>(rows, budgets, "chunks");
   add<select::windows>(rows, budgets, "windows");
   add<select::pages>(rows, budgets, "pages");
+  add<select::page_representatives>(rows, budgets, "page_representatives");
   add<select::top_k_in_chunks>(rows, budgets, "top_k_in_chunks");
   add<select::top_k_in_spans>(rows, budgets, "top_k_in_spans");
   add<select::gumbel>(rows, budgets, "gumbel");

@@ -76,6 +76,10 @@ void console::progress(std::string_view text) const {
 
 void add_dump_options(CLI::App& command, dump_options& into) {
   command.add_option("DUMP", into.file, "a saved cache, kvsieve-dump-1 in a safetensors file")->required();
+  command
+      .add_option("--weights", into.weights,
+                  "networks over hidden states, layers.<i>.kv_zap.* and .gate.*, in place of the dump's own")
+      ->type_name("FILE");
   command.add_option("--layers", into.layers, "only these layers of the model, e.g. 0,9 (default: all in the dump)")
       ->type_name("i,j,...");
   command.add_option("--threads", into.threads, "threads to work with (default: one for each processor)")
@@ -166,6 +170,15 @@ message check(dump_options const& given, std::vector<int>& layers, int& threads)
   return {};
 }
 
+message read(dump_options const& given, std::vector<int> const& layers, cache_dump& out) {
+  cache_dump dump;
+  if (auto failed = read_dump(given.file, layers, dump)) return failed;
+  if (!given.weights.empty())
+    if (auto failed = read_weights(given.weights, dump)) return failed;
+  out = std::move(dump);
+  return {};
+}
+
 message check(strategy_options const& given, strategy const*& found, run_options& out) {
   if (auto wrong = find(given.name, found)) return "--strategy: " + *wrong;
   // -1 is the default that marks "not given"; a person who types it means nothing valid either way.
@@ -200,7 +213,7 @@ int run_once(dump_options const& from, strategy_options const& with, console con
   out.threads = options.threads;
 
   to.progress("reading " + from.file);
-  if (auto failed = read_dump(from.file, layers, out.dump)) return to.fail(run_failed, *failed);
+  if (auto failed = read(from, layers, out.dump)) return to.fail(run_failed, *failed);
   if (options.tokens > out.dump.tokens)
     return to.fail(run_failed, "--tokens is " + std::to_string(options.tokens) + ", the dump holds " +
                                    std::to_string(out.dump.tokens));

@@ -46,8 +46,9 @@ void add_inspect(CLI::App& app, console const& to, action& chosen);
 /// Options that every command running strategies takes.
 struct dump_options {
   std::string file;
-  std::string layers;  ///< "0,9"; empty: all
-  int threads = 0;     ///< 0: one for each processor
+  std::string weights;  ///< a file of networks; empty: those of the dump
+  std::string layers;   ///< "0,9"; empty: all
+  int threads = 0;      ///< 0: one for each processor
 };
 
 /// And those of a command that runs one strategy once.
@@ -73,6 +74,8 @@ void add_choice_options(CLI::App& command, std::string& budget, std::string& sel
 /// Checks the options that do not need the dump. A message means the command line is wrong.
 [[nodiscard]] message check(dump_options const& given, std::vector<int>& layers, int& threads);
 [[nodiscard]] message check(strategy_options const& given, strategy const*& found, run_options& out);
+/// Reads the dump, these of its layers, and the file of weights beside it.
+[[nodiscard]] message read(dump_options const& given, std::vector<int> const& layers, cache_dump& out);
 /// The strategy of that name, or a message that lists all names.
 [[nodiscard]] message find(std::string const& name, strategy const*& found);
 /// A keep as text, a number in [0, 1].

@@ -154,7 +154,7 @@ int compare(options const& given, console const& to) {
 
   cache_dump dump;
   to.progress("reading " + given.from.file);
-  if (auto failed = read_dump(given.from.file, layers, dump)) return to.fail(run_failed, *failed);
+  if (auto failed = read(given.from, layers, dump)) return to.fail(run_failed, *failed);
   auto all = describe(given.from.file, dump);
   run_all(dump, chosen, keeps, stores, threads, given, to, all);
 

@@ -7,12 +7,13 @@
 #include <cstdlib>
 #include <set>
 
-#include "safetensors.hpp"
+#include "dump_tensors.hpp"
 
 namespace kvsieve::tool {
 namespace {
 
 namespace st = safetensors;
+using detail::read_one;
 using fields = std::map<std::string, std::string>;
 
 /// A number that fills the whole text, or a message with the key and the text.
@@ -117,32 +118,6 @@ std::optional<kvsieve::dtype> float_type(std::string_view name) {
   return std::nullopt;
 }
 
-/// One tensor of known rank; an extent of -1 may be anything.
-struct wanted {
-  std::string name;
-  std::vector<std::int64_t> shape;
-  bool required = true;
-};
-
-message read_one(input_file const& file, st::contents const& all, wanted const& want, tensor& out) {
-  auto const* const entry = all.find(want.name);
-  if (entry == nullptr) return want.required ? message{"tensor \"" + want.name + "\" is missing"} : message{};
-  auto const where = "tensor \"" + want.name + "\": ";
-  auto const type = float_type(entry->type.name);
-  if (!type) return where + "dtype " + std::string{entry->type.name} + " is none of F32, F16, BF16";
-  bool fits = entry->shape.size() == want.shape.size();
-  for (std::size_t i = 0; fits && i < want.shape.size(); ++i)
-    fits = want.shape[i] < 0 || want.shape[i] == entry->shape[i];
-  if (!fits) {
-    auto text = st::to_text(want.shape);
-    if (auto const any = text.find("-1"); any != std::string::npos) text.replace(any, 2, "*");
-    return where + "shape " + st::to_text(entry->shape) + " does not fit the metadata, which needs " + text;
-  }
-  out.type = *type;
-  out.shape = entry->shape;
-  return st::read_tensor(file, all, *entry, out.bytes);
-}
-
 /// The tensors that few strategies read.
 message read_further(input_file const& file, st::contents const& all, cache_dump const& dump, std::string const& prefix,
                      dump_layer& out) {
@@ -162,13 +137,7 @@ message read_further(input_file const& file, st::contents const& all, cache_dump
   if (read("pass_q", {dump.query_heads, queries, dump.head_dim}, out.pass_queries)) return failed;
   if (read("pass_hidden", {queries, -1}, out.pass_hidden)) return failed;
   if (read("hidden", {dump.tokens, -1}, out.hidden)) return failed;
-  std::int64_t const width = out.hidden.present() ? out.hidden.shape[1] : -1;
-  if (read("kv_zap.weight", {-1, width}, out.zap_weight)) return failed;
-  std::int64_t const units = out.zap_weight.present() ? out.zap_weight.shape[0] : -1;
-  if (read("kv_zap.bias", {units}, out.zap_bias)) return failed;
-  if (read("kv_zap.out_weight", {dump.kv_heads, units}, out.zap_out_weight)) return failed;
-  read("kv_zap.out_bias", {dump.kv_heads}, out.zap_out_bias);
-  return failed;
+  return detail::read_networks(file, all, dump, prefix, out);
 }
 
 message read_layer(input_file const& file, st::contents const& all, int layer, cache_dump const& dump,
@@ -215,6 +184,25 @@ message widen(tensor& t) {
 }
 
 }  // namespace
+
+message detail::read_one(input_file const& file, st::contents const& all, wanted const& want, tensor& out) {
+  auto const* const entry = all.find(want.name);
+  if (entry == nullptr) return want.required ? message{"tensor \"" + want.name + "\" is missing"} : message{};
+  auto const where = "tensor \"" + want.name + "\": ";
+  auto const type = float_type(entry->type.name);
+  if (!type) return where + "dtype " + std::string{entry->type.name} + " is none of F32, F16, BF16";
+  bool fits = entry->shape.size() == want.shape.size();
+  for (std::size_t i = 0; fits && i < want.shape.size(); ++i)
+    fits = want.shape[i] < 0 || want.shape[i] == entry->shape[i];
+  if (!fits) {
+    auto text = st::to_text(want.shape);
+    if (auto const any = text.find("-1"); any != std::string::npos) text.replace(any, 2, "*");
+    return where + "shape " + st::to_text(entry->shape) + " does not fit the metadata, which needs " + text;
+  }
+  out.type = *type;
+  out.shape = entry->shape;
+  return st::read_tensor(file, all, *entry, out.bytes);
+}
 
 std::int64_t tensor::elements() const {
   std::int64_t product = 1;

@@ -39,6 +39,9 @@ struct dump_layer {
   tensor pass_hidden;                                         ///< [P, width], of the pass
   tensor hidden;                                              ///< [N, width], behind the norm before the attention
   tensor zap_weight, zap_bias, zap_out_weight, zap_out_bias;  ///< [units, width], [units], [Hkv, units], [Hkv]
+  tensor gate_weight, gate_bias;                              ///< [(Hq + Hkv) d, width], [Hq d]
+  tensor gate_query_norm, gate_key_norm;                      ///< [d] each
+  tensor gate_base_key, gate_offset;                          ///< [Hkv, base keys, d], [Hkv, Hq / Hkv]
 };
 
 /// Tokens [from, to) of the cache and the queries of the pass that repeat them.
@@ -66,5 +69,9 @@ using message = std::optional<std::string>;
 /// Reads and checks a dump. On failure `out` is left as it was.
 /// @param only  the model's layer indices wanted; empty: all in the file.
 [[nodiscard]] message read_dump(std::filesystem::path const& file, std::vector<int> const& only, cache_dump& out);
+
+/// Reads KVzap's networks and the gates of all layers of a dump from a file of their own, in place of those that the
+/// dump holds. On failure `dump` is left as it was.
+[[nodiscard]] message read_weights(std::filesystem::path const& file, cache_dump& dump);
 
 }  // namespace kvsieve::tool

@@ -36,11 +36,15 @@ inline constexpr bool reads_pass = observes_pass<C> || observes_sets<C>;
 template <class Member>
 inline constexpr bool is_text = !std::is_same_v<Member, cuda::std::span<hidden_rows const>>;
 
+/// What a person may set of a score that reads a network; its other fields are those of the network.
+[[nodiscard]] inline bool is_window_of_gate(std::string const& key) {
+  return key == "score.sink" || key == "score.long_prompt" || key.starts_with("score.window");
+}
 /// Whether the dump alone gives a field.
 template <class C>
 [[nodiscard]] bool comes_from_dump(std::string const& key) {
   if constexpr (reads_hidden<C>)
-    if (key.starts_with("score.")) return true;
+    if (key.starts_with("score.")) return !is_window_of_gate(key);
   if constexpr (observes_sets<C>)
     if (key == "score.own") return true;
   if constexpr (normalizes_pass<C>)
@@ -94,8 +98,22 @@ template <class C>
   }
   if constexpr (reads_hidden<C>) {
     auto& p = params.score;
-    if (message m = stacked("kv_zap.weight", &dump_layer::zap_weight, p.weight)) return m;
-    if (message m = stacked("kv_zap.bias", &dump_layer::zap_bias, p.bias)) return m;
+    if constexpr (requires { p.base_keys; }) {
+      if (message m = stacked("gate.weight", &dump_layer::gate_weight, p.weight)) return m;
+      if (message m = stacked("gate.bias", &dump_layer::gate_bias, p.bias)) return m;
+      if (message m = stacked("gate.query_norm", &dump_layer::gate_query_norm, p.query_norm)) return m;
+      if (message m = stacked("gate.key_norm", &dump_layer::gate_key_norm, p.key_norm)) return m;
+      if (message m = stacked("gate.base_key", &dump_layer::gate_base_key, p.base_key)) return m;
+      if (message m = stacked("gate.offset", &dump_layer::gate_offset, p.offset)) return m;
+      p.group = dump.query_heads / dump.kv_heads;
+      p.channels = static_cast<int>(dump.layers[0].gate_query_norm.shape[0]);
+      p.base_keys = static_cast<int>(dump.layers[0].gate_base_key.shape[1]);
+      p.width = static_cast<int>(dump.layers[0].gate_weight.shape[1]);
+    } else {
+      if (message m = stacked("kv_zap.weight", &dump_layer::zap_weight, p.weight)) return m;
+      if (message m = stacked("kv_zap.bias", &dump_layer::zap_bias, p.bias)) return m;
+      p.width = static_cast<int>(dump.layers[0].zap_weight.shape[1]);
+    }
     if constexpr (requires { p.units; }) {
       if (message m = stacked("kv_zap.out_weight", &dump_layer::zap_out_weight, p.out_weight)) return m;
       if (message m = stacked("kv_zap.out_bias", &dump_layer::zap_out_bias, p.out_bias)) return m;
@@ -107,7 +125,6 @@ template <class C>
       int const width = static_cast<int>(l.hidden.shape[1]);
       rows.push_back({l.hidden.bytes.get(), l.hidden.type, dump.tokens, width, width});
     }
-    p.width = static_cast<int>(dump.layers[0].zap_weight.shape[1]);
     p.hidden = lists.hold(std::move(rows));
   }
   if constexpr (reads_pass<C>)

@@ -67,6 +67,9 @@ message fill_params(cache_dump const& dump, run_options const& options, typename
   if (message m = fill_tables<C>(dump, params, lists)) return m;
   if (!other)
     if (message m = fill_budget(dump, options, params.budget, lists)) return m;
+  // Protection by mass asks the strategy's own budget what is kept, also where another one spends it.
+  if constexpr (C::protect_policy::protects)
+    if (other) (void)fill_budget(dump, options, params.budget, lists);
   if (!other) fill_layers(dump, params.select, lists);
   for (auto const& [key, text] : options.set)
     if (!left(key))
@@ -251,6 +254,7 @@ template <class C>
 [[nodiscard]] std::vector<strategy> window_presets();
 [[nodiscard]] std::vector<strategy> full_attention_presets();
 [[nodiscard]] std::vector<strategy> piece_presets();
+[[nodiscard]] std::vector<strategy> page_presets();
 [[nodiscard]] std::vector<strategy> round_presets();
 [[nodiscard]] std::vector<strategy> position_presets();
 [[nodiscard]] std::vector<strategy> observed_presets();

@@ -7,9 +7,14 @@ std::vector<strategy> table_presets() {
   std::vector<std::pair<std::string, std::string>> const critical{
       {"score", "attention, last window"}, {"aggregate", "mean"}, {"group", "mean"},
       {"weigh", "projected_value"},        {"smooth", "average"}, {"select", "two_stage"}};
-  std::vector<std::pair<std::string, std::string>> const defensive{
-      {"score", "attention, last window"}, {"aggregate", "worst_case"}, {"group", "max"},   {"lift", "mean"},
-      {"weigh", "projected_value, share"}, {"select", "top_k"},         {"store", "ragged"}};
+  std::vector<std::pair<std::string, std::string>> const defensive{{"score", "attention, last window"},
+                                                                   {"aggregate", "worst_case_and_mean"},
+                                                                   {"group", "max"},
+                                                                   {"lift", "mean"},
+                                                                   {"weigh", "projected_value, share"},
+                                                                   {"protect", "mass"},
+                                                                   {"select", "top_k"},
+                                                                   {"store", "ragged"}};
   auto const with = [](std::vector<std::pair<std::string, std::string>> stages,
                        std::initializer_list<std::pair<std::string, std::string>> more) {
     stages.insert(stages.end(), more);
@@ -21,11 +26,10 @@ std::vector<strategy> table_presets() {
       make_strategy<critical_ada_kv<>>({"critical_ada_kv", "CriticalAdaKV over SnapKV", "arXiv 2502.03805",
                                         "kvpress 0.5.5",
                                         with(critical, {{"budget", "over_heads"}, {"store", "ragged"}})}),
-      make_strategy<defensive_kv<>>({"defensive_kv", "DefensiveKV, without mass protection", "FFY0/DefensiveKV",
-                                     "the authors' DefensiveKV", with(defensive, {{"budget", "over_heads"}})}),
-      make_strategy<layer_defensive_kv<>>({"layer_defensive_kv", "Layer-DefensiveKV, without mass protection",
-                                           "FFY0/DefensiveKV", "the authors' DefensiveKV",
-                                           with(defensive, {{"budget", "over_all"}})}),
+      make_strategy<defensive_kv<>>({"defensive_kv", "DefensiveKV", "FFY0/DefensiveKV", "the authors' DefensiveKV",
+                                     with(defensive, {{"budget", "over_heads"}})}),
+      make_strategy<layer_defensive_kv<>>({"layer_defensive_kv", "Layer-DefensiveKV", "FFY0/DefensiveKV",
+                                           "the authors' DefensiveKV", with(defensive, {{"budget", "over_all"}})}),
       make_strategy<kv_zap_linear<>>({"kv_zap_linear",
                                       "KVzap, linear",
                                       "kvpress",
@@ -42,6 +46,12 @@ std::vector<strategy> table_presets() {
            "kvpress",
            "our definition in reference/",
            {{"score", "kv_zap"}, {"budget", "uniform"}, {"select", "threshold"}, {"store", "ragged"}}}),
+      make_strategy<fast_kv_zip<>>(
+          {"fast_kv_zip",
+           "Fast KVzip",
+           "kvpress",
+           "our definition in reference/",
+           {{"score", "gate"}, {"budget", "over_all"}, {"select", "top_k"}, {"store", "ragged"}}}),
   };
 }
 }  // namespace kvsieve::tool

@@ -3,6 +3,7 @@
 #include <kvsieve/kvsieve.hpp>
 #include <kvsieve/reference/chunks.hpp>
 #include <kvsieve/reference/gumbel.hpp>
+#include <kvsieve/reference/page_representatives.hpp>
 #include <kvsieve/reference/pages.hpp>
 #include <kvsieve/reference/threshold.hpp>
 #include <kvsieve/reference/top_k_in_chunks.hpp>
@@ -77,6 +78,13 @@ auto const chunks = add<select::chunks>("select/chunks", {}, -0.6,
 auto const pages = add<select::pages>("select/pages", {.sink = 0}, -0.6, [](doubles const& s, int) {
   return reference::pages(s, 16, static_cast<int>(static_cast<double>(s.size()) * keep));
 });
+auto const representatives =
+    add<select::page_representatives>("select/page_representatives", {.sink = 0}, -4.5, [](doubles const& s, int) {
+      select::page_representatives::params const p;
+      return reference::page_representatives(
+          s, 16, static_cast<int>(static_cast<double>(s.size()) * keep), p.representatives,
+          [&](int place, int ones, int of) { return select::page_representatives::anchor_bit(p, place, ones, of); });
+    });
 auto const in_chunks = add<select::top_k_in_chunks>("select/top_k_in_chunks", {}, -1.5, [](doubles const& s, int) {
   return reference::top_k_in_chunks(s, 1024, keep);
 });

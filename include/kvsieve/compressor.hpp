@@ -10,6 +10,7 @@
 #include <kvsieve/core/stages.hpp>
 #include <kvsieve/evict/compact.hpp>
 #include <kvsieve/lift/none.hpp>
+#include <kvsieve/protect/none.hpp>
 #include <kvsieve/scale/none.hpp>
 #include <kvsieve/score/pattern.hpp>
 #include <kvsieve/score/row_scores.hpp>
@@ -51,10 +52,11 @@ struct compressor {
   using score_policy = detail::pick_t<stages::score, detail::missing, Ps...>;          ///< how much a token matters
   using aggregate_policy = detail::pick_t<stages::aggregate, aggregate::mean, Ps...>;  ///< queries to one number
   using group_policy = detail::pick_t<stages::group, aggregate::group_mean, Ps...>;    ///< query heads to one number
-  using lift_policy = detail::pick_t<stages::lift, lift::none, Ps...>;        ///< the least that a token counts
-  using weigh_policy = detail::pick_t<stages::weigh, weigh::none, Ps...>;     ///< scores by what the values carry
-  using smooth_policy = detail::pick_t<stages::smooth, smooth::none, Ps...>;  ///< what neighbours add
-  using scale_policy = detail::pick_t<stages::scale, scale::none, Ps...>;     ///< scores of a layer to a common unit
+  using lift_policy = detail::pick_t<stages::lift, lift::none, Ps...>;           ///< the least that a token counts
+  using weigh_policy = detail::pick_t<stages::weigh, weigh::none, Ps...>;        ///< scores by what the values carry
+  using smooth_policy = detail::pick_t<stages::smooth, smooth::none, Ps...>;     ///< what neighbours add
+  using scale_policy = detail::pick_t<stages::scale, scale::none, Ps...>;        ///< scores of a layer to a common unit
+  using protect_policy = detail::pick_t<stages::protect, protect::none, Ps...>;  ///< tokens raised to the largest
   using heads_policy = detail::pick_t<stages::heads, aggregate::heads_apart, Ps...>;  ///< KV heads, apart or joined
   using budget_policy = detail::pick_t<stages::budget, budget::uniform, Ps...>;       ///< how many tokens stay
   using select_policy = detail::pick_t<stages::select, select::top_k, Ps...>;         ///< which tokens stay
@@ -77,6 +79,9 @@ struct compressor {
       folds_queries || cs::is_same_v<detail::pick_t<stages::group, detail::missing, Ps...>, detail::missing>,
       "kvsieve::compressor: a group policy joins query heads, and this score reads no queries: leave it out or "
       "score by kvsieve::score::attention");
+  static_assert(!protect_policy::protects || has_beside<aggregate_policy>,
+                "kvsieve::protect::mass reads the mean attention beside the scores, which the aggregate policy folds: "
+                "use kvsieve::aggregate::worst_case_and_mean");
   static_assert(
       !select_policy::in_partitions || requires { &score_policy::partitions; },
       "kvsieve::select::top_k_in_partitions needs a score that has partitions: use "
@@ -105,8 +110,8 @@ struct compressor {
   /// What the strategy reads of a cache; queries are asked for only where this says so.
   static constexpr needs reads = score_policy::reads | aggregate_policy::reads | group_policy::reads |
                                  lift_policy::reads | weigh_policy::reads | smooth_policy::reads | scale_policy::reads |
-                                 heads_policy::reads | budget_policy::reads | select_policy::reads |
-                                 evict_policy::reads | store_policy::reads;
+                                 protect_policy::reads | heads_policy::reads | budget_policy::reads |
+                                 select_policy::reads | evict_policy::reads | store_policy::reads;
 
   /// How alike the kept lists of views of equal length are.
   static constexpr uniformity uniformity_class = [] {
@@ -128,6 +133,7 @@ struct compressor {
     typename weigh_policy::params weigh{};          ///< of the stage weigh
     typename smooth_policy::params smooth{};        ///< of the stage smooth
     typename scale_policy::params scale{};          ///< of the stage scale
+    typename protect_policy::params protect{};      ///< of the stage protect
     typename heads_policy::params heads{};          ///< of the stage heads
     typename budget_policy::params budget{};        ///< of the stage budget
     typename select_policy::params select{};        ///< of the stage select
@@ -138,7 +144,8 @@ struct compressor {
     template <class Self, class Visit>
     static constexpr void each_stage(Self& self, Visit&& visit) {
       visit(self.score), visit(self.aggregate), visit(self.group), visit(self.lift), visit(self.weigh);
-      visit(self.smooth), visit(self.scale), visit(self.heads), visit(self.budget), visit(self.select);
+      visit(self.smooth), visit(self.scale), visit(self.protect), visit(self.heads), visit(self.budget),
+          visit(self.select);
       visit(self.evict), visit(self.store);
     }
 
@@ -158,6 +165,7 @@ struct compressor {
       stage("weigh", self.weigh);
       stage("smooth", self.smooth);
       stage("scale", self.scale);
+      stage("protect", self.protect);
       stage("heads", self.heads);
       stage("budget", self.budget);
       stage("select", self.select);

@@ -11,7 +11,7 @@
 #include <kvsieve/aggregate/mean_visible.hpp>
 #include <kvsieve/aggregate/root_mean_square.hpp>
 #include <kvsieve/aggregate/sum.hpp>
-#include <kvsieve/aggregate/worst_case.hpp>
+#include <kvsieve/aggregate/worst_case_and_mean.hpp>
 #include <kvsieve/budget/arithmetic.hpp>
 #include <kvsieve/budget/composite.hpp>
 #include <kvsieve/budget/entropy_variance.hpp>
@@ -25,6 +25,7 @@
 #include <kvsieve/budget/uncertainty.hpp>
 #include <kvsieve/compressor.hpp>
 #include <kvsieve/lift/mean.hpp>
+#include <kvsieve/protect/mass.hpp>
 #include <kvsieve/scale/z_score.hpp>
 #include <kvsieve/score/attention.hpp>
 #include <kvsieve/score/cap_kv.hpp>
@@ -38,6 +39,7 @@
 #include <kvsieve/score/lag_relative.hpp>
 #include <kvsieve/score/leverage.hpp>
 #include <kvsieve/score/non_causal_attention.hpp>
+#include <kvsieve/score/page_bound.hpp>
 #include <kvsieve/score/position.hpp>
 #include <kvsieve/score/q_filters.hpp>
 #include <kvsieve/score/r_kv.hpp>
@@ -47,7 +49,9 @@
 #include <kvsieve/select/block_wise.hpp>
 #include <kvsieve/select/chunks.hpp>
 #include <kvsieve/select/gumbel.hpp>
+#include <kvsieve/select/page_representatives.hpp>
 #include <kvsieve/select/pages.hpp>
+#include <kvsieve/select/query_pages.hpp>
 #include <kvsieve/select/threshold.hpp>
 #include <kvsieve/select/top_k_in_chunks.hpp>
 #include <kvsieve/select/top_k_in_spans.hpp>
@@ -86,6 +90,15 @@ using value_key_ratio = compressor<score::value_key_ratio, Override...>;
 /// full pages).
 template <policy... Override>
 using paged_eviction = compressor<score::value_key_ratio, aggregate::heads_mean, select::pages, Override...>;
+
+/// The pages in which the newest query can find most, and the newest page: a list for one step of attention, of each KV
+/// head for itself (Quest, arXiv 2406.10774; its first two layers keep everything, which budget::per_layer says).
+template <policy... Override>
+using quest = compressor<score::page_bound<>, select::query_pages<>, Override...>;
+
+/// The same with pages of 64 tokens, of which the best quarter speaks (LServe's retrieval heads, arXiv 2502.14866).
+template <policy... Override>
+using l_serve = compressor<score::page_bound<64, 16>, select::query_pages<64>, Override...>;
 
 /// Keys against a calibrated direction of their head stay (Q-Filters, arXiv 2503.02812).
 template <policy... Override>
@@ -127,6 +140,11 @@ using lag_kv_streaming = compressor<score::lag_relative_streaming, select::top_k
 /// What the last window of queries attends to, average-pooled; the window stays (SnapKV, arXiv 2404.14469).
 template <policy... Override>
 using snap_kv = compressor<score::attention<observe::window>, aggregate::mean, smooth::average, Override...>;
+
+/// Whole pages by the last window's attention, the same ones for all heads of a layer; a part of them stands for the
+/// pages that go (KVCrush, as OpenVINO GenAI ships it).
+template <policy... Override>
+using kv_crush = snap_kv<aggregate::sum, aggregate::heads_sum, select::page_representatives, Override...>;
 
 /// SnapKV with fewer tokens from layer to layer, as kvpress counts them (PyramidKV, arXiv 2406.02069).
 template <policy... Override>
@@ -272,12 +290,14 @@ using compress_kv = compressor<score::attention<observe::window>, aggregate::sum
                                smooth::average, aggregate::heads_sum, Override...>;
 
 /// The worst case over the window and the group, times the token's share of its layer's values behind the output
-/// projection, one ranking over the heads of a layer (DefensiveKV without its protection of nine tenths of the mass).
-/// weigh.output is a table of the caller. The authors observe 32 queries and have budget.safeguard 0.
+/// projection; tokens that hold nine tenths of a head's mean attention get the largest score; one ranking over the
+/// heads of a layer (DefensiveKV). weigh.output is a table of the caller. The authors observe 32 queries, have
+/// budget.safeguard 0 and protect.as_source.
 template <policy... Override>
-using defensive_kv = compressor<score::attention<observe::window>, aggregate::worst_case, aggregate::group_max,
-                                lift::mean, weigh::projected_value<projected::magnitudes, aggregate::group_mean, true>,
-                                budget::over_heads, store::ragged, Override...>;
+using defensive_kv =
+    compressor<score::attention<observe::window>, aggregate::worst_case_and_mean, aggregate::group_max, lift::mean,
+               protect::mass, weigh::projected_value<projected::magnitudes, aggregate::group_mean, true>,
+               budget::over_heads, store::ragged, Override...>;
 
 /// The same with one ranking over all layers and heads (Layer-DefensiveKV).
 template <policy... Override>

@@ -202,7 +202,8 @@ TEST_CASE("defensive_kv_unweighed pools the probabilities of queries that see pa
   auto const l = cache(cached + pass, pass + 5);
   // Whole blocks of 64 keys stay unseen.
   std::vector<query_set> const sets{{pass, 1, cached, 3, 150, 260}, {5, 0.5f, 20}};
-  using strategy = kvs::defensive_kv_unweighed<kvs::score::attention<kvs::observe::sets>, kvs::lift::none>;
+  using strategy =
+      kvs::defensive_kv_unweighed<kvs::score::attention<kvs::observe::sets>, kvs::lift::none, kvs::protect::none>;
   auto const fold = [](reference::observed_rows const& rows, std::span<double> out) {
     numbers weighed = rows.number, all(static_cast<std::size_t>(rows.tokens));
     for (std::size_t i = 0; i < weighed.size(); ++i) weighed[i] *= rows.weight[i / all.size()];

@@ -98,6 +98,12 @@ template <class A>
   requires requires { A::statistics; }
 inline constexpr int statistics_of<A> = A::statistics;
 
+/// True for one with another accumulator folded beside it: `using beside = ...`, linear and without params, joined over
+/// the group by its mean, and counting queries as the first does. Its row of each KV head reaches the stage protect.
+/// Drivers of the host have it, for probabilities.
+template <class A>
+inline constexpr bool has_beside = requires { typename A::beside; };
+
 namespace aggregate {
 /// What the linear accumulators share.
 struct linear_base : policy_base<stages::aggregate> {

@@ -18,6 +18,7 @@ struct lift {};       ///< the least that a token counts
 struct weigh {};      ///< scores by what the values carry
 struct smooth {};     ///< pooling along the tokens
 struct scale {};      ///< scores of a layer to a common unit
+struct protect {};    ///< tokens that get the largest score of their layer
 struct heads {};      ///< KV heads: apart, or one choice for the layer
 struct budget {};     ///< how many tokens each layer and head keeps
 struct select {};     ///< which tokens these are

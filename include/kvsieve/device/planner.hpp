@@ -26,6 +26,9 @@ class planner {
   static_assert(closed_budget<typename C::budget_policy> && C::budget_policy::uniformity_class <= uniformity::U2,
                 "kvsieve::plan on the device takes budgets that give all heads of a view the same count and read no "
                 "scores: use kvsieve::budget::uniform, or plan on the host");
+  static_assert(!C::protect_policy::protects && !has_beside<aggregate>,
+                "kvsieve::plan on the device folds one row of a head: leave kvsieve::protect::mass out, or plan on the "
+                "host");
   static_assert(!pools_tokens<aggregate>,
                 "kvsieve::plan on the device does not pool each query's probabilities along the tokens: use another "
                 "aggregate policy than kvsieve::aggregate::worst_case, or plan on the host");

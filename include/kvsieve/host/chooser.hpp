@@ -4,6 +4,7 @@
 #include <kvsieve/core/plan.hpp>
 #include <kvsieve/host/budget_rows.hpp>
 #include <kvsieve/host/select_pieces.hpp>
+#include <kvsieve/host/select_representatives.hpp>
 #include <kvsieve/host/select_twice.hpp>
 #include <kvsieve/host/shape_scores.hpp>
 

@@ -3,6 +3,7 @@
 // by the multiply-adds of one pass over queries x keys: exponentials are kept for one block of 64 query positions at a
 // time ([tokens, rows], linear in the tokens) and scaled once the row sums are known.
 #pragma once
+#include <kvsieve/aggregate/mean.hpp>
 #include <kvsieve/core/scores.hpp>
 #include <kvsieve/host/fold_queries.hpp>
 #include <kvsieve/host/on.hpp>
@@ -10,6 +11,18 @@
 
 namespace kvsieve::inline v0 {
 namespace host::inline KVSIEVE_TARGET {
+
+namespace detail {
+template <class A>
+struct beside_of {
+  using type = aggregate::mean;  // stands where there is none
+};
+template <class A>
+  requires has_beside<A>
+struct beside_of<A> {
+  using type = typename A::beside;
+};
+}  // namespace detail
 
 /// Of the score's policy and those that fold and join, alone: strategies that differ in what comes after share it.
 template <class Score, class Aggregate, class Group>
@@ -29,6 +42,8 @@ class score_per_query {
                 "kvsieve: a group policy that weighs the tokens of its query heads is not additive");
 
   using folds = query_folds<folded, grouped, form>;
+  using beside_type = typename detail::beside_of<folded>::type;
+  using beside_folds = query_folds<beside_type, aggregate::group_mean, form>;
   using scratch = query_scratch;
   static constexpr int lanes = fragment::lanes;
   static constexpr index blocks_per_task = 16;
@@ -37,6 +52,8 @@ class score_per_query {
   // One column for all query heads of a group, where folding queries and joining heads are the same operation.
   static constexpr bool joint = folds::joint;
   static constexpr int statistics = statistics_of<folded>;
+  static constexpr bool beside = has_beside<folded>;
+  static_assert(!beside || form::normalises, "kvsieve: an accumulator with another beside it folds probabilities");
   static_assert(statistics == 0 || !folded::linear,
                 "kvsieve: an accumulator that measures views has a state of its own");
 
@@ -83,11 +100,22 @@ class score_per_query {
       if (s.all_ != nullptr) s.all_[w] = c;
     }
     index const heads = layers.empty() ? 0 : layers[0].heads();
+    if constexpr (beside) {
+      index floats = 0;
+      s.beside_offset_ = a.take<index>(layers.size());
+      for (std::size_t v = 0; v < layers.size(); ++v) {
+        if (s.beside_offset_ != nullptr) s.beside_offset_[v] = floats;
+        floats += heads * score_stride(scorer::cached(p, layers[v].tokens()));
+      }
+      s.beside_rows_ = a.take<float>(static_cast<std::size_t>(floats));
+    }
     s.by_head_ = a.take<double>(layers.size() * static_cast<std::size_t>(heads * statistics));
     s.by_view_ = a.take<double>(layers.size() * static_cast<std::size_t>(statistics));
     return s;
   }
 
+  /// A row of the accumulator beside the first for each view and KV head, after run().
+  [[nodiscard]] score_rows beside_rows() const { return {beside_rows_, beside_offset_}; }
   /// What the accumulator measured of the views, after run().
   [[nodiscard]] layer_statistics measured() const { return {by_view_, statistics}; }
 
@@ -152,7 +180,8 @@ class score_per_query {
   static index column_floats(Layer const& l, Queries const& queries, typename scorer::params const& p) {
     int const cached = scorer::cached(p, l.tokens());
     index const group = queries.extent(0) / (l.heads() < 1 ? 1 : l.heads());
-    return joint ? score_stride(cached) : group * states * round_up<index>(cached, key_block);
+    index const own = joint ? score_stride(cached) : group * states * round_up<index>(cached, key_block);
+    return own + (beside ? score_stride(cached) : 0);
   }
 
   /// The sets of a view.
@@ -172,6 +201,14 @@ class score_per_query {
         state != nullptr ? state + head * column_floats(l, queries, params_) : (joint ? score : c.column);
     query_columns const column{data, round_up<index>(cached, key_block), group, cached,
                                cached - scorer::forced(params_, l.tokens()).tail};
+    // Of the accumulator beside it: one column for the group, behind the others where the caller keeps them.
+    [[maybe_unused]] query_columns second = column;
+    if constexpr (beside) {
+      float* const row = beside_rows().row(view, head, cached);
+      second.data = state != nullptr ? data + column_floats(l, queries, params_) - score_stride(cached) : row;
+      if (part_first == 0)
+        for (index t = 0; t < cached; ++t) second.data[t] = 0;
+    }
     int const end = state != nullptr ? part_first + static_cast<int>(queries.extent(1)) : observed;
     index const query_row = state != nullptr ? -index{part_first} : queries.extent(1) - observed;
     if (part_first == 0) fold.start(column);
@@ -210,6 +247,10 @@ class score_per_query {
       });
       fold.row_factors(q, blocks, c);
       index const scored = visible < cached ? blocks : (cached + key_block - 1) / key_block;
+      if constexpr (beside)
+        sweep(scored, true, [&](index b, int) {
+          if (q.sees_some(b * key_block)) beside_folds::fold_linear(q, b, c, second);
+        });
       if constexpr (pools_tokens<folded>) {
         fold.keep_mass(q, blocks, column.past, c);
         index const reach = folded::kernel(folding_) / 2, past = column.past;
@@ -229,6 +270,12 @@ class score_per_query {
     if (end < observed) return;
     query_results<folded, grouped> const results{folding_, grouping_, sets, view, head};
     results.write(on, l, c, column, score);
+    if constexpr (beside) {
+      typename beside_type::params const none{};
+      no_params const mean{};
+      query_results<beside_type, aggregate::group_mean> const rows{none, mean, sets, view, head};
+      rows.write(on, l, c, second, beside_rows().row(view, head, cached));
+    }
     results.add_measured(c, cached, by_head_ + (view * l.heads() + head) * statistics);
   }
 
@@ -290,6 +337,8 @@ class score_per_query {
   view_part* parts_ = nullptr;  ///< [views]
   query_set* sets_ = nullptr;   ///< [views, set_stride_]
   int set_stride_ = 0;
+  float* beside_rows_ = nullptr;
+  index* beside_offset_ = nullptr;                  ///< [views]
   double *by_head_ = nullptr, *by_view_ = nullptr;  ///< [view, head, statistic], [view, statistic]
 };
 }  // namespace host::inline KVSIEVE_TARGET

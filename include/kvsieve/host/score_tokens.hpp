@@ -193,7 +193,7 @@ template <strategy C, host::executor Exec, kv_layer_view Layer>
 }
 
 /// The first half of plan<C>: scores every token. Arguments as in plan(); budget and select are not looked at but for
-/// the ranges of their numbers.
+/// the ranges of their numbers, and for what the budget keeps where kvsieve::protect::mass reads it.
 /// @returns the scores, or none and a `state` that says what was wrong
 template <strategy C, host::executor Exec, kv_layer_view Layer, row_view Queries>
 [[nodiscard]] token_scores score_tokens(Exec const& on, cs::span<Layer const> layers, cs::span<Queries const> queries,

@@ -4,10 +4,12 @@
 #include <kvsieve/compressor.hpp>
 #include <kvsieve/core/check.hpp>
 #include <kvsieve/host/project_values.hpp>
+#include <kvsieve/host/protect_mass.hpp>
 #include <kvsieve/host/score_cap_kv.hpp>
 #include <kvsieve/host/score_expected_attention.hpp>
 #include <kvsieve/host/score_leverage.hpp>
 #include <kvsieve/host/score_non_causal_attention.hpp>
+#include <kvsieve/host/score_page_bound.hpp>
 #include <kvsieve/host/score_per_chunk.hpp>
 #include <kvsieve/host/score_per_head.hpp>
 #include <kvsieve/host/score_per_hidden.hpp>
@@ -31,6 +33,7 @@ class scorer {
   using weigh = typename C::weigh_policy;
   using smooth = typename C::smooth_policy;
   using scale = typename C::scale_policy;
+  using protect = typename C::protect_policy;
   using heads_policy = typename C::heads_policy;
   using by_query = score_per_query<score, aggregate, typename C::group_policy>;
   static_assert(Layer::head_dim % 16 == 0 && Layer::head_dim <= 512,
@@ -87,6 +90,12 @@ class scorer {
   [[nodiscard]] auto carve_weight([[maybe_unused]] arena& a) const {
     if constexpr (projects)
       return project_values<weigh>::carve(a, layers_, on_.workers(), params_.weigh);
+    else
+      return 0;
+  }
+  [[nodiscard]] auto carve_protect([[maybe_unused]] arena& a, [[maybe_unused]] index longest) const {
+    if constexpr (protect::protects)
+      return protect_mass<protect>::carve(a, views(), longest, on_.workers());
     else
       return 0;
   }
@@ -154,18 +163,19 @@ class scorer {
   }
 
   /// Scratch of the score's pattern and of what follows it.
-  template <class Pattern, class Weight>
+  template <class Pattern, class Weight, class Protect>
   struct scratch {
     Pattern pattern;
     Weight weight;
+    Protect protect;
     index room;
     float* pooled;  ///< a row of `room` a worker
   };
   [[nodiscard]] auto carve(arena& a) const {
     index longest = 0;
     for (auto const& l : layers_) longest = longest < l.tokens() ? l.tokens() : longest;
-    scratch<decltype(carve_pattern(a)), decltype(carve_weight(a))> s{carve_pattern(a), carve_weight(a),
-                                                                     round_up<index>(longest, 16) + 16, nullptr};
+    scratch<decltype(carve_pattern(a)), decltype(carve_weight(a)), decltype(carve_protect(a, longest))> s{
+        carve_pattern(a), carve_weight(a), carve_protect(a, longest), round_up<index>(longest, 16) + 16, nullptr};
     s.pooled = a.take<float>(static_cast<std::size_t>(smooth::pools ? s.room * on_.workers() : 0));
     return s;
   }
@@ -233,6 +243,20 @@ class scorer {
           for (index t = 0; t < count; ++t)
             row[h * stride + t] = scale::scaled(row[h * stride + t], m.mean, m.deviation);
       });
+    if constexpr (protect::protects) {
+      score_rows const beside = own.pattern.beside_rows();
+      auto const first = [&](score_rows const& of, index v, index h) {
+        return of.row(v, h, seen(v).tokens) + unscored(seen(v));
+      };
+      own.protect.run(
+          on_, params_.protect, views(), heads(),
+          [&](index v) {
+            scored_view const s = seen(v);
+            return scored_tokens{counted(s), s.ends.tail};
+          },
+          [&](index v) { return fraction_kept(params_.budget, seen(v).tokens); },
+          [&](index v, index h) { return first(rows, v, h); }, [&](index v, index h) { return first(beside, v, h); });
+    }
     if constexpr (heads_policy::joins)
       on_.for_each(views(), [&](index v, int) {
         index const n = seen(v).tokens;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // What scores made of two others share. Each half is a strategy of its own: score, aggregate, group, lift, weigh,
-// smooth, scale and heads are used, what comes after them is not.
+// smooth, scale, protect and heads are used, what comes after them is not.
 #pragma once
 #include <kvsieve/compressor.hpp>
 #include <kvsieve/core/rules.hpp>
@@ -12,9 +12,9 @@ namespace score {
 namespace detail {
 // Stages of a strategy that make its scores.
 template <class C>
-inline constexpr needs read_for_scores =
-    C::score_policy::reads | C::aggregate_policy::reads | C::group_policy::reads | C::lift_policy::reads |
-    C::weigh_policy::reads | C::smooth_policy::reads | C::scale_policy::reads | C::heads_policy::reads;
+inline constexpr needs read_for_scores = C::score_policy::reads | C::aggregate_policy::reads | C::group_policy::reads |
+                                         C::lift_policy::reads | C::weigh_policy::reads | C::smooth_policy::reads |
+                                         C::scale_policy::reads | C::protect_policy::reads | C::heads_policy::reads;
 template <class C>
 inline constexpr bool alike_for_all_heads =
     requires { requires C::score_policy::same_for_all_heads; } && !C::weigh_policy::weighs;
@@ -39,6 +39,7 @@ constexpr void each_of_half(Params& half, char const* prefix, Visit&& visit) {
   stage("weigh", half.weigh);
   stage("smooth", half.smooth);
   stage("scale", half.scale);
+  stage("protect", half.protect);
   stage("heads", half.heads);
 }
 }  // namespace detail
