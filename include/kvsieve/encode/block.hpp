@@ -34,6 +34,39 @@ template <int Count>
   }
   return most;
 }
+/// The number of largest magnitude of `Count`, the first of equal ones.
+template <int Count>
+[[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD float extreme(float const* x) {
+  float most = 0.0f, at = 0.0f;
+  for (int i = 0; i < Count; ++i) {
+    float const v = finite(x[i]), a = v < 0 ? -v : v;
+    at = most < a ? v : at;
+    most = most < a ? a : most;
+  }
+  return at;
+}
+/// Smallest and largest of some numbers.
+struct value_range {
+  float least;  ///< the smallest
+  float most;   ///< the largest
+};
+/// The range of `Count` numbers, `stride` apart.
+template <int Count>
+[[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD value_range range_of(float const* x, int stride = 1) {
+  value_range r{finite(x[0]), finite(x[0])};
+  for (int i = 1; i < Count; ++i) {
+    float const v = finite(x[i * stride]);
+    r.least = v < r.least ? v : r.least;
+    r.most = r.most < v ? v : r.most;
+  }
+  return r;
+}
+/// Four bytes at any address, little-endian.
+[[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD unsigned load_u32(byte const* p) {
+  unsigned x;
+  __builtin_memcpy(&x, p, 4);
+  return x;
+}
 /// To the nearest integer, halves away from zero; for magnitudes below 2^22.
 [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD int round_away(float x) {
   int const whole = static_cast<int>(x);
