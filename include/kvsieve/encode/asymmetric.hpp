@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Groups of 32 channels in 2 bits a code, an f16 scale and an f16 minimum: 3 bits a number, for what matters least.
+#pragma once
+#include <kvsieve/core/encoded.hpp>
+#include <kvsieve/encode/block.hpp>
+
+namespace kvsieve::inline v0 {
+namespace encode {
+
+/// x ~ minimum + scale * code, scale = range / 3, code = round((x - minimum) / scale). Behind scale and minimum come
+/// the lower and the upper bits of the codes, a plane of 32 each. Error at most half a scale, and what rounding to f16
+/// moves.
+struct asymmetric {
+  static constexpr char const* name = "a2";                  ///< two bits, asymmetric
+  static constexpr int tile_tokens = 1;                      ///< a row stands by itself
+  static constexpr int block = 32, block_bytes = 12;         ///< channels and bytes of a block
+  static constexpr bool fits(int D) { return D % 32 == 0; }  ///< blocks do not cross rows
+  template <int D>
+  static constexpr int tile_bytes = D / block * block_bytes;  ///< bytes of a row
+
+  /// One number.
+  template <int D>
+  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static float decode(byte const* row, int, int channel) {
+    byte const* const b = row + channel / block * block_bytes;
+    int const i = channel % block;
+    unsigned const code = (load_u32(b + 4) >> i & 1u) | (load_u32(b + 8) >> i & 1u) << 1;
+    return static_cast<float>(code) * load_f16(b) + load_f16(b + 2);
+  }
+  /// As many as a fragment holds.
+  template <class Fragment, int D>
+  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static Fragment load(byte const* row, int, int channel) {
+    byte const* const b = row + channel / block * block_bytes;
+    int const i = channel % block;
+    Fragment x(0.0f);
+    x = Fragment::add_where(x, load_u32(b + 4) >> i, 1.0f);
+    x = Fragment::add_where(x, load_u32(b + 8) >> i, 2.0f);
+    return x * Fragment::of_f16(b) + Fragment::of_f16(b + 2);
+  }
+  /// A row.
+  template <int D>
+  KVSIEVE_INLINE KVSIEVE_HD static void encode(float const* x, byte* row) {
+    for (int first = 0; first < D; first += block, row += block_bytes) {
+      value_range const r = range_of<block>(x + first);
+      float const scale = (r.most - r.least) / 3.0f, inverse = inverse_of(scale);
+      store_f16(row, scale);
+      store_f16(row + 2, r.least);
+      unsigned plane[2] = {0, 0};
+      for (int i = 0; i < block; ++i) {
+        int const c = static_cast<int>((finite(x[first + i]) - r.least) * inverse + 0.5f);
+        unsigned const code = static_cast<unsigned>(c < 3 ? c : 3);
+        plane[0] |= (code & 1u) << i;
+        plane[1] |= (code >> 1) << i;
+      }
+      __builtin_memcpy(row + 4, plane, 8);
+    }
+  }
+};
+}  // namespace encode
+}  // namespace kvsieve::inline v0
