@@ -106,6 +106,15 @@ elseif(KVSIEVE_BUILD_TESTS)
 endif()
 if(KVSIEVE_BUILD_TOOLS)
   FetchContent_MakeAvailable(CLI11 nlohmann_json)
+  # One header; XXH3 is the same in every version since 0.8.0.
+  find_path(KVSIEVE_XXHASH_INCLUDE_DIR xxhash.h DOC "Folder of xxhash.h")
+  if(NOT KVSIEVE_XXHASH_INCLUDE_DIR)
+    FetchContent_Declare(xxhash GIT_REPOSITORY https://github.com/Cyan4973/xxHash.git GIT_TAG v0.8.2 GIT_SHALLOW ON
+      SOURCE_SUBDIR headers-only
+    )
+    FetchContent_MakeAvailable(xxhash)
+    set(KVSIEVE_XXHASH_INCLUDE_DIR "${xxhash_SOURCE_DIR}" CACHE PATH "Folder of xxhash.h" FORCE)
+  endif()
 endif()
 if(KVSIEVE_BUILD_BENCHMARKS AND NOT KVSIEVE_DEVICE_ONLY)
   FetchContent_MakeAvailable(benchmark)

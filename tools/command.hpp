@@ -42,6 +42,10 @@ void add_compress(CLI::App& app, console const& to, action& chosen);
 void add_score(CLI::App& app, console const& to, action& chosen);
 void add_compare(CLI::App& app, console const& to, action& chosen);
 void add_inspect(CLI::App& app, console const& to, action& chosen);
+void add_expand(CLI::App& app, console const& to, action& chosen);
+
+/// `inspect` of a container.
+[[nodiscard]] int inspect_container(std::string const& name, bool as_json, console const& to);
 
 /// Options that every command running strategies takes.
 struct dump_options {

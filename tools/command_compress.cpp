@@ -6,6 +6,7 @@
 
 #include "command.hpp"
 #include "comparison.hpp"
+#include "container.hpp"
 #include "fidelity.hpp"
 #include "file.hpp"
 #include "text.hpp"
@@ -16,8 +17,8 @@ namespace {
 struct options {
   dump_options from;
   strategy_options with;
-  std::string plan, report;
-  bool json = false;
+  std::string out, plan, report;
+  bool scores = false, json = false;
 };
 
 /// Tokens kept per head, "192" or "10 to 310".
@@ -72,7 +73,7 @@ void print_summary(comparison const& facts, outcome const& result, fidelity cons
 }
 
 int compress(options const& given, console const& to) {
-  for (auto const& file : {given.plan, given.report})
+  for (auto const& file : {given.out, given.plan, given.report})
     if (!file.empty())
       if (auto failed = check_writable(file)) return to.fail(run_failed, *failed);
   single_run ran;
@@ -86,6 +87,8 @@ int compress(options const& given, console const& to) {
   auto const facts = describe(given.from.file, ran.dump);
   auto report = outcome_json(ran.result, judged, facts.tokens);
   report["dump"] = dump_json(facts);
+  if (!given.out.empty())
+    if (auto failed = write_kept(given.out, ran.dump, ran.result, given.scores)) return to.fail(run_failed, *failed);
   if (!given.plan.empty())
     if (auto failed = write_file(given.plan, to_text(plan_json(ran.result, facts.tokens), -1) + "\n"))
       return to.fail(run_failed, *failed);
@@ -96,7 +99,7 @@ int compress(options const& given, console const& to) {
     return done;
   }
   print_summary(facts, ran.result, judged, to);
-  for (auto const& file : {given.plan, given.report})
+  for (auto const& file : {given.out, given.plan, given.report})
     if (!file.empty()) to.out << "wrote " << file << '\n';
   return done;
 }
@@ -114,6 +117,10 @@ void add_compress(CLI::App& app, console const& to, action& chosen) {
   add_dump_options(*command, given->from);
   add_strategy_options(*command, given->with);
   add_store_option(*command, given->with.store, false);
+  auto* const out =
+      command->add_option("--out", given->out, "write the kept keys and values here; `expand` reads them");
+  out->type_name("FILE");
+  command->add_flag("--scores", given->scores, "write the scores of the kept tokens there as well")->needs(out);
   command->add_option("--plan", given->plan, "write the kept token indices here, as JSON")->type_name("FILE");
   command->add_option("--report", given->report, "write bytes, time and fidelity per layer here, as JSON")
       ->type_name("FILE");

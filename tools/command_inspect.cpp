@@ -7,6 +7,7 @@
 
 #include "command.hpp"
 #include "comparison.hpp"
+#include "container.hpp"
 #include "file.hpp"
 #include "safetensors.hpp"
 #include "text.hpp"
@@ -161,20 +162,22 @@ bool looks_like_json(input_file const& file) {
 int inspect(std::string const& name, bool as_json, console const& to) {
   input_file file;
   if (auto failed = file.open(name)) return to.fail(run_failed, *failed);
+  if (is_container(file)) return inspect_container(name, as_json, to);
   return looks_like_json(file) ? inspect_plan(file, as_json, to) : inspect_tensors(file, as_json, to);
 }
 
 }  // namespace
 
 void add_inspect(CLI::App& app, console const& to, action& chosen) {
-  auto* const command = app.add_subcommand("inspect", "what a cache dump, a safetensors file or a plan holds");
+  auto* const command = app.add_subcommand("inspect", "what a cache dump, a compressed cache, a safetensors file or a plan holds");
   command->footer(
       "\nExample:\n"
       "  kvsieve inspect cache.safetensors\n"
+      "  kvsieve inspect cache.kvs\n"
       "  kvsieve inspect plan.json --json");
   auto const file = std::make_shared<std::string>();
   auto const as_json = std::make_shared<bool>(false);
-  command->add_option("FILE", *file, "a safetensors file or a plan.json")->required();
+  command->add_option("FILE", *file, "a compressed cache, a safetensors file or a plan.json")->required();
   command->add_flag("--json", *as_json, "print JSON instead of text");
   command->callback([=, &to, &chosen] { chosen = [=, &to] { return inspect(*file, *as_json, to); }; });
 }

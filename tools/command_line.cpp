@@ -28,6 +28,7 @@ int run(int argc, char const* const* argv, std::ostream& out, std::ostream& err,
   add_score(app, to, chosen);
   add_compare(app, to, chosen);
   add_inspect(app, to, chosen);
+  add_expand(app, to, chosen);
 
   if (argc > 1 && argv[1][0] != '-') {
     bool known = false;

@@ -2,6 +2,7 @@
 #include "file.hpp"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 #include <new>
+#include <utility>
 
 namespace kvsieve::tool {
 namespace {
@@ -100,27 +102,59 @@ std::shared_ptr<std::byte> aligned_bytes(std::size_t size) {
   return {memory, [](std::byte* p) { ::operator delete(p, alignment); }};
 }
 
-message write_file(fs::path const& file, std::span<std::span<std::byte const> const> pieces) {
-  auto const target = destination(file);
-  if (auto refused = refuse_target(target)) return refused;
-  static std::atomic<unsigned> serial{0};
-  auto const temporary = folder_of(target) / ("." + target.filename().string() + "." + std::to_string(::getpid()) +
-                                              "." + std::to_string(serial++) + ".part");
-  int const descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  if (descriptor < 0) return "cannot write " + quoted(file) + ": " + reason(errno);
+mapped_file::~mapped_file() {
+  if (data_ != nullptr) ::munmap(const_cast<unsigned char*>(data_), file_.size());
+}
 
-  message failed;
+message mapped_file::open(fs::path const& file) {
+  if (auto failed = file_.open(file)) return failed;
+  if (file_.size() == 0) return {};
+  void* const memory = ::mmap(nullptr, file_.size(), PROT_READ, MAP_PRIVATE, file_.descriptor_, 0);
+  if (memory == MAP_FAILED) return "cannot map " + quoted(file) + ": " + reason(errno);
+  data_ = static_cast<unsigned char const*>(memory);
+  return {};
+}
+
+output_file::~output_file() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+}
+
+message output_file::open(fs::path const& file) {
+  file_ = file;
+  target_ = destination(file);
+  if (auto refused = refuse_target(target_)) return failed_ = refused;
+  static std::atomic<unsigned> serial{0};
+  auto temporary = folder_of(target_) / ("." + target_.filename().string() + "." + std::to_string(::getpid()) + "." +
+                                         std::to_string(serial++) + ".part");
+  descriptor_ = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (descriptor_ < 0) return failed_ = "cannot write " + quoted(file) + ": " + reason(errno);
+  temporary_ = std::move(temporary);
+  return {};
+}
+
+message output_file::write(std::span<std::byte const> bytes) {
+  if (!failed_) failed_ = write_all(descriptor_, bytes, file_);
+  return failed_;
+}
+
+message output_file::commit() {
+  auto const fault = [&] { return failed_ = "cannot write " + quoted(file_) + ": " + reason(errno); };
+  if (failed_) return failed_;
+  if (::fsync(descriptor_) != 0) return fault();
+  if (::close(std::exchange(descriptor_, -1)) != 0) return fault();
+  if (::rename(temporary_.c_str(), target_.c_str()) != 0) return fault();
+  temporary_.clear();
+  sync_folder(folder_of(target_));
+  return {};
+}
+
+message write_file(fs::path const& file, std::span<std::span<std::byte const> const> pieces) {
+  output_file to;
+  if (auto failed = to.open(file)) return failed;
   for (auto const piece : pieces)
-    if (!failed) failed = write_all(descriptor, piece, file);
-  if (!failed && ::fsync(descriptor) != 0) failed = "cannot write " + quoted(file) + ": " + reason(errno);
-  if (::close(descriptor) != 0 && !failed) failed = "cannot write " + quoted(file) + ": " + reason(errno);
-  if (!failed && ::rename(temporary.c_str(), target.c_str()) != 0)
-    failed = "cannot write " + quoted(file) + ": " + reason(errno);
-  if (failed)
-    ::unlink(temporary.c_str());
-  else
-    sync_folder(folder_of(target));
-  return failed;
+    if (auto failed = to.write(piece)) return failed;
+  return to.commit();
 }
 
 message write_file(fs::path const& file, std::string_view text) {

@@ -28,9 +28,50 @@ class input_file {
   [[nodiscard]] std::string const& name() const { return name_; }
 
  private:
+  friend class mapped_file;
   int descriptor_ = -1;
   std::size_t size_ = 0;
   std::string name_;
+};
+
+/// A file whose bytes are memory, read from disk as they are touched. They stay those of the file that was opened, also
+/// when another takes its name; a file that is cut short meanwhile ends the program, as with any mapped file.
+class mapped_file {
+ public:
+  mapped_file() = default;
+  mapped_file(mapped_file const&) = delete;
+  mapped_file& operator=(mapped_file const&) = delete;
+  ~mapped_file();
+
+  /// Opens and maps a regular file, as input_file does.
+  [[nodiscard]] message open(std::filesystem::path const& file);
+  [[nodiscard]] std::span<unsigned char const> bytes() const { return {data_, file_.size()}; }
+  [[nodiscard]] std::string const& name() const { return file_.name(); }
+
+ private:
+  input_file file_;
+  unsigned char const* data_ = nullptr;
+};
+
+/// A file that appears under its name complete or not at all: written to a temporary name in the same folder, synced
+/// and renamed by commit(). Without one the temporary file goes with the object.
+class output_file {
+ public:
+  output_file() = default;
+  output_file(output_file const&) = delete;
+  output_file& operator=(output_file const&) = delete;
+  ~output_file();
+
+  [[nodiscard]] message open(std::filesystem::path const& file);
+  /// Bytes behind those before.
+  [[nodiscard]] message write(std::span<std::byte const> bytes);
+  /// Gives the file its name. After a write that failed this fails too.
+  [[nodiscard]] message commit();
+
+ private:
+  std::filesystem::path file_, target_, temporary_;
+  int descriptor_ = -1;
+  message failed_;
 };
 
 /// Memory aligned to 64 bytes, or null when there is none; of at least one byte, so that null only means failure.

@@ -22,7 +22,8 @@ enum class errc : unsigned char {
   overlap,              ///< output memory overlaps input memory
   workspace_too_small,  ///< see workspace_bytes
   bad_plan,             ///< the plan failed, or belongs to another cache
-  cuda                  ///< `native` holds the cudaError_t
+  cuda,                 ///< `native` holds the cudaError_t
+  bad_file              ///< bytes that are not what their format says: cut short, altered, or of a later version
 };
 
 namespace detail {

@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <kvsieve/io/read.hpp>
+#include <kvsieve/io/write.hpp>
+
+#include <catch2/catch_all.hpp>
+#include <string>
+
+#include "container_case.hpp"
+
+using namespace kvsieve;
+using test::container_case;
+using test::container_shape;
+using test::file_bytes;
+using test::fnv;
+
+namespace {
+
+/// Sets the checksum of header and directory anew: what somebody does who forges a file.
+void forge(file_bytes& f) {
+  auto const directory = io::load<std::uint64_t>(f.data() + 40);
+  if (directory > f.size() - io::header_bytes) return;
+  std::fill_n(f.begin() + 24, 8, byte{0});
+  fnv seen;
+  seen.update(f.data(), static_cast<std::size_t>(io::header_bytes + directory));
+  io::store(f.data() + 24, seen.digest());
+}
+template <class T>
+file_bytes with(file_bytes f, std::uint64_t place, T number) {
+  io::store(f.data() + place, number);
+  forge(f);
+  return f;
+}
+std::string text_of(status const& s) {
+  char buffer[300];
+  return std::string{s.message(buffer)};
+}
+
+void same(io::container const& c, io::cache_source const& s) {
+  CHECK(c.model == s.model);
+  CHECK(c.dtype == s.dtype);
+  CHECK(c.rope_style == s.rope_style);
+  CHECK(c.uniformity == s.uniformity);
+  CHECK(c.num_layers == s.num_layers);
+  CHECK(c.query_heads == s.query_heads);
+  CHECK(c.kv_heads == s.kv_heads);
+  CHECK(c.head_dim == s.head_dim);
+  CHECK(c.rope_theta == s.rope_theta);
+  CHECK(c.first_position == s.first_position);
+  CHECK(c.tokens == s.tokens);
+  CHECK(c.next_position() == s.first_position + s.tokens);
+  REQUIRE(c.pairs == static_cast<int>(s.metadata.size()));
+  for (int i = 0; i < c.pairs; ++i) {
+    CHECK(c.key(i) == s.metadata[static_cast<std::size_t>(i)].key);
+    CHECK(c.value(i) == s.metadata[static_cast<std::size_t>(i)].value);
+  }
+  REQUIRE(c.layers == static_cast<int>(s.layers.size()));
+  for (int l = 0; l < c.layers; ++l) {
+    auto const& layer = s.layers[static_cast<std::size_t>(l)];
+    CHECK(c.layer(l) == layer.layer);
+    REQUIRE(c.parts(l) == static_cast<int>(layer.parts.size()));
+    for (int k = 0; k < c.parts(l); ++k) {
+      auto const p = c.part(l, k);
+      auto const& q = layer.parts[static_cast<std::size_t>(k)];
+      CHECK(p.name == q.name);
+      for (auto const& [a, b] : {std::pair{p.key_format, q.key_format}, std::pair{p.value_format, q.value_format}}) {
+        CHECK(a.name == b.name);
+        CHECK(a.tile_tokens == b.tile_tokens);
+        CHECK(a.tile_bytes == b.tile_bytes);
+      }
+      file_bytes keys, values, wanted_keys, wanted_values;
+      std::vector<int> rows, positions(q.positions.size());
+      for (std::uint64_t h = 0; h < static_cast<std::uint64_t>(p.heads); ++h) {
+        rows.push_back(static_cast<int>(p.rows(h)));
+        keys.insert(keys.end(), p.keys(h).begin(), p.keys(h).end());
+        values.insert(values.end(), p.values(h).begin(), p.values(h).end());
+      }
+      for (auto const piece : q.keys) wanted_keys.insert(wanted_keys.end(), piece.begin(), piece.end());
+      for (auto const piece : q.values) wanted_values.insert(wanted_values.end(), piece.begin(), piece.end());
+      CHECK(std::ranges::equal(rows, q.rows));
+      CHECK(keys == wanted_keys);
+      CHECK(values == wanted_values);
+      std::size_t n = 0;
+      p.each_position([&](std::uint64_t h, int t) {
+        CHECK(n >= p.first(h));
+        if (n < positions.size()) positions[n] = t;
+        ++n;
+      });
+      CHECK(n == q.positions.size());
+      CHECK(p.has_positions() == (!q.positions.empty() || p.entries == 0));
+      CHECK(std::ranges::equal(positions, q.positions));
+      CHECK(std::ranges::equal(p.biases, q.bias));
+      REQUIRE(p.score_bytes.size() == 4 * q.scores.size());
+      for (std::size_t i = 0; i < q.scores.size(); ++i) CHECK(p.score(i) == q.scores[i]);
+      CHECK((p.key_bytes.empty() || (p.key_bytes.data() - c.bytes.data()) % 64 == 0));
+    }
+  }
+}
+}  // namespace
+
+TEST_CASE("container: what was written is read, bit for bit, of any class", "[io]") {
+  std::mt19937 engine{5};
+  for (bool const heads_alike : {false, true})
+    for (bool const layers_alike : {false, true})
+      for (bool const extras : {false, true})
+        for (double const kept : {0.0, 0.05, 0.6, 1.0})
+          for (container_shape s :
+               {container_shape{}, container_shape{.heads = 1, .layers = 0}, container_shape{.heads = 3, .tokens = 0},
+                container_shape{.heads = 7, .layers = 3, .parts = 3, .tokens = 333}, container_shape{.parts = 0}}) {
+            s.heads_alike = heads_alike;
+            s.layers_alike = layers_alike;
+            s.with_bias = s.with_scores = extras;
+            s.with_positions = extras || heads_alike;
+            s.kept = kept;
+            container_case const made{engine, s};
+            auto const bytes = made.written<fnv>();
+            REQUIRE(!bytes.empty());
+            for (auto const how : {io::verify::all, io::verify::plans}) {
+              io::container c;
+              status const state = io::read<fnv>(bytes, c, how);
+              INFO(text_of(state));
+              REQUIRE(state);
+              same(c, made.source);
+            }
+          }
+}
+
+TEST_CASE("container: every truncation and every longer file is refused, and changes nothing", "[io]") {
+  std::mt19937 engine{6};
+  container_case const made{engine, {}};
+  auto bytes = made.written<fnv>();
+  io::container c;
+  c.tokens = -7;
+  for (std::size_t n = 0; n < bytes.size(); ++n)
+    for (auto const how : {io::verify::all, io::verify::plans}) {
+      file_bytes const cut(bytes.begin(), bytes.begin() + static_cast<long>(n));
+      status const s = io::read<fnv>(cut, c, how);
+      if (s.code != errc::bad_file) FAIL("cut to " << n);
+    }
+  bytes.push_back(0);
+  CHECK_FALSE(io::read<fnv>(bytes, c));
+  CHECK(c.tokens == -7);
+}
+
+TEST_CASE("container: random flips are refused or harmless", "[io]") {
+  std::mt19937 engine{7};
+  container_case const made{engine, {.heads = 3, .parts = 3}};
+  auto const bytes = made.written<fnv>();
+  std::uint64_t sum = 0;
+  int refused = 0;
+  for (int round = 0; round < 10000; ++round) {
+    auto flipped = bytes;
+    for (auto flips = 1 + engine() % 3; flips > 0; --flips)
+      flipped[engine() % bytes.size()] ^= static_cast<byte>(1u << engine() % 8);
+    if (flipped == bytes) continue;
+    io::container c;
+    if (io::read<fnv>(flipped, c)) FAIL("accepted, round " << round);
+    if (io::read<fnv>(flipped, c, io::verify::plans)) sum += test::touch(c);
+    ++refused;
+  }
+  CHECK(refused > 9900);
+  CHECK(sum > 0);  // of those in keys and values, which `plans` does not look at
+}
+
+TEST_CASE("container: forged headers and directories are refused or harmless", "[io]") {
+  std::mt19937 engine{8};
+  container_case const made{engine, {.heads = 3, .parts = 2}};
+  auto const bytes = made.written<fnv>();
+  auto const head = io::header_bytes + io::load<std::uint64_t>(bytes.data() + 40);
+  int accepted = 0, refused = 0;
+  for (int round = 0; round < 20000; ++round) {
+    auto forged = bytes;
+    auto const place = engine() % (head - 8);
+    switch (engine() % 4) {
+      case 0:
+        forged[place] = static_cast<byte>(engine());
+        break;
+      case 1:
+        io::store(forged.data() + place / 4 * 4, std::uint32_t{UINT32_MAX} - engine() % 3);
+        break;
+      case 2:
+        io::store(forged.data() + place / 8 * 8, UINT64_MAX - engine() % 130);
+        break;
+      default:
+        io::store(forged.data() + place / 4 * 4, static_cast<std::uint32_t>(engine() % 400));
+    }
+    forge(forged);
+    io::container c;
+    c.tokens = -7;
+    if (io::read<fnv>(forged, c, round % 2 ? io::verify::plans : io::verify::all)) {
+      ++accepted;
+      (void)test::touch(c);
+    } else {
+      ++refused;
+      if (c.tokens != -7) FAIL("changed by a refused file");
+    }
+  }
+  CHECK(refused > 5000);
+  CHECK(accepted > 100);  // names, texts, theta
+}
+
+TEST_CASE("container: forged positions and counts are refused or harmless", "[io]") {
+  std::mt19937 engine{9};
+  container_case const made{engine, {.heads = 3, .layers = 1, .parts = 1, .heads_alike = true}};
+  auto const bytes = made.written<fnv>();
+  io::container whole;
+  REQUIRE(io::read<fnv>(bytes, whole));
+  auto const parts_at = whole.parts_at;
+  for (int round = 0; round < 5000; ++round)
+    for (std::uint64_t const which : {0, 1}) {
+      auto forged = bytes;
+      auto const record = parts_at + io::part_field::section + which * io::part_field::section_bytes;
+      auto const at = io::load<std::uint64_t>(bytes.data() + record),
+                 size = io::load<std::uint64_t>(bytes.data() + record + 8);
+      forged[at + engine() % size] = static_cast<byte>(engine());
+      fnv seen;
+      seen.update(forged.data() + at, size);
+      forged = with(forged, record + 16, seen.digest());
+      io::container c;
+      if (io::read<fnv>(forged, c)) (void)test::touch(c);
+    }
+  SUCCEED("no access outside the bytes: for the sanitizers to say");
+}
+
+TEST_CASE("container: what it says when it refuses", "[io]") {
+  std::mt19937 engine{10};
+  container_case const made{engine, {.layers = 1, .parts = 1}};
+  auto const bytes = made.written<fnv>();
+  io::container whole;
+  REQUIRE(io::read<fnv>(bytes, whole));
+  std::uint64_t const part = whole.parts_at, keys = part + 48 + 2 * 24;
+  using f = io::header_field;
+  std::vector<std::pair<file_bytes, std::string>> const cases{
+      {with(bytes, 0, std::uint32_t{0}), "magic"},
+      {with(bytes, f::version, std::uint32_t{2}), "version is 2, must be at least 1 and at most 1"},
+      {with(bytes, f::version, std::uint32_t{0}), "version is 0"},
+      {with(bytes, f::version, UINT32_MAX), "version is 4294967295"},
+      {with(bytes, f::header_bytes, std::uint32_t{64}), "header bytes is 64"},
+      {with(bytes, f::total_bytes, std::uint64_t{bytes.size() + 64}), "differ from those that the header states"},
+      {with(bytes, f::hash_name, std::uint64_t{0x41}), "name of the checksum"},
+      {with(bytes, f::directory_bytes, UINT64_MAX - 63), "directory bytes"},
+      {with(bytes, f::layers, UINT32_MAX), "layers is 4294967295, must be at most"},
+      {with(bytes, f::kv_heads, std::uint32_t{0}), "KV heads is 0, must be at least 1"},
+      {with(bytes, f::kv_heads, std::uint32_t{1}), "rows is 8, bytes; they should be 4"},
+      {with(bytes, f::kv_heads, std::uint32_t{3}), "query heads is 4, must be a multiple of the KV heads, 3"},
+      {with(bytes, f::head_dim, UINT32_MAX), "head dimension"},
+      {with(bytes, f::tokens, UINT64_MAX), "tokens is"},
+      {with(bytes, f::first_position, std::uint64_t{INT64_MAX}), "first position"},
+      {with(bytes, f::model, UINT32_MAX), "end of a text"},
+      {with(bytes, f::string_bytes, std::uint32_t{1} << 20), "records and texts"},
+      {with(bytes, io::header_bytes, std::uint32_t{99}), "layer is 99, must ascend and be less than 4"},
+      {with(bytes, io::header_bytes + 8, std::uint32_t{2}), "first part"},
+      {with(bytes, part + 24, std::uint32_t{0}), "keys is 0, tokens in a tile"},
+      {with(bytes, part + 28, std::uint32_t{0}), "keys is 0, bytes in a tile"},
+      {with(bytes, part + 28, UINT32_MAX), "bytes; they should be"},
+      {with(bytes, part + 40, UINT64_MAX), "but the rows of the heads are"},
+      {with(bytes, keys, std::uint64_t{0}), "is their offset"},
+      {with(bytes, keys, UINT64_MAX - 63), "is their offset"},
+      {with(bytes, keys + 8, UINT64_MAX), "are their bytes, which must be at most"},
+      {with(bytes, keys + 16, std::uint64_t{1}), "is their checksum"},
+  };
+  for (auto const& [forged, wanted] : cases) {
+    io::container c;
+    status const s = io::read<fnv>(forged, c);
+    CHECK(s.code == errc::bad_file);
+    CHECK_THAT(text_of(s), Catch::Matchers::ContainsSubstring(wanted));
+  }
+}
+
+TEST_CASE("container: a sink that fails anywhere leaves nothing that reads as whole", "[io]") {
+  std::mt19937 engine{12};
+  container_case const made{engine, {.layers = 1}};
+  auto const bytes = made.written<fnv>();
+  file_bytes memory(io::head_bytes(made.source));
+  for (std::size_t most = 0; most < bytes.size(); ++most) {
+    file_bytes sent;
+    auto const s = io::write<fnv>(made.source, memory, [&](std::span<byte const> b) {
+      auto const room = std::min(b.size(), most - sent.size());
+      sent.insert(sent.end(), b.begin(), b.begin() + static_cast<long>(room));
+      return room == b.size() ? status{} : fail(errc::bad_pointer, "disk", 1, "is full,", 1);
+    });
+    if (s || std::string{s.argument} != "disk") FAIL("the failure after " << most << " bytes was lost");
+    io::container c;
+    if (!std::equal(sent.begin(), sent.end(), bytes.begin()) || io::read<fnv>(sent, c)) FAIL("half of " << most);
+  }
+}
+
+TEST_CASE("container: a description that contradicts itself is refused before the first byte", "[io]") {
+  std::mt19937 engine{13};
+  auto const refused = [&](auto const& spoil) {
+    container_case made{engine, {.heads = 2, .layers = 2, .parts = 1, .tokens = 30}};
+    spoil(made);
+    file_bytes memory(io::head_bytes(made.source));
+    int sent = 0;
+    auto const s = io::write<fnv>(made.source, memory, [&](std::span<byte const>) { return ++sent, status{}; });
+    CHECK(sent == 0);
+    CHECK_FALSE(s);
+    return text_of(s);
+  };
+  using Catch::Matchers::ContainsSubstring;
+  auto const first = [](container_case& m) -> io::part_source& { return m.parts[0][0]; };
+  CHECK_THAT(refused([](auto& m) { m.source.kv_heads = 3; }),
+             ContainsSubstring("query_heads is 4, must be a multiple"));
+  CHECK_THAT(refused([](auto& m) { m.source.kv_heads = 4; }), ContainsSubstring("part.rows is 2, heads"));
+  CHECK_THAT(refused([](auto& m) { m.source.kv_heads = 0; }), ContainsSubstring("kv_heads is 0"));
+  CHECK_THAT(refused([](auto& m) { m.source.tokens = 5; }), ContainsSubstring("part.positions is"));
+  CHECK_THAT(refused([](auto& m) { m.source.tokens = -1; }), ContainsSubstring("tokens is -1"));
+  CHECK_THAT(refused([](auto& m) { m.source.num_layers = 1; }), ContainsSubstring("layers is 2"));
+  CHECK_THAT(refused([](auto& m) { m.layers[1].layer = 1; }), ContainsSubstring("layers.layer is 1"));
+  CHECK_THAT(refused([](auto& m) { m.layers[1].layer = 6; }), ContainsSubstring("layers.layer is 6"));
+  CHECK_THAT(refused([](auto& m) { m.owned[0].rows[0] = -1; }), ContainsSubstring("part.rows is -1"));
+  CHECK_THAT(refused([](auto& m) { ++m.owned[0].rows[0]; }), ContainsSubstring("entries; the rows are"));
+  CHECK_THAT(refused([](auto& m) { m.owned[0].positions[1] = m.owned[0].positions[0]; }),
+             ContainsSubstring("must be greater than the index before it"));
+  CHECK_THAT(refused([&](auto& m) { first(m).bias = first(m).bias.first(1); }), ContainsSubstring("part.bias is 1"));
+  CHECK_THAT(refused([&](auto& m) { first(m).scores = first(m).scores.first(1); }),
+             ContainsSubstring("part.scores is 1"));
+  CHECK_THAT(refused([&](auto& m) { first(m).keys = {}; }), ContainsSubstring("part.keys is 0, bytes"));
+  CHECK_THAT(refused([&](auto& m) { first(m).value_format.tile_bytes = 0; }), ContainsSubstring("bytes in a tile"));
+  CHECK_THAT(refused([&](auto& m) { first(m).key_format.tile_tokens = 0; }), ContainsSubstring("tokens in a tile"));
+  CHECK_THAT(refused([&](auto& m) { first(m).key_format.name = ""; }), ContainsSubstring("characters in the name"));
+
+  container_case const made{engine, {}};
+  file_bytes small(io::head_bytes(made.source) - 1);
+  auto const s = io::write<fnv>(made.source, small, [](std::span<byte const>) { return status{}; });
+  CHECK(s.code == errc::workspace_too_small);
+}

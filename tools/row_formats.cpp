@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "row_formats.hpp"
+
+#include <cstring>
+#include <kvsieve/encode/q8_0.hpp>
+#include <utility>
+
+namespace kvsieve::tool {
+namespace {
+
+template <element T>
+void widen(unsigned char const* from, std::size_t count, float* out) {
+  for (std::size_t i = 0; i < count; ++i) {
+    T x;
+    std::memcpy(&x, from + i * sizeof x, sizeof x);
+    out[i] = to_float(x);
+  }
+}
+
+/// Decodes rows of a codec for one head dimension; false when it or the tiles are others.
+template <codec C, int D>
+bool decode_with(io::row_format const& format, unsigned char const* from, std::size_t rows, int channels, float* out) {
+  if constexpr (!C::fits(D)) {
+    return false;
+  } else {
+    if (channels != D || format.tile_tokens != static_cast<std::uint32_t>(C::tile_tokens) ||
+        format.tile_bytes != static_cast<std::uint32_t>(C::template tile_bytes<D>))
+      return false;
+    constexpr auto tile = static_cast<std::size_t>(C::tile_tokens);
+    for (std::size_t r = 0; r < rows; ++r)
+      for (int c = 0; c < D; ++c)
+        out[r * D + static_cast<std::size_t>(c)] = C::template decode<D>(
+            from + r / tile * static_cast<std::size_t>(C::template tile_bytes<D>), static_cast<int>(r % tile), c);
+    return true;
+  }
+}
+
+enum class found { no, misfit, yes };
+template <codec... C>
+found decode_any(io::row_format const& format, unsigned char const* from, std::size_t rows, int channels, float* out) {
+  auto result = found::no;
+  auto const one = [&]<class Codec>(std::type_identity<Codec>) {
+    if (format.name != Codec::name) return;
+    result =
+        [&]<int... D>(std::integer_sequence<int, D...>) {
+          return (decode_with<Codec, D>(format, from, rows, channels, out) || ...);
+        }(std::integer_sequence<int, 64, 80, 96, 128, 256>{})
+            ? found::yes
+            : found::misfit;
+  };
+  (one(std::type_identity<C>{}), ...);
+  return result;
+}
+
+}  // namespace
+
+std::optional<kvsieve::dtype> plain_type(io::row_format const& format, int channels) {
+  for (auto const type : {dtype::f32, dtype::f16, dtype::bf16}) {
+    auto const plain = io::format_of(type, channels);
+    if (format.name == plain.name && format.tile_tokens == plain.tile_tokens && format.tile_bytes == plain.tile_bytes)
+      return type;
+  }
+  return {};
+}
+
+message decode_rows(io::row_format const& format, std::span<unsigned char const> bytes, std::size_t rows, int channels,
+                    float* out) {
+  if (auto const type = plain_type(format, channels)) {
+    std::size_t const count = rows * static_cast<std::size_t>(channels);
+    switch (*type) {
+      case dtype::f32:
+        widen<float>(bytes.data(), count, out);
+        break;
+      case dtype::f16:
+        widen<f16>(bytes.data(), count, out);
+        break;
+      case dtype::bf16:
+        widen<bf16>(bytes.data(), count, out);
+        break;
+    }
+    return {};
+  }
+  auto const result = decode_any<encode::q8_0>(format, bytes.data(), rows, channels, out);
+  if (result == found::yes) return {};
+  std::string name;
+  for (char const c : format.name.substr(0, 40)) name += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
+  if (result == found::no) return "rows of format '" + name + "', which this program cannot decode";
+  return "rows of format '" + name + "' with tiles of " + std::to_string(format.tile_tokens) + " tokens and " +
+         std::to_string(format.tile_bytes) + " bytes, which do not fit head dimension " + std::to_string(channels);
+}
+
+}  // namespace kvsieve::tool
