@@ -20,7 +20,7 @@ std::string all_names() {
   return out;
 }
 
-message split_assignment(std::string const& text, strategy const& of, choice const* other,
+message split_assignment(std::string const& text, strategy const& of, run_options const& options,
                          std::pair<std::string, std::string>& out) {
   auto const equals = text.find('=');
   if (equals == std::string::npos || equals == 0 || equals + 1 == text.size())
@@ -28,8 +28,11 @@ message split_assignment(std::string const& text, strategy const& of, choice con
   out = {text.substr(0, equals), text.substr(equals + 1)};
   std::vector<field> fields;
   for (auto const& f : of.fields)
-    if (other == nullptr || !(f.key.starts_with("budget.") || f.key.starts_with("select."))) fields.push_back(f);
-  if (other != nullptr) fields.insert(fields.end(), other->fields.begin(), other->fields.end());
+    if (bool const behind = f.key.starts_with("budget.") || f.key.starts_with("select.");
+        !(behind && options.other != nullptr) && !(options.evict != nullptr && f.key.starts_with("evict.")))
+      fields.push_back(f);
+  if (options.other != nullptr) fields.insert(fields.end(), options.other->fields.begin(), options.other->fields.end());
+  if (options.evict != nullptr) fields.insert(fields.end(), options.evict->fields.begin(), options.evict->fields.end());
   std::string known;
   for (auto const& f : fields) {
     if (f.key == out.first) return {};
@@ -99,6 +102,7 @@ void add_strategy_options(CLI::App& command, strategy_options& into) {
       ->excludes(keep)
       ->excludes(tokens);
   add_choice_options(command, into.budget, into.select);
+  add_evict_option(command, into.evict);
   command.add_option("--set", into.set, "change one parameter of the preset; may be repeated")
       ->type_name("stage.field=value")
       ->expected(1)
@@ -138,6 +142,22 @@ message find_choice(strategy const& of, std::string budget, std::string select, 
     return wrong;
   for (auto i = first; i < options.set.size(); ++i)
     if (auto wrong = known_field(options.set[i].first, options.other->fields)) return "--budget, --select: " + *wrong;
+  return {};
+}
+
+void add_evict_option(CLI::App& command, std::string& evict) {
+  command.add_option("--evict", evict, "what becomes of the tokens that do not stay, instead of the preset's own")
+      ->type_name("NAME[:field=value]...");
+}
+
+message find_evict(std::string evict, run_options& options) {
+  options.evict = nullptr;
+  if (evict.empty()) return {};
+  auto const first = options.set.size();
+  if (auto wrong = split_fields("evict", evict, options)) return wrong;
+  if (auto wrong = find_evict_choice(evict, options.evict)) return wrong;
+  for (auto i = first; i < options.set.size(); ++i)
+    if (auto wrong = known_field(options.set[i].first, options.evict->fields)) return "--evict: " + *wrong;
   return {};
 }
 
@@ -192,13 +212,14 @@ message check(strategy_options const& given, strategy const*& found, run_options
   if (auto wrong = find_choice(*found, given.budget, given.select, out)) return wrong;
   if (!given.store.empty())
     if (auto wrong = find_storage(given.store, out.store)) return "--store: " + *wrong;
+  if (auto wrong = find_evict(given.evict, out)) return wrong;
   auto const& fields = out.other != nullptr ? out.other->fields : found->fields;
   auto const counts_bytes = [](field const& f) { return f.key == "budget.bytes"; };
   if (given.bytes >= 0 && std::none_of(fields.begin(), fields.end(), counts_bytes))
     return "--bytes: this budget takes none; --budget bytes and --budget over_all do";
   for (auto const& text : given.set) {
     std::pair<std::string, std::string> assignment;
-    if (auto wrong = split_assignment(text, *found, out.other, assignment)) return wrong;
+    if (auto wrong = split_assignment(text, *found, out, assignment)) return wrong;
     out.set.push_back(std::move(assignment));
   }
   return {};

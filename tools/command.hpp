@@ -12,6 +12,7 @@
 #include "choice.hpp"
 #include "command_line.hpp"
 #include "dump.hpp"
+#include "evict_choice.hpp"
 #include "strategy.hpp"
 
 namespace CLI {
@@ -63,6 +64,7 @@ struct strategy_options {
   long long bytes = -1;
   std::string budget, select;    ///< instead of the preset's own; empty: its own
   std::string store;             ///< what kept rows are stored in; empty: dense
+  std::string evict;             ///< the same
   std::vector<std::string> set;  ///< "stage.field=value"
 };
 
@@ -74,6 +76,11 @@ void add_store_option(CLI::App& command, std::string& into, bool several);
 void add_choice_options(CLI::App& command, std::string& budget, std::string& select);
 /// The choice that these make behind a strategy, null when both are empty. A message means they cannot.
 [[nodiscard]] message find_choice(strategy const& of, std::string budget, std::string select, run_options& options);
+
+/// --evict.
+void add_evict_option(CLI::App& command, std::string& evict);
+/// The policy of that name into the options; none for an empty one. A message means there is none.
+[[nodiscard]] message find_evict(std::string evict, run_options& options);
 
 /// Checks the options that do not need the dump. A message means the command line is wrong.
 [[nodiscard]] message check(dump_options const& given, std::vector<int>& layers, int& threads);

@@ -17,7 +17,7 @@ namespace {
 struct options {
   dump_options from;
   std::string strategies = "all", keeps = "0.5,0.25,0.125";
-  std::string budget, select, stores;
+  std::string budget, select, evict, stores;
   std::string html, csv;
   bool json = false;
 };
@@ -57,6 +57,7 @@ message parse(options const& given, std::vector<strategy const*>& chosen, std::v
   strategy any;
   any.stages = {{"budget", "uniform"}, {"select", "top_k"}};
   run_options known;
+  if (auto wrong = find_evict(given.evict, known)) return wrong;
   return find_choice(any, given.budget, given.select, known);
 }
 
@@ -78,6 +79,7 @@ void run_all(cache_dump const& dump, std::vector<strategy const*> const& chosen,
     run.store = store;
     run.threads = threads;
     auto failed = find_choice(*s, given.budget, given.select, run);
+    if (!failed) failed = find_evict(given.evict, run);
     if (!failed) failed = s->run(dump, run, row.result);
     if (!failed) failed = check_outcome(dump, row.result);
     row.failure = failed.value_or("");
@@ -89,8 +91,10 @@ void run_all(cache_dump const& dump, std::vector<strategy const*> const& chosen,
     if (r.failure.empty()) kept.push_back(&r.result.layers);
   auto judged = judge(dump, kept, threads, [&](double share) { to.progress("judging, " + format_percent(share)); });
   std::size_t next = 0;
-  for (auto& r : all.rows)
+  for (auto& r : all.rows) {
     if (r.failure.empty()) r.judged = std::move(judged[next++]);
+    for (auto& l : r.result.layers) l.stored = {};
+  }
   to.progress({});
 }
 
@@ -187,6 +191,7 @@ void add_compare(CLI::App& app, console const& to, action& chosen) {
   add_dump_options(*command, given->from);
   add_choice_options(*command, given->budget, given->select);
   add_store_option(*command, given->stores, true);
+  add_evict_option(*command, given->evict);
   command->add_option("--strategies", given->strategies, "presets, or `all`")
       ->type_name("a,b,...")
       ->capture_default_str();

@@ -34,7 +34,15 @@ std::string list_json() {
     behind.push_back(
         {{"budget", c.budget}, {"select", c.select}, {"uniformity", c.uniformity}, {"params", std::move(fields)}});
   }
-  return to_text({{"strategies", std::move(all)}, {"choices", std::move(behind)}}) + "\n";
+  json evicts = json::array();
+  for (auto const& c : evict_choices()) {
+    json fields = json::array();
+    for (auto const& f : c.fields)
+      fields.push_back({{"key", f.key}, {"default", f.value}, {"unit", f.unit}, {"meaning", f.meaning}});
+    evicts.push_back({{"evict", c.name}, {"params", std::move(fields)}});
+  }
+  return to_text({{"strategies", std::move(all)}, {"choices", std::move(behind)}, {"evicts", std::move(evicts)}}) +
+         "\n";
 }
 
 void print_list(console const& to) {
@@ -65,6 +73,13 @@ void print_list(console const& to) {
     if (c.select == choices().front().select) print("--budget ", c, "budget.");
   for (auto const& c : choices())
     if (c.budget == choices().front().budget) print("--select ", c, "select.");
+  to.out << '\n' << styled("Behind any plan", look::bold, colour) << "  by --evict\n";
+  for (auto const& c : evict_choices()) {
+    to.out << "    --evict " << c.name << '\n';
+    for (auto const& f : c.fields)
+      to.out << "      --set " << styled(f.key + "=" + f.value, look::good, colour) << (f.unit.empty() ? "" : " ")
+             << f.unit << (f.meaning.empty() ? "" : ": ") << f.meaning << '\n';
+  }
   to.out << '\n';
   to.out << styled(
                 "Plan classes: U0 one list for all, U1 one count everywhere, U2 a count per layer, U3 a count per "

@@ -64,7 +64,7 @@ struct layer_judge {
       for (std::size_t s = 0; s < sets.size(); ++s) {
         auto y = attention::output(p, v, sets[s]->kept[kv_head], dump.head_dim, mass);
         if (!sets[s]->stored.empty())
-          y = attention::output(queries.subspan(row * dim, dim), sets[s]->stored[kv_head], static_cast<int>(visible));
+          y = attention::output(queries.subspan(row * dim, dim), sets[s]->stored[kv_head], visible);
         out[s].error[slot] = attention::relative_error(y, exact);
         out[s].mass[slot] = mass;
       }
@@ -129,24 +129,23 @@ std::vector<double> output(std::span<double const> p, std::span<float const> val
   return y;
 }
 
-std::vector<double> output(std::span<float const> query, stored_head const& head, int visible) {
+std::vector<double> output(std::span<float const> query, stored_head const& rows, std::size_t visible) {
   auto const dim = query.size();
   double const scale = 1.0 / std::sqrt(static_cast<double>(dim));
-  std::vector<double> z(head.token.size(), -std::numeric_limits<double>::infinity()), y(dim, 0.0);
+  std::vector<double> z(rows.token.size(), -std::numeric_limits<double>::infinity()), y(dim, 0.0);
   double highest = -std::numeric_limits<double>::infinity(), sum = 0;
-  for (std::size_t i = 0; i < z.size(); ++i)
-    if (head.token[i] < visible) {
-      z[i] = dot(query.data(), head.keys.data() + i * dim, dim) * scale + static_cast<double>(head.bias[i]);
-      highest = std::max(highest, z[i]);
-    }
-  for (std::size_t i = 0; i < z.size(); ++i) {
-    if (head.token[i] >= visible) continue;
-    double const w = std::exp(z[i] - highest);
-    sum += w;
-    for (std::size_t d = 0; d < dim; ++d) y[d] += w * static_cast<double>(head.values[i * dim + d]);
+  for (std::size_t r = 0; r < z.size(); ++r) {
+    if (rows.token[r] >= 0 && static_cast<std::size_t>(rows.token[r]) >= visible) continue;
+    z[r] = dot(query.data(), rows.keys.data() + r * dim, dim) * scale + static_cast<double>(rows.bias[r]);
+    highest = std::max(highest, z[r]);
   }
-  if (sum > 0)
-    for (auto& x : y) x /= sum;
+  if (!(highest > -std::numeric_limits<double>::infinity())) return y;
+  for (std::size_t r = 0; r < z.size(); ++r) {
+    double const w = std::exp(z[r] - highest);
+    sum += w;
+    for (std::size_t d = 0; d < dim && w > 0; ++d) y[d] += w * static_cast<double>(rows.values[r * dim + d]);
+  }
+  for (auto& x : y) x /= sum;
   return y;
 }
 

@@ -39,9 +39,10 @@ namespace attention {
 [[nodiscard]] std::vector<double> output(std::span<double const> p, std::span<float const> values,
                                          std::span<int const> kept, int dim, double& mass);
 
-/// What the query reads from a stored head: softmax(q k / sqrt(dim) + bias) v over the entries of tokens below
-/// `visible`; zero when there are none.
-[[nodiscard]] std::vector<double> output(std::span<float const> query, stored_head const& head, int visible);
+/// What the query reads from stored rows: softmax(q K^T / sqrt(dim) + bias) V over those whose token is below `visible`
+/// and those that stand for many; zero when there are none.
+[[nodiscard]] std::vector<double> output(std::span<float const> query, stored_head const& rows,
+                                                std::size_t visible);
 
 /// ||a - b|| / max(||b||, 1e-12).
 [[nodiscard]] double relative_error(std::span<double const> a, std::span<double const> b);
@@ -67,7 +68,8 @@ struct fidelity {
 [[nodiscard]] int queries_judged(cache_dump const& dump);
 
 /// Judges several kept sets together: the full softmax of a query is computed once for all of them.
-/// @param kept      one per set: the outcome's layers, in the order of the dump
+/// @param kept      one per set: the outcome's layers, in the order of the dump; of those that merged, the rows are
+/// read
 /// @param progress  called with the share done, from one thread at a time; may be empty
 /// @pre every index is a token of the dump, and lists ascend
 [[nodiscard]] std::vector<fidelity> judge(cache_dump const& dump,

@@ -12,6 +12,7 @@
 
 #include "choice.hpp"
 #include "dump_tables.hpp"
+#include "evict_choice_row.hpp"
 #include "field_text.hpp"
 #include "storage.hpp"
 #include "strategy.hpp"
@@ -55,13 +56,14 @@ void fill_rotation(cache_dump const& dump, Params& params) {
   });
 }
 
-/// Where budget and selection are not the strategy's own, their fields are left alone.
+/// Where budget and selection, or what becomes of the others, are not the strategy's own, their fields are left alone.
 template <class C>
 message fill_params(cache_dump const& dump, run_options const& options, typename C::params& params, outcome& out,
                     list_memory& lists) {
   bool const other = options.other != nullptr;
   auto const left = [&](std::string const& key) {
-    return other && (key.starts_with("budget.") || key.starts_with("select."));
+    return (other && (key.starts_with("budget.") || key.starts_with("select."))) ||
+           (options.evict != nullptr && key.starts_with("evict."));
   };
   fill_rotation(dump, params);
   if (message m = fill_tables<C>(dump, params, lists)) return m;
@@ -172,10 +174,18 @@ message run_wide(cache_dump const& dump, run_options const& options, outcome& ou
                            : store::dense::bytes(dump.kv_heads, rows, D, element);
   }
   auto const move = std::chrono::steady_clock::now();
-  status const applied =
-      apply<C>(on, kept, group, cuda::std::span<kv_layer<result> const>(packed.data(), packed.size()));
+  std::vector<std::vector<stored_head>> merged;
+  if (options.evict != nullptr && options.evict->run) {
+    if (message m = options.evict->run(on, kept, dump, options, out, merged)) return m;
+  } else if constexpr (merges<typename C::evict_policy>) {
+    if (options.evict == nullptr)
+      if (message m = merge_rows<typename C::evict_policy, D>(on, kept, dump, params.evict, out, merged)) return m;
+  }
+  if (merged.empty()) {
+    cuda::std::span<kv_layer<result> const> const to(packed.data(), packed.size());
+    if (status const applied = host::compact(on, kept, group, to); !applied) return text_of(applied);
+  }
   seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - move).count();
-  if (!applied) return text_of(applied);
   out.seconds = seconds;
   out.uniformity = name_of(kept.uniformity_class);
   for (int v = 0; v < kept.views; ++v) {
@@ -187,6 +197,7 @@ message run_wide(cache_dump const& dump, run_options const& options, outcome& ou
       auto const scores = kept.scores(v, h);
       l.score.insert(l.score.end(), scores.begin(), scores.end());
     }
+    if (!merged.empty()) l.stored = std::move(merged[static_cast<std::size_t>(v)]);
   }
   if (options.store == nullptr) return {};
   std::vector<float const*> keys, values;
@@ -194,7 +205,7 @@ message run_wide(cache_dump const& dump, run_options const& options, outcome& ou
     keys.push_back(p.keys.data_handle());
     values.push_back(p.values.data_handle());
   }
-  return store_packed(*options.store, on, kept, keys, values, dump, out);
+  return store_packed(*options.store, on, kept, std::move(keys), std::move(values), dump, out);
 }
 
 /// The head dimensions that this program is built for.
@@ -260,6 +271,7 @@ template <class C>
 [[nodiscard]] std::vector<strategy> observed_presets();
 [[nodiscard]] std::vector<strategy> layer_budget_presets();
 [[nodiscard]] std::vector<strategy> moment_presets();
+[[nodiscard]] std::vector<strategy> merging_presets();
 [[nodiscard]] std::vector<strategy> table_presets();
 [[nodiscard]] std::vector<strategy> pass_presets();
 }  // namespace kvsieve::tool

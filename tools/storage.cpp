@@ -1,7 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "storage.hpp"
 
+#include <algorithm>
+
+#include <kvsieve/core/entry_bias.hpp>
+#include <kvsieve/encode/asymmetric.hpp>
+#include <kvsieve/encode/bitmap.hpp>
+#include <kvsieve/encode/bits.hpp>
+#include <kvsieve/encode/kivi.hpp>
 #include <kvsieve/encode/plain.hpp>
+#include <kvsieve/encode/q4_0.hpp>
+#include <kvsieve/encode/q4_1.hpp>
+#include <kvsieve/encode/q5_0.hpp>
+#include <kvsieve/encode/q5_1.hpp>
 #include <kvsieve/encode/q8_0.hpp>
 #include <kvsieve/store/levels.hpp>
 
@@ -69,7 +80,7 @@ message store_part(team_executor const& on, token_plan const& part, packed_cache
         head.values.insert(head.values.end(), row, row + D);
         auto const* const codes = from.biases.empty() ? nullptr : from.biases[at];
         if (codes != nullptr) out.bytes_after += 1;
-        head.bias.push_back(codes == nullptr ? 0.0f : codes[index{h} * from.rows[at] + rank] / 16.0f);
+        head.bias.push_back(codes == nullptr ? 0.0f : decode_bias(codes[index{h} * from.rows[at] + rank]));
       }
     }
   }
@@ -119,10 +130,38 @@ storage dense_storage() {
 }  // namespace
 
 message store_packed(storage const& form, team_executor const& on, token_plan const& plan,
-                     std::vector<float const*> const& keys, std::vector<float const*> const& values,
-                     cache_dump const& dump, outcome& out) {
+                     std::vector<float const*> keys, std::vector<float const*> values, cache_dump const& dump,
+                     outcome& out) {
+  if (form.name == "dense") return {};
+  // Merged rows take the place of the kept ones.
+  std::vector<std::vector<float>> merged;
+  std::vector<std::vector<std::uint8_t>> codes;
+  std::vector<std::uint8_t const*> biases;
+  for (int v = 0; v < plan.views; ++v) {
+    auto& l = out.layers[static_cast<std::size_t>(v)];
+    if (l.stored.empty()) continue;
+    auto const dim = static_cast<std::size_t>(dump.head_dim), rows = static_cast<std::size_t>(plan.count(v));
+    auto& k = merged.emplace_back(l.stored.size() * rows * dim);
+    auto& x = merged.emplace_back(l.stored.size() * rows * dim);
+    auto& c = codes.emplace_back(l.stored.size() * rows);
+    for (std::size_t h = 0; h < l.stored.size(); ++h) {
+      auto const& head = l.stored[h];
+      if (head.token != l.kept[h]) return "--store: rows that stand for no token cannot be stored in " + form.name;
+      std::copy(head.keys.begin(), head.keys.end(), k.begin() + static_cast<std::ptrdiff_t>(h * rows * dim));
+      std::copy(head.values.begin(), head.values.end(), x.begin() + static_cast<std::ptrdiff_t>(h * rows * dim));
+      for (std::size_t i = 0; i < head.bias.size(); ++i) c[h * rows + i] = encode_bias(head.bias[i]);
+    }
+    l.stored.clear();
+  }
+  bool biased = false;
+  for (auto const& c : codes) biased = biased || std::any_of(c.begin(), c.end(), [](auto b) { return b != 0; });
+  for (std::size_t v = 0; 2 * v + 1 < merged.size(); ++v) {
+    keys[v] = merged[2 * v].data();
+    values[v] = merged[2 * v + 1].data();
+    if (biased) biases.push_back(codes[v].data());
+  }
   // The plan of the rows themselves: entry i of a head is its row i, with the score that its token had.
-  packed_cache from{plan, keys, values, {}, {}};
+  packed_cache from{plan, keys, values, {}, biases};
   std::vector<int> list;
   std::vector<index> score_offset;
   std::vector<float> score;

@@ -19,30 +19,32 @@ struct field {
 };
 
 struct choice;
+struct evict_choice;
 struct storage;
 
 struct run_options {
-  double keep = -1;                ///< fraction of tokens kept; negative: the preset's default
-  long long tokens = -1;           ///< or tokens kept per head; negative: unset
-  long long bytes = -1;            ///< or bytes of keys and values kept in all; negative: unset
-  choice const* other = nullptr;   ///< budget and selection instead of the preset's own; null: its own
-  storage const* store = nullptr;  ///< what kept rows are stored in; null: dense
+  double keep = -1;                     ///< fraction of tokens kept; negative: the preset's default
+  long long tokens = -1;                ///< or tokens kept per head; negative: unset
+  long long bytes = -1;                 ///< or bytes of keys and values kept in all; negative: unset
+  choice const* other = nullptr;        ///< budget and selection instead of the preset's own; null: its own
+  evict_choice const* evict = nullptr;  ///< what becomes of the others, instead of the preset's own; null: its own
+  storage const* store = nullptr;       ///< what kept rows are stored in; null: dense
   int threads = 1;
   std::vector<std::pair<std::string, std::string>> set;  ///< "stage.field" = value, applied last
 };
 
-/// What attention sees of a head that is stored otherwise than as it was; entries in the order of their parts.
+/// What attention sees of a head whose rows were merged, or are stored otherwise than as they were.
 struct stored_head {
-  std::vector<int> token;           ///< which token an entry was
-  std::vector<float> keys, values;  ///< [entries, D]
-  std::vector<float> bias;          ///< [entries], nats
+  std::vector<int> token;           ///< which token a row was, -1 for a row that stands for many
+  std::vector<float> keys, values;  ///< [rows, D]
+  std::vector<float> bias;          ///< [rows] added to the logits, in nats
 };
 
 struct layer_outcome {
   int layer = 0;
   std::vector<std::vector<int>> kept;  ///< per KV head, ascending token indices
   std::vector<float> score;            ///< [Hkv, N] what selection sees; +inf marks a forced token
-  std::vector<stored_head> stored;     ///< per KV head; empty: the kept rows as they were
+  std::vector<stored_head> stored;     ///< per KV head; empty: kept rows are as they were
 };
 
 /// What one strategy did to one dump.

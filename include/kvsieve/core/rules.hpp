@@ -80,6 +80,9 @@ inline constexpr bool counts_float = requires { requires S::counts_float; };
 /// A selection by two rows of scores: without the weight, and with it.
 template <class S>
 inline constexpr bool reads_unweighed = requires { requires S::reads_unweighed; };
+/// A selection by scores and by the cosines of neighbouring keys.
+template <class S>
+inline constexpr bool reads_links = requires { requires S::reads_links; };
 /// The class of a selection's plans with a budget of class `budget`; `joined`: all heads of a layer have the same
 /// scores.
 template <class S>

@@ -7,6 +7,7 @@
 #include <kvsieve/device/plan_scores.hpp>
 #include <kvsieve/device/select.hpp>
 #include <kvsieve/device/workspace.hpp>
+#include <kvsieve/evict/merging.hpp>
 #include <kvsieve/select/top_k_in_chunks.hpp>
 
 namespace kvsieve::inline v0 {
@@ -56,6 +57,9 @@ class planner {
       !counts_float<typename C::select_policy> && !requires { requires C::select_policy::host_only; },
       "kvsieve::plan on the device does not select that way: use kvsieve::select::top_k, heavy_hitters or "
       "top_k_in_chunks, or plan on the host");
+  static_assert(!merges<typename C::evict_policy>,
+                "kvsieve::plan on the device: what does not stay is merged on the host alone: use "
+                "kvsieve::evict::compact, or plan on the host");
   static constexpr bool in_chunks = cs::is_same_v<typename C::select_policy, select::top_k_in_chunks>;
 
  public:

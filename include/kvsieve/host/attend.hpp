@@ -201,7 +201,7 @@ class attention {
 
   /// A query row in floats, times log2(e) / sqrt(D).
   void scale_query(index v, index r, float* to) const {
-    constexpr float scale = static_cast<float>(1.4426950408889634 / __builtin_sqrt(static_cast<double>(D)));
+    float const scale = static_cast<float>(1.4426950408889634 / __builtin_sqrt(static_cast<double>(D)));
     index const asked = queries(v).extent(1);
     auto const row = row_of(queries(v), r / asked, r % asked);
     for (int d = 0; d < D; ++d) to[d] = to_float(row[d]) * scale;

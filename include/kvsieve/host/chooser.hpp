@@ -5,6 +5,7 @@
 #include <kvsieve/host/budget_rows.hpp>
 #include <kvsieve/host/select_pieces.hpp>
 #include <kvsieve/host/select_representatives.hpp>
+#include <kvsieve/host/select_runs.hpp>
 #include <kvsieve/host/select_twice.hpp>
 #include <kvsieve/host/shape_scores.hpp>
 
@@ -115,7 +116,7 @@ class chooser {
   }
 
   /// Selects in every row, and marks the forced tokens in it. `weighed` has rows like `scores`, for a selection that
-  /// reads both.
+  /// reads both: scores with the weight, or cosines of neighbouring keys.
   template <class Exec>
   void select(Exec const& on, score_rows const& scores, score_rows const& weighed = {}) const {
     index const heads = rules_.call.heads, rows = rules_.call.views * heads;
@@ -126,7 +127,8 @@ class chooser {
     on.for_each(rows, [&](index i, int worker) {
       index const v = shares_choices ? leader(i / heads) : i / heads;
       int const tokens = seen_[v].tokens;
-      float const* const second = reads_unweighed<Select> ? weighed.row(v, i % heads, tokens) : nullptr;
+      float const* const second =
+          reads_unweighed<Select> || reads_links<Select> ? weighed.row(v, i % heads, tokens) : nullptr;
       count_[i] = driver::run(rules_.select, row_of(i, scores.row(v, i % heads, tokens), second), list(i),
                               more_scratch(worker));
       if (!shares_choices) mark(i);

@@ -40,21 +40,33 @@ template <class View>
   return {};
 }
 
+/// Rows of a result: those kept, as compaction has them.
+struct rows_kept {
+  [[nodiscard]] int operator()(token_plan const& plan, int view, int head) const { return plan.count(view, head); }
+};
+/// The most of them in a head of a view.
+template <class Rows>
+[[nodiscard]] int most_rows(Rows const& rows, token_plan const& plan, int view) {
+  int most = 0;
+  for (int h = 0; h < plan.heads; ++h) most = most < rows(plan, view, h) ? rows(plan, view, h) : most;
+  return most;
+}
+
 /// A view that is to receive what a plan keeps of a view.
-template <class View>
+template <class View, class Rows = rows_kept>
 [[nodiscard]] status check_target(View const& to, char const* name, char const* heads_name, char const* tokens_name,
-                                  token_plan const& plan, int view) {
+                                  token_plan const& plan, int view, Rows const& rows = {}) {
   if (to.extent(0) != plan.heads)
     return fail(errc::bad_shape, heads_name, static_cast<double>(to.extent(0)), "must equal the heads of the cache,",
                 plan.heads, view);
   if constexpr (ragged_rows<View>)
     if (status const s = check::ragged(to.mapping(), name, view); !s) return s;
   for (int h = 0; h < plan.heads; ++h)
-    if (index const room = tokens_of(to, h); room < plan.count(view, h))
+    if (index const room = tokens_of(to, h); room < rows(plan, view, h))
       return fail(errc::bad_shape, tokens_name, static_cast<double>(room), "must be at least the tokens kept,",
-                  plan.count(view, h), view);
+                  rows(plan, view, h), view);
   if (status const s = check_tiles(to, plan, view); !s) return s;
-  if (plan.count(view) == 0) return {};
+  if (most_rows(rows, plan, view) == 0) return {};
   return check::readable(to, name, view);
 }
 
@@ -69,14 +81,14 @@ template <class To, class Other>
 
 /// The targets of a call against its caches and against each other. Pairs of views are looked at, so that a call over
 /// some hundred views takes microseconds.
-template <class Layer, class Target>
-[[nodiscard]] status check_targets_apart(token_plan const& plan, cs::span<Layer const> from,
-                                         cs::span<Target const> to) {
+template <class Layer, class Target, class Rows = rows_kept>
+[[nodiscard]] status check_targets_apart(token_plan const& plan, cs::span<Layer const> from, cs::span<Target const> to,
+                                         Rows const& kept = {}) {
   constexpr char const* cache = "is an address inside the cache, which ends at";
   constexpr char const* target = "is an address inside another target, which ends at";
   for (int v = 0; v < plan.views; ++v) {
     auto const& t = to[static_cast<std::size_t>(v)];
-    int const rows = plan.count(v);
+    int const rows = most_rows(kept, plan, v);
     for (int u = 0; u < plan.views; ++u) {
       auto const& f = from[static_cast<std::size_t>(u)];
       auto const& o = to[static_cast<std::size_t>(u)];
@@ -85,15 +97,34 @@ template <class Layer, class Target>
           check_apart(t.keys, rows, f.values, f.tokens(), "to.keys", cache, v),
           check_apart(t.values, rows, f.keys, f.tokens(), "to.values", cache, v),
           check_apart(t.values, rows, f.values, f.tokens(), "to.values", cache, v),
-          check_apart(t.values, rows, o.keys, plan.count(u), "to.values", target, v),
-          u < v ? check_apart(t.keys, rows, o.keys, plan.count(u), "to.keys", target, v) : status{},
-          u < v ? check_apart(t.values, rows, o.values, plan.count(u), "to.values", target, v) : status{}};
+          check_apart(t.values, rows, o.keys, most_rows(kept, plan, u), "to.values", target, v),
+          u < v ? check_apart(t.keys, rows, o.keys, most_rows(kept, plan, u), "to.keys", target, v) : status{},
+          u < v ? check_apart(t.values, rows, o.values, most_rows(kept, plan, u), "to.values", target, v) : status{}};
       for (status const& s : found)
         if (!s) return s;
     }
   }
   return {};
 }
+
+/// A plan, the views that it was made for, and the targets of a call out of place.
+template <class Layer, class Target, class Rows = rows_kept>
+[[nodiscard]] status check_result(token_plan const& plan, cs::span<Layer const> from, cs::span<Target const> to,
+                                  Rows const& rows = {}) {
+  if (status const s = check_plan(plan, from); !s) return s;
+  if (to.size() != from.size())
+    return fail(errc::bad_shape, "to", static_cast<double>(to.size()), "must equal the number of views,",
+                static_cast<double>(from.size()));
+  for (int v = 0; v < plan.views; ++v) {
+    auto const& t = to[static_cast<std::size_t>(v)];
+    if (status const s = check_target(t.keys, "to.keys", "to.keys.heads", "to.keys.tokens", plan, v, rows); !s)
+      return s;
+    if (status const s = check_target(t.values, "to.values", "to.values.heads", "to.values.tokens", plan, v, rows); !s)
+      return s;
+  }
+  return check_targets_apart(plan, from, to, rows);
+}
+
 /// Views that are compacted in place against each other.
 template <class Layer>
 [[nodiscard]] status check_layers_apart(token_plan const& plan, cs::span<Layer const> layers) {
@@ -118,19 +149,7 @@ template <executor Exec, class Layer, class Target>
 [[nodiscard]] status compact(Exec const& on, token_plan const& plan, cs::span<Layer const> from,
                              cs::span<Target const> to) {
   static_assert(Target::head_dim == Layer::head_dim, "kvsieve::apply: cache and result have the same head dimension");
-  if (status const s = detail::check_plan(plan, from); !s) return s;
-  if (to.size() != from.size())
-    return fail(errc::bad_shape, "to", static_cast<double>(to.size()), "must equal the number of views,",
-                static_cast<double>(from.size()));
-  for (int v = 0; v < plan.views; ++v) {
-    auto const& t = to[static_cast<std::size_t>(v)];
-    if (status const s = detail::check_target(t.keys, "to.keys", "to.keys.heads", "to.keys.tokens", plan, v); !s)
-      return s;
-    if (status const s = detail::check_target(t.values, "to.values", "to.values.heads", "to.values.tokens", plan, v);
-        !s)
-      return s;
-  }
-  if (status const s = detail::check_targets_apart(plan, from, to); !s) return s;
+  if (status const s = detail::check_result(plan, from, to); !s) return s;
   constexpr index pieces = 4;  // of a head's list, so that few heads still feed all workers
   on.for_each(index{plan.views} * plan.heads * 2 * pieces, [&](index i, int) {
     index const piece = i % pieces, tensor = i / pieces % 2, row = i / pieces / 2;

@@ -14,7 +14,7 @@ class planner {
   using select = typename C::select_policy;
   using rules_type = selection_rules<typename C::budget_policy, select>;
   using chooser_type = chooser<typename C::budget_policy, select>;
-  static constexpr bool two_scores = reads_unweighed<select>;
+  static constexpr bool links = reads_links<select>, two_scores = reads_unweighed<select> || links;
   static constexpr bool rescores = requires { requires select::rescores; };
 
   /// What a selection that scores anew needs beside the chooser's.
@@ -51,7 +51,10 @@ class planner {
       choose.count_tokens(on_, rows, scorer_.measured(scratch), plan);
       if constexpr (two_scores) {
         score_rows const weighed{second, rows.view_offset};
-        scorer_.weigh_beside(scratch, rows, weighed);
+        if constexpr (links)
+          link_neighbours(on_, layers_, choose.seen(), weighed);
+        else
+          scorer_.weigh_beside(scratch, rows, weighed);
         choose.select(on_, rows, weighed);
       } else {
         choose.select(on_, rows);

@@ -9,6 +9,7 @@
 #include <kvsieve/core/plan.hpp>
 #include <kvsieve/host/attend.hpp>
 #include <kvsieve/host/compactor.hpp>
+#include <kvsieve/host/merge_tokens.hpp>
 #include <kvsieve/host/on.hpp>
 #include <kvsieve/host/planner.hpp>
 
@@ -32,6 +33,17 @@ constexpr void needs_queries() {
 template <strategy C>
 constexpr void needs_no_queries() {
   static_assert(reads(C::reads, needs::queries), "kvsieve::plan: this strategy reads no queries: leave them out");
+}
+template <strategy C>
+constexpr void needs_no_merge() {
+  static_assert(!merges<typename C::evict_policy>,
+                "kvsieve::apply: this strategy merges what it does not keep: pass a result of its own memory, its "
+                "params and a workspace of apply_workspace_bytes");
+}
+template <strategy C>
+constexpr void needs_merge() {
+  static_assert(merges<typename C::evict_policy>,
+                "kvsieve::apply: this strategy drops what it does not keep: leave params and workspace out");
 }
 }  // namespace detail
 
@@ -113,22 +125,73 @@ template <strategy C, host::executor Exec, kv_layer_view Layer>
 template <strategy C, host::executor Exec, kv_layer_view Layer, kv_layer_view Target>
 [[nodiscard]] status apply(Exec const& on, token_plan const& plan, cs::span<Layer const> from,
                            cs::span<Target const> to) noexcept {
+  detail::needs_no_merge<C>();
   return host::compact(on, plan, from, to);
 }
 /// The same for one view.
 template <strategy C, host::executor Exec, kv_layer_view Layer, kv_layer_view Target>
 [[nodiscard]] status apply(Exec const& on, token_plan const& plan, Layer const& from, Target const& to) noexcept {
+  detail::needs_no_merge<C>();
   return host::compact(on, plan, cs::span<Layer const>(&from, 1), cs::span<Target const>(&to, 1));
 }
 /// Applies a plan in place: kept rows move to the front of each head, what lies behind them is of no more use.
 template <strategy C, host::executor Exec, kv_layer_view Layer>
 [[nodiscard]] status apply(Exec const& on, token_plan const& plan, cs::span<Layer const> layers) noexcept {
+  detail::needs_no_merge<C>();
   return host::compact(on, plan, layers);
 }
 /// The same for one view.
 template <strategy C, host::executor Exec, kv_layer_view Layer>
 [[nodiscard]] status apply(Exec const& on, token_plan const& plan, Layer const& layer) noexcept {
+  detail::needs_no_merge<C>();
   return host::compact(on, plan, cs::span<Layer const>(&layer, 1));
+}
+
+/// Bytes of workspace that apply needs where the strategy merges; aligned to 64 bytes. 0 when apply would refuse the
+/// plan, the cache or the numbers.
+template <strategy C, host::executor Exec, kv_layer_view Layer>
+[[nodiscard]] std::size_t apply_workspace_bytes(Exec const& on, token_plan const& plan, cs::span<Layer const> from,
+                                                typename C::params const& params) noexcept {
+  detail::needs_merge<C>();
+  return host::merge_call<typename C::evict_policy, Layer>::bytes(on, plan, from, params.evict);
+}
+/// The same for one view.
+template <strategy C, host::executor Exec, kv_layer_view Layer>
+[[nodiscard]] std::size_t apply_workspace_bytes(Exec const& on, token_plan const& plan, Layer const& from,
+                                                typename C::params const& params) noexcept {
+  return apply_workspace_bytes<C>(on, plan, cs::span<Layer const>(&from, 1), params);
+}
+/// Rows of a head's result: those kept, and the slots that a strategy merges into.
+template <strategy C>
+[[nodiscard]] int merged_rows(token_plan const& plan, typename C::params const& params, int view, int head) noexcept {
+  int const kept = plan.count(view, head);
+  return kept + slots_of<typename C::evict_policy>(params.evict, plan.tokens(view) - kept);
+}
+
+/// Applies a plan and merges what it does not keep. Never in place: the cache is read until the end.
+/// @param on         where to run
+/// @param plan       of the same views
+/// @param from       the views that the plan was made for; not changed
+/// @param to         views with at least merged_rows<C>(plan, params, view, head) tokens, in other memory, of the same
+///                   element types
+/// @param params     the strategy's numbers
+/// @param workspace  at least apply_workspace_bytes<C>(...) bytes, aligned to 64; it must not hold the plan
+/// @param bias       for each view the attention bias of every row of the result; empty: not asked for
+/// @returns ok, or what was refused, and then nothing was written
+template <strategy C, host::executor Exec, kv_layer_view Layer, kv_layer_view Target>
+[[nodiscard]] status apply(Exec const& on, token_plan const& plan, cs::span<Layer const> from,
+                           cs::span<Target const> to, typename C::params const& params, std::span<std::byte> workspace,
+                           cs::span<entry_bias_target const> bias = {}) noexcept {
+  detail::needs_merge<C>();
+  return host::merge_call<typename C::evict_policy, Layer>::run(on, plan, from, to, params.evict, workspace, bias);
+}
+/// The same for one view.
+template <strategy C, host::executor Exec, kv_layer_view Layer, kv_layer_view Target>
+[[nodiscard]] status apply(Exec const& on, token_plan const& plan, Layer const& from, Target const& to,
+                           typename C::params const& params, std::span<std::byte> workspace,
+                           entry_bias_target const& bias = {}) noexcept {
+  return apply<C>(on, plan, cs::span<Layer const>(&from, 1), cs::span<Target const>(&to, 1), params, workspace,
+                  cs::span<entry_bias_target const>(&bias, bias ? 1 : 0));
 }
 
 /// Bytes of workspace that attend needs with the same arguments; aligned to 64 bytes.

@@ -107,6 +107,8 @@ class choosing {
   static_assert(
       !requires { requires Select::rescores; },
       "kvsieve::choose_tokens takes scores as they are: a selection that scores anew needs kvsieve::plan");
+  static_assert(!reads_links<Select>,
+                "kvsieve::choose_tokens sees scores alone: kvsieve::select::runs reads keys and needs kvsieve::plan");
   static_assert(!Select::in_partitions || closed_budget<Budget>,
                 "kvsieve::select::top_k_in_partitions needs a budget that reads no scores: kvsieve::budget::uniform");
   using rules_type = selection_rules<Budget, Select>;

@@ -12,7 +12,7 @@ namespace host::inline KVSIEVE_TARGET {
 /// One head to select in.
 struct selection_row {
   float const* score;    ///< [seen.tokens]
-  float const* weighed;  ///< [seen.tokens], for a selection by two rows of scores
+  float const* weighed;  ///< [seen.tokens], for a selection by two rows of scores or by links
   scored_view seen;
   int number;         ///< of the head, through all views
   int keep;           ///< tokens that its budget allots

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// KVMerger, one head: runs of alike neighbours, each averaged with a Gaussian kernel around its pivot.
+#pragma once
+#include <algorithm>
+#include <cmath>
+#include <span>
+#include <vector>
+
+#include <kvsieve/reference/merge.hpp>
+#include <kvsieve/reference/top_k.hpp>
+
+namespace kvsieve::inline v0 {
+namespace reference {
+
+/// Sets of tokens that become one: protected ones, and maximal runs of the others whose neighbours have keys with a
+/// cosine of at least `alike`.
+struct token_runs {
+  std::vector<std::vector<int>> sets;
+  std::vector<int> pivots;  ///< of each set: its token of the largest score, the smaller index of equal ones
+};
+[[nodiscard]] inline token_runs runs_of(rows_of_head const& keys, std::span<double const> score, double alike,
+                                        double heavy, forced_tokens const& forced) {
+  int const tokens = static_cast<int>(keys.size());
+  std::vector<bool> safe(keys.size());
+  int count = 0;
+  for (int t = 0; t < tokens; ++t) {
+    safe[static_cast<std::size_t>(t)] = reason_of(t, tokens, forced) != reason::score;
+    count += safe[static_cast<std::size_t>(t)] ? 1 : 0;
+  }
+  int const keep = std::min(count + static_cast<int>(heavy * tokens), tokens);
+  for (int const t : top_k(score, keep, forced)) safe[static_cast<std::size_t>(t)] = true;
+  token_runs r;
+  for (int t = 0; t < tokens; ++t) {
+    auto const i = static_cast<std::size_t>(t);
+    bool linked = t > 0 && !safe[i] && !safe[i - 1] && usable(keys[i]) && usable(keys[i - 1]);
+    linked = linked && cosine(keys[i - 1], keys[i]) >= alike;
+    if (linked)
+      r.sets.back().push_back(t);
+    else
+      r.sets.push_back({t});
+  }
+  for (auto const& set : r.sets) {
+    int pivot = set[0];
+    for (int const t : set)
+      if (score[static_cast<std::size_t>(t)] > score[static_cast<std::size_t>(pivot)]) pivot = t;
+    r.pivots.push_back(pivot);
+  }
+  return r;
+}
+
+/// Each set's row: sum w_i x_i with w_i = g_i / sum g, g_i = exp(-d_i / (2 sigma^2 + 1e-8)), d_i the squared distance
+/// of the keys to the pivot's; sigma^2 the mean of d over the set, with the pivot's 0 or without, or given. Keys and
+/// values alike; mass: sum g.
+[[nodiscard]] inline merged_head kv_merger(head_to_merge const& h, token_runs const& r, double sigma, bool with_own) {
+  merged_head m;
+  for (std::size_t s = 0; s < r.sets.size(); ++s) {
+    int const pivot = r.pivots[s];
+    std::vector<int> others;
+    double sum = 0;
+    for (int const t : r.sets[s])
+      if (t != pivot && usable(h.key(t)) && usable(h.value(t))) {
+        others.push_back(t);
+        sum -= closeness(h.key(t), h.key(pivot));
+      }
+    double const n = static_cast<double>(others.size());
+    double const square = sigma > 0 ? sigma * sigma : sum / (with_own ? n + 1 : n);
+    std::vector<double> key = h.key(pivot), value = h.value(pivot);
+    std::vector<std::pair<double, std::vector<double> const*>> keys, values;
+    double mass = 1;
+    for (int const t : others) {
+      double const g = std::exp(closeness(h.key(t), h.key(pivot)) / (2 * square + 1e-8));
+      if (!(g > 0)) continue;
+      keys.emplace_back(g, &h.key(t));
+      values.emplace_back(g, &h.value(t));
+      mass += g;
+    }
+    if (!keys.empty()) {
+      mix_rows(key, 1, keys, mass);
+      mix_rows(value, 1, values, mass);
+    }
+    m.keys.push_back(key);
+    m.values.push_back(value);
+    m.mass.push_back(mass);
+  }
+  return m;
+}
+}  // namespace reference
+}  // namespace kvsieve::inline v0
