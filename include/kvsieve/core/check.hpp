@@ -96,40 +96,34 @@ template <class Score, class Queries, class Layer>
   return {};
 }
 
-/// Heads with a number of tokens each: offsets that are there, ascend, and reach as far as the view says.
-template <class Mapping>
-[[nodiscard]] status ragged(Mapping const& m, char const* name, int view) {
-  auto const at = [](index x) { return static_cast<double>(x); };
-  if (m.offset == nullptr) return fail(errc::bad_pointer, name, 0, "must have offsets;", 0, view);
-  if (m.offset[0] < 0)
-    return fail(errc::bad_shape, name, at(m.offset[0]), "is the first offset, which must be at least", 0, view);
-  for (index h = 0; h < m.extents().extent(0); ++h) {
-    if (m.offset[h + 1] < m.offset[h])
-      return fail(errc::bad_shape, name, at(m.offset[h + 1]), "is an offset, which must be at least the one before,",
-                  at(m.offset[h]), view);
-    if (m.offset[h + 1] - m.offset[h] > m.extents().extent(1))
-      return fail(errc::bad_shape, name, at(m.offset[h + 1] - m.offset[h]),
-                  "are the rows of a head, which must be at most the tokens of the view,", at(m.extents().extent(1)),
-                  view);
-  }
-  return {};
+/// The tables of a layout, where it has some: it looks after them itself.
+template <row_view V>
+[[nodiscard]] status table(V const& v, char const* name, int view) {
+  if constexpr (requires { v.mapping().check(name, view); })
+    return v.mapping().check(name, view);
+  else
+    return {};
+}
+/// Rows that are about to be written, of each head `first(head)` to `last(head)`, against what the layout knows of
+/// others that have them too.
+template <row_view V, class First, class Last>
+[[nodiscard]] status writable(V const& v, char const* name, int view, First const& first, Last const& last) {
+  if constexpr (requires { v.mapping().check_writable(name, view, first, last); })
+    return v.mapping().check_writable(name, view, first, last);
+  else
+    return {};
 }
 /// Rows of a format: tiles must not be cut by the layout.
 template <row_view V>
 [[nodiscard]] status tiles(V const& v, char const* name, int view) {
   constexpr index tile = index{codec_of<V>::tile_tokens}, D = head_dim_of<V>;
-  auto const whole = [&](index rows, index of, char const* rule) {
-    return rows % of == 0 ? status{}
-                          : fail(errc::bad_shape, name, static_cast<double>(rows), rule, static_cast<double>(of), view);
-  };
-  if constexpr (ragged_rows<V>) {
-    for (index h = 0; h < v.extent(0); ++h)
-      if (status const s = whole(v.mapping().offset[h], tile,
-                                 "is an offset, which must be a multiple of the rows of a "
-                                 "tile,");
-          !s)
-        return s;
+  if constexpr (requires { v.mapping().check_tiles(name, view, tile); }) {
+    return v.mapping().check_tiles(name, view, tile);
   } else if constexpr (V::is_always_strided()) {
+    auto const whole = [&](index rows, index of, char const* rule) {
+      if (rows % of == 0) return status{};
+      return fail(errc::bad_shape, name, static_cast<double>(rows), rule, static_cast<double>(of), view);
+    };
     if (status const s = whole(v.stride(0), D * tile, "is the head stride, which must be a multiple of a tile,"); !s)
       return s;
     if (tile > 1 && v.stride(1) != D)
@@ -143,8 +137,7 @@ template <row_view V>
 /// Rows that are there, aligned to their element type, with strides that cannot overflow.
 template <row_view V>
 [[nodiscard]] status readable(V const& v, char const* name, int view) {
-  if constexpr (ragged_rows<V>)
-    if (status const s = ragged(v.mapping(), name, view); !s) return s;
+  if (status const s = table(v, name, view); !s) return s;
   if constexpr (is_encoded<V>)
     if (status const s = tiles(v, name, view); !s) return s;
   if constexpr (cs::is_pointer_v<typename V::data_handle_type>) {
@@ -231,6 +224,15 @@ template <row_view V>
 template <row_view A, row_view B>
 [[nodiscard]] bool rows_meet(A const& a, index a_rows, B const& b, index b_rows) {
   if (a_rows < 1 || b_rows < 1 || !memory(a).meets(memory(b))) return false;
+  if constexpr (requires { a.mapping().meets(a_rows, b.mapping(), b_rows, index{}); }) {
+    // Two views of one pool of pages.
+    auto const bytes = static_cast<index>(memory(b).from) - static_cast<index>(memory(a).from);
+    index unit = index{sizeof(element_of<A>)};
+    if constexpr (is_encoded<A>) unit = row_bytes<A>();
+    bool const alike = is_encoded<A> == is_encoded<B> && row_bytes<A>() == row_bytes<B>() && bytes % unit == 0;
+    return !alike ||
+           a.mapping().meets(a_rows, b.mapping(), b_rows, bytes / unit * (is_encoded<A> ? head_dim_of<A> : 1));
+  }
   if constexpr (cs::is_same_v<typename A::layout_type, layout_rows> &&
                 cs::is_same_v<typename B::layout_type, layout_rows> && cs::is_same_v<element_of<A>, element_of<B>> &&
                 !is_encoded<A> && !is_encoded<B>) {

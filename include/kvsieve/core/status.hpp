@@ -23,7 +23,9 @@ enum class errc : unsigned char {
   workspace_too_small,  ///< see workspace_bytes
   bad_plan,             ///< the plan failed, or belongs to another cache
   cuda,                 ///< `native` holds the cudaError_t
-  bad_file              ///< bytes that are not what their format says: cut short, altered, or of a later version
+  bad_file,             ///< bytes that are not what their format says: cut short, altered, or of a later version
+  shared_page,          ///< a page that other sequences name too would be written: `got` is the one to copy first
+  out_of_pages          ///< a pool has fewer free pages than were asked for
 };
 
 namespace detail {

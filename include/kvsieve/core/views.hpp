@@ -6,6 +6,7 @@
 
 #include <kvsieve/core/config.hpp>
 #include <kvsieve/core/dtype.hpp>
+#include <kvsieve/core/status.hpp>
 
 namespace kvsieve::inline v0 {
 
@@ -15,6 +16,8 @@ using index = cs::int64_t;
 /// mdspan layout of [heads, tokens, channels] whose rows are contiguous while heads and tokens may lie at any stride:
 /// packed, NHD and HND buffers of engines, or a slice of a larger pool.
 struct layout_rows {
+  static constexpr bool contiguous_channels = true;  ///< channel c + 1 lies behind channel c
+
   /// Where an element lies, with all that the standard asks of a layout mapping. Heads and tokens may overlap by their
   /// strides, so it is not always unique.
   template <class Extents>
@@ -81,6 +84,8 @@ template <int D, class T>
 /// mdspan layout of heads with a number of tokens each: head h has rows offset[h] to offset[h + 1] of packed rows. The
 /// extent of tokens is that of the longest head; what lies past the end of a shorter one is not its own.
 struct layout_ragged {
+  static constexpr bool contiguous_channels = true;  ///< channel c + 1 lies behind channel c
+
   /// Where an element lies, with all that the standard asks of a layout mapping.
   template <class Extents>
   struct mapping {
@@ -97,6 +102,33 @@ struct layout_ragged {
 
     /// Tokens of a head.
     KVSIEVE_HD constexpr index_type tokens(index_type head) const noexcept { return offset[head + 1] - offset[head]; }
+    /// A power of two that divides it divides the way from any row of a head to any other.
+    KVSIEVE_HD constexpr index_type row_step() const noexcept { return shape.extent(2); }
+    /// Offsets that are there, ascend, and reach as far as the view says.
+    [[nodiscard]] status check(char const* name, int view) const {
+      auto const at = [](index_type x) { return static_cast<double>(x); };
+      if (offset == nullptr) return fail(errc::bad_pointer, name, 0, "must have offsets;", 0, view);
+      if (offset[0] < 0)
+        return fail(errc::bad_shape, name, at(offset[0]), "is the first offset, which must be at least", 0, view);
+      for (index_type h = 0; h < shape.extent(0); ++h) {
+        if (tokens(h) < 0)
+          return fail(errc::bad_shape, name, at(offset[h + 1]), "is an offset, which must be at least the one before,",
+                      at(offset[h]), view);
+        if (tokens(h) > shape.extent(1))
+          return fail(errc::bad_shape, name, at(tokens(h)),
+                      "are the rows of a head, which must be at most the tokens of the view,", at(shape.extent(1)),
+                      view);
+      }
+      return {};
+    }
+    /// Tiles of `tile` rows are not cut by the layout.
+    [[nodiscard]] status check_tiles(char const* name, int view, index_type tile) const {
+      for (index_type h = 0; h < shape.extent(0); ++h)
+        if (offset[h] % tile != 0)
+          return fail(errc::bad_shape, name, static_cast<double>(offset[h]),
+                      "is an offset, which must be a multiple of the rows of a tile,", static_cast<double>(tile), view);
+      return {};
+    }
     /// @cond as in the standard
     KVSIEVE_HD constexpr Extents const& extents() const noexcept { return shape; }
     KVSIEVE_HD constexpr index_type operator()(index_type head, index_type token, index_type channel) const noexcept {
@@ -144,9 +176,9 @@ using element_of = cs::remove_cv_t<typename V::element_type>;
 template <row_view V>
 inline constexpr int head_dim_of = static_cast<int>(V::static_extent(2));
 
-/// True when heads have numbers of tokens of their own.
+/// True when heads have numbers of tokens of their own, which the mapping tells.
 template <row_view V>
-inline constexpr bool ragged_rows = cs::is_same_v<typename V::layout_type, layout_ragged>;
+inline constexpr bool ragged_rows = requires(typename V::mapping_type const& m, index head) { m.tokens(head); };
 /// Tokens of one head of a view.
 template <row_view V>
 [[nodiscard]] KVSIEVE_HD constexpr index tokens_of(V const& view, [[maybe_unused]] index head) {
@@ -159,9 +191,39 @@ template <row_view V>
 /// True when a row is plain contiguous memory by its type, so that it may be read a vector at a time.
 template <row_view V>
 inline constexpr bool contiguous_rows =
-    cs::is_same_v<typename V::accessor_type, cs::default_accessor<typename V::element_type>> &&
-    (cs::is_same_v<typename V::layout_type, layout_rows> || cs::is_same_v<typename V::layout_type, cs::layout_right> ||
-     ragged_rows<V>);
+    cs::is_same_v<typename V::accessor_type, cs::default_accessor<typename V::element_type>> && [] {
+      if constexpr (requires { V::layout_type::contiguous_channels; })
+        return V::layout_type::contiguous_channels;
+      else
+        return cs::is_same_v<typename V::layout_type, cs::layout_right>;
+    }();
+
+/// Rows [n m, n m + n), for any m, lie at one stride within a head, for n the number given; 0: all rows of a head.
+template <row_view V>
+inline constexpr int strided_run = [] {
+  if constexpr (requires { V::layout_type::page; })
+    return V::layout_type::page;
+  else
+    return 0;
+}();
+/// From a row of a run to the next, in elements.
+template <row_view V>
+[[nodiscard]] KVSIEVE_HD constexpr index token_stride_of(V const& view) {
+  if constexpr (requires { view.mapping().token_step(); })
+    return view.mapping().token_step();
+  else if constexpr (V::is_always_strided())
+    return view.mapping().stride(1);
+  else
+    return head_dim_of<V>;
+}
+/// A power of two that divides it divides the way from any row of a head to any other, in elements.
+template <row_view V>
+[[nodiscard]] KVSIEVE_HD constexpr index row_step_of(V const& view) {
+  if constexpr (requires { view.mapping().row_step(); })
+    return view.mapping().row_step();
+  else
+    return view.mapping().stride(1);
+}
 
 /// The row of one token of one head: contiguous memory, or an element at a time through the layout.
 template <row_view V>

@@ -10,6 +10,10 @@
 namespace kvsieve::inline v0 {
 namespace device {
 
+/// True for views that kernels walk: by strides. Those of tables are for the host.
+template <class Layer>
+inline constexpr bool walks = Layer::keys_type::is_always_strided() && Layer::values_type::is_always_strided();
+
 /// Rows that kernels read four channels at a time: there, and aligned to four elements.
 template <row_view V>
 [[nodiscard]] status readable(V const& v, char const* name, int view) {

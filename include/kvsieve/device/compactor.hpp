@@ -4,6 +4,7 @@
 #include <kvsieve/compressor.hpp>
 #include <kvsieve/core/check.hpp>
 #include <kvsieve/core/plan.hpp>
+#include <kvsieve/device/check.hpp>
 #include <kvsieve/device/compact.hpp>
 #include <kvsieve/device/launch_views.hpp>
 
@@ -14,6 +15,9 @@ namespace device {
 template <strategy C, class Launcher, class From, class To>
 [[nodiscard]] status copy_kept(Launcher const& on, token_plan const& plan, cs::span<From const> from,
                                cs::span<To const> to) {
+  static_assert(walks<From> && walks<To>,
+                "kvsieve on the device walks rows by strides: give it kvsieve::make_rows, or plan and apply views in "
+                "pages and ragged views on the host");
   static_assert(cs::is_same_v<element_of<typename From::keys_type>, element_of<typename To::keys_type>> &&
                     cs::is_same_v<element_of<typename From::values_type>, element_of<typename To::values_type>> &&
                     From::head_dim == To::head_dim,
@@ -69,6 +73,9 @@ template <strategy C, class Launcher, class From, class To>
 /// Moves the kept rows of every view to its front; rows behind them keep what they hold.
 template <strategy C, class Launcher, class Layer>
 [[nodiscard]] status move_kept(Launcher const& on, token_plan const& plan, cs::span<Layer const> layers) {
+  static_assert(walks<Layer>,
+                "kvsieve on the device walks rows by strides: give it kvsieve::make_rows, or plan and apply views in "
+                "pages and ragged views on the host");
   static_assert(!cs::is_const_v<typename Layer::keys_type::element_type> &&
                     !cs::is_const_v<typename Layer::values_type::element_type>,
                 "kvsieve::apply in place writes the cache: give it views of elements that are not const");

@@ -30,6 +30,9 @@ class planner {
   static_assert(!C::protect_policy::protects && !has_beside<aggregate>,
                 "kvsieve::plan on the device folds one row of a head: leave kvsieve::protect::mass out, or plan on the "
                 "host");
+  static_assert(walks<Layer>,
+                "kvsieve on the device walks rows by strides: give it kvsieve::make_rows, or plan and apply views in "
+                "pages and ragged views on the host");
   static_assert(!pools_tokens<aggregate>,
                 "kvsieve::plan on the device does not pool each query's probabilities along the tokens: use another "
                 "aggregate policy than kvsieve::aggregate::worst_case, or plan on the host");

@@ -11,6 +11,20 @@ namespace kvsieve::inline v0 {
 namespace host::inline KVSIEVE_TARGET {
 
 namespace detail {
+/// Lists of a plan against heads that have numbers of tokens of their own.
+template <class View>
+[[nodiscard]] status check_within([[maybe_unused]] View const& rows, char const* name, token_plan const& plan,
+                                  int view) {
+  if constexpr (ragged_rows<View>)
+    for (int h = 0; h < plan.heads; ++h)
+      if (int const n = plan.count(view, h);
+          n > 0 && plan.kept(view, h)[static_cast<cs::size_t>(n - 1)] >= tokens_of(rows, h))
+        return fail(errc::bad_plan, name, static_cast<double>(tokens_of(rows, h)),
+                    "must be, of each head, greater than the last token kept,",
+                    plan.kept(view, h)[static_cast<cs::size_t>(n - 1)], view);
+  return {};
+}
+
 /// A plan against the views it is applied to.
 template <class Layer>
 [[nodiscard]] status check_plan(token_plan const& plan, cs::span<Layer const> layers) {
@@ -25,6 +39,8 @@ template <class Layer>
       return fail(errc::bad_plan, "plan.tokens", plan.tokens(v), "must equal the tokens of the view,", l.tokens(), v);
     if (status const s = check::readable(l.keys, "keys", v); !s) return s;
     if (status const s = check::readable(l.values, "values", v); !s) return s;
+    if (status const s = check_within(l.keys, "keys.tokens", plan, v); !s) return s;
+    if (status const s = check_within(l.values, "values.tokens", plan, v); !s) return s;
   }
   return {};
 }
@@ -59,15 +75,39 @@ template <class View, class Rows = rows_kept>
   if (to.extent(0) != plan.heads)
     return fail(errc::bad_shape, heads_name, static_cast<double>(to.extent(0)), "must equal the heads of the cache,",
                 plan.heads, view);
-  if constexpr (ragged_rows<View>)
-    if (status const s = check::ragged(to.mapping(), name, view); !s) return s;
+  if (status const s = check::table(to, name, view); !s) return s;
   for (int h = 0; h < plan.heads; ++h)
     if (index const room = tokens_of(to, h); room < rows(plan, view, h))
       return fail(errc::bad_shape, tokens_name, static_cast<double>(room), "must be at least the tokens kept,",
                   rows(plan, view, h), view);
   if (status const s = check_tiles(to, plan, view); !s) return s;
   if (most_rows(rows, plan, view) == 0) return {};
-  return check::readable(to, name, view);
+  if (status const s = check::readable(to, name, view); !s) return s;
+  return check::writable(
+      to, name, view, [](index) { return index{0}; },
+      [&](index h) { return index{rows(plan, view, static_cast<int>(h))}; });
+}
+/// A view that is compacted in place: rows before the first that moves are not written.
+template <class View>
+[[nodiscard]] status check_moved(View const& rows, char const* name, token_plan const& plan, int view) {
+  if (status const s = check_tiles(rows, plan, view); !s) return s;
+  auto const count = [&](index h) { return index{plan.count(view, static_cast<int>(h))}; };
+  return check::writable(
+      rows, name, view,
+      [&](index h) {
+        if constexpr (tile_tokens_of<View>() > 1) return index{0};  // tiles are encoded anew
+        int const* const kept = plan.kept(view, static_cast<int>(h)).data();
+        index first = 0, last = count(h);
+        while (first < last) {  // kept[i] - i never falls
+          index const middle = (first + last) / 2;
+          if (kept[middle] == middle)
+            first = middle + 1;
+          else
+            last = middle;
+        }
+        return first;
+      },
+      count);
 }
 
 /// Rows that are written against others that must not be the same memory; `rule` says what these are.
@@ -176,8 +216,8 @@ template <executor Exec, class Layer>
   if (status const s = detail::check_plan(plan, layers); !s) return s;
   for (int v = 0; v < plan.views; ++v) {
     auto const& l = layers[static_cast<std::size_t>(v)];
-    if (status const s = detail::check_tiles(l.keys, plan, v); !s) return s;
-    if (status const s = detail::check_tiles(l.values, plan, v); !s) return s;
+    if (status const s = detail::check_moved(l.keys, "keys", plan, v); !s) return s;
+    if (status const s = detail::check_moved(l.values, "values", plan, v); !s) return s;
   }
   if (status const s = detail::check_layers_apart(plan, layers); !s) return s;
   on.for_each(index{plan.views} * plan.heads * 2, [&](index i, int) {

@@ -42,12 +42,13 @@ void move_rows(From const& from, To const& to, index head, int const* kept, inde
   using T = element_of<From>;
   if constexpr (contiguous_rows<From> && contiguous_rows<To> && cs::is_same_v<T, element_of<To>>) {
     constexpr std::size_t bytes = sizeof(T) * static_cast<std::size_t>(D);
+    if (first == last) return;
     // Kept rows jump, and what fetches memory ahead does not see it. Where rows lie close together, asking for all rows
     // up to a few ahead turns them into a stream again; where they are sparse, only the ones to come. Into the second
     // level: rows of floats take a quarter longer through the first.
     constexpr index ahead = 32;
-    bool const close = first < last && 3 * (last - first) > kept[last - 1] - kept[first];
-    index asked = first < last ? kept[first] : 0;
+    bool const close = 3 * (last - first) > kept[last - 1] - kept[first];
+    index asked = kept[first];
     auto const ask = [&](index token) {
       auto const* p = reinterpret_cast<char const*>(row_of(from, head, token));
       KVSIEVE_UNROLL for (std::size_t b = 0; b < bytes; b += 64) __builtin_prefetch(p + b, 0, 2);
@@ -66,8 +67,7 @@ void move_rows(From const& from, To const& to, index head, int const* kept, inde
 #if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES >= 8
     bool const same = static_cast<void const*>(from.data_handle()) == static_cast<void const*>(to.data_handle());
     auto const start = reinterpret_cast<std::uintptr_t>(row_of(to, head, 0));
-    std::size_t step = bytes;
-    if constexpr (!ragged_rows<To>) step = static_cast<std::size_t>(to.mapping().stride(1)) * sizeof(T);
+    std::size_t const step = static_cast<std::size_t>(row_step_of(to)) * sizeof(T);
     // Small results are wanted in the cache by whoever comes next.
     bool const large = static_cast<std::size_t>(to.extent(0) * to.extent(1)) * bytes >= (1u << 20);
     if (bytes % 64 == 0 && !same && large && start % 64 == 0 && step % 64 == 0) {

@@ -122,10 +122,11 @@ key_tile load_keys(Keys const& keys, index head, index first, float* room) {
   int const count = static_cast<int>(keys.extent(1) - first < key_block ? keys.extent(1) - first : key_block);
   key_tile tile{room, D, count, 0};
   bool copy = true;
-  if constexpr (contiguous_rows<Keys> && cs::is_same_v<element_of<Keys>, float>) {
-    if (count == key_block) {
+  constexpr int run = strided_run<Keys>;
+  if constexpr (contiguous_rows<Keys> && cs::is_same_v<element_of<Keys>, float> && run % key_block == 0) {
+    if (count == key_block && (run == 0 || first % key_block == 0)) {
       tile.keys = row_of(keys, head, first);
-      tile.stride = keys.mapping().stride(1);
+      tile.stride = token_stride_of(keys);
       copy = false;
     }
   }

@@ -51,8 +51,13 @@ class value_refit {
         if (tokens_of(o, h) < plan_.count(v, h))
           return fail(errc::bad_shape, "out.tokens", static_cast<double>(tokens_of(o, h)),
                       "must be at least the tokens kept,", plan_.count(v, h), v);
-      if (plan_.count(v) > 0)
-        if (status const s = check::readable(o, "out", v); !s) return s;
+      if (plan_.count(v) == 0) continue;
+      if (status const s = check::readable(o, "out", v); !s) return s;
+      if (status const s = check::writable(
+              o, "out", v, [](index) { return index{0}; },
+              [&](index h) { return index{plan_.count(v, static_cast<int>(h))}; });
+          !s)
+        return s;
     }
     if (status const s = check::workspace(workspace, bytes()); !s) return s;
     on_.for_each(index{plan_.views} * plan_.heads, [&](index i, int worker) {

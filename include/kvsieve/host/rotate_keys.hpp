@@ -58,8 +58,14 @@ template <executor Exec, class Keys, class Difference>
                 "they are encoded");
   if (status const s = r.check(D); !s) return s;
   for (std::size_t v = 0; v < keys.size(); ++v)
-    if (keys[v].extent(1) > 0)
+    if (keys[v].extent(1) > 0) {
       if (status const s = check::readable(keys[v], "keys", static_cast<int>(v)); !s) return s;
+      if (status const s = check::writable(
+              keys[v], "keys", static_cast<int>(v), [](index) { return index{0}; },
+              [&](index h) { return index{tokens_of(keys[v], h)}; });
+          !s)
+        return s;
+    }
   for (std::size_t v = 0; v < keys.size(); ++v) {
     auto const& k = keys[v];
     on.for_each(k.extent(0), [&](index head, int) {
