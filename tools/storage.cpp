@@ -14,6 +14,7 @@
 #include <kvsieve/encode/q5_0.hpp>
 #include <kvsieve/encode/q5_1.hpp>
 #include <kvsieve/encode/q8_0.hpp>
+#include <kvsieve/encode/rotated.hpp>
 #include <kvsieve/store/levels.hpp>
 
 namespace kvsieve::tool {
@@ -101,17 +102,32 @@ message store_plain(team_executor const& on, token_plan const& part, packed_cach
   }
 }
 
+/// A format for rows of any length.
+template <class Codec>
+struct fixed {
+  template <int D>
+  using of = Codec;
+};
+/// Half of the channels.
+struct half_bitmap {
+  template <int D>
+  using of = encode::bitmap<D / 2>;
+};
+
 /// A format for whole tiles between the windows, the rest as it was.
-template <class Keys, class Values>
-storage encoded_storage(std::string name, std::string title, std::string source, store::windows rule) {
-  rule.tile = std::max(Keys::tile_tokens, Values::tile_tokens);
+template <class KeyFormat, class ValueFormat>
+storage encoded_storage(std::string name, std::string title, std::string source, store::windows rule = {}) {
   auto const run = [rule](team_executor const& on, packed_cache const& from, cache_dump const& dump, outcome& out) {
     return built_head_dims::call(dump.head_dim, [&]<int D>(cs::integral_constant<int, D>) -> message {
+      using Keys = typename KeyFormat::template of<D>;
+      using Values = typename ValueFormat::template of<D>;
+      store::windows whole = rule;
+      whole.tile = std::max(Keys::tile_tokens, Values::tile_tokens);
       token_plan parts[2];
       std::size_t const size = store::divide_workspace_bytes(from.plan, 2);
       bytes_ptr const memory = allocate(size);
       if (status const s =
-              store::divide(from.plan, rule, std::span(memory.get(), size), cs::span<token_plan>(parts, 2));
+              store::divide(from.plan, whole, std::span(memory.get(), size), cs::span<token_plan>(parts, 2));
           !s)
         return text_of(s);
       out.bytes_after = 0;
@@ -121,6 +137,42 @@ storage encoded_storage(std::string name, std::string title, std::string source,
     });
   };
   return {std::move(name), std::move(title), std::move(source), run};
+}
+
+/// Precision by score, three levels: rotated rows, keys in 6, 5 and 3 bits, values in 4, 3 and 2.
+template <int D>
+message store_levels(team_executor const& on, packed_cache const& from, outcome& out) {
+  using namespace encode;
+  using high_keys = rotated<bits<6>>;
+  using high_values = rotated<bits<4>>;
+  using middle_keys = rotated<bits<5>>;
+  using middle_values = rotated<bits<3>>;
+  using low_keys = rotated<bits<3, scale_by::search>>;
+  using low_values = rotated<asymmetric>;
+  int const more = from.biases.empty() ? 0 : 1;  // a byte for the bias of an entry
+  store::levels::level const three[] = {{0.3, high_keys::tile_bytes<D> + high_values::tile_bytes<D> + more},
+                                        {0.4, middle_keys::tile_bytes<D> + middle_values::tile_bytes<D> + more},
+                                        {0.3, low_keys::tile_bytes<D> + low_values::tile_bytes<D> + more}};
+  store::levels const levels{{three, 3}};
+  index entries[3];
+  levels.share_out(store::entries_of(from.plan), {entries, 3});
+  token_plan parts[3];
+  std::size_t const size = store::divide_by_score_workspace_bytes(from.plan, 3);
+  bytes_ptr const memory = allocate(size);
+  if (status const s = store::divide_by_score(from.plan, {entries, 3}, std::span(memory.get(), size), {parts, 3}); !s)
+    return text_of(s);
+  out.bytes_after = 0;
+  if (message m = store_part<high_keys, high_values, D>(on, parts[0], from, out)) return m;
+  if (message m = store_part<middle_keys, middle_values, D>(on, parts[1], from, out)) return m;
+  return store_part<low_keys, low_values, D>(on, parts[2], from, out);
+}
+storage levels_storage() {
+  return {"levels", "precision by score: rotated rows, keys in 6, 5 or 3 bits, values in 4, 3 or 2", "our definition",
+          [](team_executor const& on, packed_cache const& from, cache_dump const& dump, outcome& out) {
+            return built_head_dims::call(dump.head_dim, [&]<int D>(cs::integral_constant<int, D>) -> message {
+              return store_levels<D>(on, from, out);
+            });
+          }};
 }
 
 storage dense_storage() {
@@ -191,7 +243,21 @@ std::vector<storage> const& storages() {
   using namespace encode;
   static std::vector<storage> const all = {
       dense_storage(),
-      encoded_storage<q8_0, q8_0>("q8_0", "keys and values in ggml's q8_0", "ggml", {}),
+      encoded_storage<fixed<q8_0>, fixed<q8_0>>("q8_0", "keys and values in ggml's q8_0", "ggml"),
+      encoded_storage<fixed<q8_0>, fixed<q4_0>>("q8_0_q4_0", "keys in ggml's q8_0, values in its q4_0", "ggml"),
+      encoded_storage<fixed<q5_1>, fixed<q5_1>>("q5_1", "keys and values in ggml's q5_1", "ggml"),
+      encoded_storage<fixed<q5_0>, fixed<q5_0>>("q5_0", "keys and values in ggml's q5_0", "ggml"),
+      encoded_storage<fixed<q4_1>, fixed<q4_1>>("q4_1", "keys and values in ggml's q4_1", "ggml"),
+      encoded_storage<fixed<q4_0>, fixed<q4_0>>("q4_0", "keys and values in ggml's q4_0", "ggml"),
+      encoded_storage<fixed<kivi_keys<4>>, fixed<kivi_values<4>>>(
+          "kivi4", "KIVI, 4 bits: keys by channel over 32 tokens, values by token; the last 32 as they were", "KIVI",
+          {.recent = 32}),
+      encoded_storage<fixed<kivi_keys<2>>, fixed<kivi_values<2>>>(
+          "kivi2", "KIVI, 2 bits: keys by channel over 32 tokens, values by token; the last 32 as they were", "KIVI",
+          {.recent = 32}),
+      encoded_storage<half_bitmap, half_bitmap>("bitmap50", "the larger half of a row's channels in f16, and a bitmap",
+                                                "our definition"),
+      levels_storage(),
   };
   return all;
 }

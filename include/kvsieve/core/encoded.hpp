@@ -18,7 +18,10 @@ using byte = unsigned char;
 /// - `encode<D>(rows, tile)`: all rows of a tile, [tile_tokens, D] floats one behind another.
 /// Both are plain code for host and device, always inlined, and define the format. A format may also have
 /// - `load<Fragment, D>(tile, token, channel)`: as many channels as a fragment has lanes, bit for bit what decode
-/// gives.
+/// gives;
+/// - `decode_row<D>(tile, token, to)`: a whole row [D], bit for bit what decode gives, where numbers one by one are
+/// dear;
+/// - `stored`: the format of the rows as they lie there, where they are rotated (core/rotate.hpp).
 template <class C>
 concept codec = requires(byte const* from, byte* to, float const* rows) {
   { C::name } -> cs::convertible_to<char const*>;
@@ -132,6 +135,24 @@ template <row_view V>
   index const r = view.mapping()(head, token, 0) / head_dim_of<V>;
   return encoded_row<C, head_dim_of<V>>{view.data_handle() + V::accessor_type::tile_of(r),
                                         static_cast<int>(r % C::tile_tokens)};
+}
+
+/// Whether a view's rows are stored rotated, see encode/rotated.hpp.
+template <row_view V>
+inline constexpr bool is_rotated = [] {
+  if constexpr (is_encoded<V>)
+    return requires { typename codec_of<V>::stored; };
+  else
+    return false;
+}();
+/// The row of a token of a head as it is stored: rotated where the view's rows are.
+template <row_view V>
+[[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD auto stored_row_of(V const& view, index head, index token) {
+  auto const row = row_of(view, head, token);
+  if constexpr (is_rotated<V>)
+    return encoded_row<typename codec_of<V>::stored, head_dim_of<V>>{row.tile, row.token};
+  else
+    return row;
 }
 
 /// Bytes from the row of a token to that of the next, where they lie one behind another.

@@ -4,7 +4,7 @@
 #pragma once
 #include <cuda/std/tuple>
 
-#include <kvsieve/core/views.hpp>
+#include <kvsieve/core/encoded.hpp>
 
 namespace kvsieve::inline v0 {
 
@@ -29,6 +29,7 @@ namespace detail {
 template <class L>
 struct parts_of_layer {
   static constexpr int count = 1;
+  static constexpr bool has_rotated_keys = is_rotated<typename L::keys_type>;
   template <int>
   static constexpr L const& part(L const& l) {
     return l;
@@ -37,6 +38,7 @@ struct parts_of_layer {
 template <class... L>
 struct parts_of_layer<kv_parts<L...>> {
   static constexpr int count = static_cast<int>(sizeof...(L));
+  static constexpr bool has_rotated_keys = (is_rotated<typename L::keys_type> || ...);
   template <int I>
   static constexpr auto const& part(kv_parts<L...> const& l) {
     return cs::get<I>(l.parts);
@@ -46,6 +48,9 @@ struct parts_of_layer<kv_parts<L...>> {
 /// Parts of a stored layer; 1 for a kv_layer.
 template <class L>
 inline constexpr int part_count = detail::parts_of_layer<L>::count;
+/// Whether any part's keys are stored rotated.
+template <class L>
+inline constexpr bool has_rotated_keys = detail::parts_of_layer<L>::has_rotated_keys;
 /// Calls f(part, number) for each part of a stored layer, a kv_layer or kv_parts.
 template <class L, class F>
 constexpr void each_part(L const& layer, F const& f) {

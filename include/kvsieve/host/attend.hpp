@@ -23,6 +23,7 @@ template <executor Exec, class Queries, class Layer, class Aggregate = no_observ
 class attention {
   static constexpr bool observes = !cs::is_same_v<Aggregate, no_observation>;
   static constexpr int D = Layer::head_dim, lanes = fragment::lanes, n = D / lanes;
+  static constexpr bool rotates = has_rotated_keys<Layer>;
   static constexpr int most_rows = 4;  // query rows that share a pass over a segment
   static_assert(head_dim_of<Queries> == D, "kvsieve::attend: queries and cache have the same head dimension");
   static_assert(D % 16 == 0 && D <= 512, "kvsieve: the head dimension must be a multiple of 16, up to 512");
@@ -69,7 +70,7 @@ class attention {
       m.first_partial[v + 1] = m.first_partial[v] + rows_of(v) * segments(v);
       m.first_row[v + 1] = m.first_row[v] + rows_of(v);
       if constexpr (observes) m.first_logit[v] = v == 0 ? 0 : m.first_logit[v - 1] + rows_of(v - 1) * room_of(v - 1);
-      for (index r = 0; r < rows_of(v); ++r) scale_query(v, r, m.rows + (m.first_row[v] + r) * D);
+      for (index r = 0; r < rows_of(v); ++r) scale_query(v, r, m, (m.first_row[v] + r) * D);
     }
     on_.for_each(m.tasks.count(), [&](index i, int) {
       auto const at = m.tasks.find(i);
@@ -93,6 +94,7 @@ class attention {
     index* first_partial;
     index* first_row;
     float* rows;
+    float* turned;  ///< rows, rotated; where keys are
     partial* partials;
     float* log_sum;  ///< [rows], times log2(e); observing only
     float* logits;   ///< of each row of each view, its entries, times log2(e); observing only
@@ -127,13 +129,15 @@ class attention {
     index* const first_partial = a.take<index>(ends);
     index* const first_row = a.take<index>(ends);
     float* const scaled = a.take<float>(static_cast<std::size_t>(rows * D));
+    float* const turned = rotates ? a.take<float>(static_cast<std::size_t>(rows * D)) : nullptr;
     partial* const pieces = a.take<partial>(static_cast<std::size_t>(partials));
-    if constexpr (!observes) return {tasks, first_partial, first_row, scaled, pieces, nullptr, nullptr, nullptr};
+    if constexpr (!observes)
+      return {tasks, first_partial, first_row, scaled, turned, pieces, nullptr, nullptr, nullptr};
     index logits = 0;
     for (index v = 0; v < views() && v < static_cast<index>(queries_.size()); ++v) logits += rows_of(v) * room_of(v);
     float* const log_sum = a.take<float>(static_cast<std::size_t>(rows));
     float* const all = a.take<float>(static_cast<std::size_t>(logits));
-    return {tasks, first_partial, first_row, scaled, pieces, log_sum, all, a.take<index>(ends)};
+    return {tasks, first_partial, first_row, scaled, turned, pieces, log_sum, all, a.take<index>(ends)};
   }
 
   template <class Out>
@@ -199,12 +203,17 @@ class attention {
     return {};
   }
 
-  /// A query row in floats, times log2(e) / sqrt(D).
-  void scale_query(index v, index r, float* to) const {
+  /// A query row in floats, times log2(e) / sqrt(D), from `at` on; rotated as well where any part's keys are.
+  void scale_query(index v, index r, memory const& m, index at) const {
     float const scale = static_cast<float>(1.4426950408889634 / __builtin_sqrt(static_cast<double>(D)));
     index const asked = queries(v).extent(1);
     auto const row = row_of(queries(v), r / asked, r % asked);
+    float* const to = m.rows + at;
     for (int d = 0; d < D; ++d) to[d] = to_float(row[d]) * scale;
+    if constexpr (rotates) {
+      __builtin_memcpy(m.turned + at, to, sizeof(float) * D);
+      rotate<D>(m.turned + at);
+    }
   }
 
   /// One segment of one head of a part, for all query rows of its group, a few at a time.
@@ -222,7 +231,7 @@ class attention {
       float* logits[G];
       for (int g = 0; g < G; ++g) {
         index const r = head * group_rows + first + g;
-        rows[g] = m.rows + (m.first_row[v] + r) * D;
+        rows[g] = (is_rotated<typename Part::keys_type> ? m.turned : m.rows) + (m.first_row[v] + r) * D;
         visible[g] = number == part_count<Layer> - 1 ? tokens - (asked - 1 - r % asked) : tokens;
         result[g] = m.partials + m.first_partial[v] + r * stride + segments_before + segment;
         logits[g] = nullptr;

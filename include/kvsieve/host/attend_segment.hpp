@@ -2,8 +2,10 @@
 // Decode attention over one run of rows of one KV head, for a few query rows at once: block after block with a running
 // maximum. Bound by reading keys and values, once for all of the query rows.
 #pragma once
+#include <kvsieve/core/encoded.hpp>
 #include <kvsieve/core/exponent.hpp>
 #include <kvsieve/core/fragment.hpp>
+#include <kvsieve/core/rotate.hpp>
 #include <kvsieve/core/scalar.hpp>
 
 namespace kvsieve::inline v0 {
@@ -30,8 +32,8 @@ class attention_segment {
 
   attention_segment(Layer const& layer, index head) : l_(layer), head_(head) {}
 
-  /// Rows [begin, end) of the head for G query rows, `rows` scaled by log2(e) / sqrt(D). Row g sees those before
-  /// visible[g]. Its logits, times log2(e), go to logits_of[g] + row where that is not null.
+  /// Rows [begin, end) of the head for G query rows, `rows` scaled by log2(e) / sqrt(D), and rotated where keys are.
+  /// Row g sees those before visible[g]. Its logits, times log2(e), go to logits_of[g] + row where that is not null.
   template <int G>
   void run(float const* const (&rows)[G], index const (&visible)[G], index begin, index end,
            attention_partial<D>* const (&result)[G], float* const (&logits_of)[G]) const {
@@ -65,6 +67,7 @@ class attention_segment {
       result[g]->total = sum(total[g]);
       for (int c = 0; c < n; ++c)
         for (int i = 0; i < lanes; ++i) result[g]->out[channel_in<values_view>(c, i)] = out[g][c * lanes + i];
+      if constexpr (is_rotated<values_view>) rotate<D>(result[g]->out);  // of the sum instead of each row
     }
   }
 
@@ -78,9 +81,9 @@ class attention_segment {
     for (int j = 0; j < here; j += step) {
       fragment part[lanes], other[lanes];
       KVSIEVE_UNROLL for (int i = 0; i < lanes; ++i) part[i] = other[i] = fragment(0.0f);
-      decltype(row_of(l_.keys, head_, first)) row[step];
+      decltype(stored_row_of(l_.keys, head_, first)) row[step];
       KVSIEVE_UNROLL for (int t = 0; t < step; ++t) row[t] =
-          row_of(l_.keys, head_, first + (j + t < here ? j + t : here - 1));
+          stored_row_of(l_.keys, head_, first + (j + t < here ? j + t : here - 1));
       KVSIEVE_UNROLL for (int c = 0; c < n; c += 2) {
         KVSIEVE_UNROLL for (int t = c / 2; t < step; t += (n + 1) / 2) ahead<1>(l_.values, first, j + t);
         fragment k[step][2];
@@ -143,7 +146,7 @@ class attention_segment {
       KVSIEVE_UNROLL for (int g = 0; g < G; ++g) KVSIEVE_UNROLL for (int c = 0; c < width; ++c) if (c0 + c < n)
           sums[g][c] = load(out[g] + (c0 + c) * lanes);
       for (int j = 0; j < here; ++j) {
-        auto const row = row_of(l_.values, head_, first + j);
+        auto const row = stored_row_of(l_.values, head_, first + j);
         ahead<(n + width - 1) / width>(l_.keys, first + block, c0 / width * here + j);
         fragment v[width];
         load_channels<D>(row, c0, v);
@@ -179,7 +182,8 @@ class attention_segment {
     if constexpr (contiguous_rows<View>)
       p = reinterpret_cast<char const*>(row_of(rows, head_, token)) + from;
     else if constexpr (is_encoded<View>)
-      p = reinterpret_cast<char const*>(row_of(rows, head_, token).tile) + from;
+      p = reinterpret_cast<char const*>(row_of(rows, head_, token).tile) + token % codec_of<View>::tile_tokens * bytes +
+          from;
     else
       return;
     KVSIEVE_UNROLL for (index b = 0; b < part; b += 64) __builtin_prefetch(p + b, 0, 2);

@@ -19,8 +19,14 @@ template <row_view V>
 /// A row as floats, `to` [D].
 template <row_view V>
 KVSIEVE_INLINE void read_row(V const& from, index head, index token, float* to) {
+  constexpr int D = head_dim_of<V>;
   auto const row = row_of(from, head, token);
-  for (int d = 0; d < head_dim_of<V>; d += fragment::lanes) store(to + d, load_row(row, d));
+  if constexpr (is_encoded<V>)
+    if constexpr (requires { codec_of<V>::template decode_row<D>(row.tile, 0, to); }) {
+      codec_of<V>::template decode_row<D>(row.tile, row.token, to);
+      return;
+    }
+  for (int d = 0; d < D; d += fragment::lanes) store(to + d, load_row(row, d));
 }
 
 /// Writes rows [token, token + tile_tokens_of<V>()) of a head from floats, [.., D]; `token` begins a tile.

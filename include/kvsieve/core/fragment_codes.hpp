@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// How a fragment reads what formats of rows (encode/) are made of: bytes, nibbles, bits, words and f16 scales.
+#pragma once
+#include <kvsieve/core/fragment.hpp>
+
+namespace kvsieve::inline v0 {
+namespace host::inline KVSIEVE_TARGET {
+
+KVSIEVE_INLINE KVSIEVE_HD fragment fragment::of_bytes(signed char const* p) {
+  fragment r;
+#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
+  r.v = (vector)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<__m128i const*>(p))));
+#elif KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 8
+  r.v = (vector)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<__m128i const*>(p))));
+#else
+  for (int i = 0; i < lanes; ++i) r.v[i] = static_cast<float>(p[i]);
+#endif
+  return r;
+}
+KVSIEVE_INLINE KVSIEVE_HD fragment fragment::of_f16(unsigned char const* p) {
+  f16 h;
+  __builtin_memcpy(&h.bits, p, 2);
+#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES >= 8
+  return fragment(_cvtsh_ss(h.bits));
+#else
+  return fragment(to_float(h));
+#endif
+}
+
+KVSIEVE_INLINE KVSIEVE_HD fragment fragment::of_nibbles(unsigned char const* p, int shift) {
+  fragment r;
+#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
+  __m512i const x = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<__m128i const*>(p)));
+  r.v = (vector)_mm512_cvtepi32_ps(
+      _mm512_and_si512(_mm512_srl_epi32(x, _mm_cvtsi32_si128(shift)), _mm512_set1_epi32(15)));
+#elif KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 8
+  __m256i const x = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<__m128i const*>(p)));
+  r.v = (vector)_mm256_cvtepi32_ps(
+      _mm256_and_si256(_mm256_srl_epi32(x, _mm_cvtsi32_si128(shift)), _mm256_set1_epi32(15)));
+#else
+  for (int i = 0; i < lanes; ++i) r.v[i] = static_cast<float>(p[i] >> shift & 15);
+#endif
+  return r;
+}
+KVSIEVE_INLINE KVSIEVE_HD fragment fragment::add_where(fragment x, unsigned bits, float value) {
+#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
+  return (vector)_mm512_mask_add_ps((__m512)x.v, static_cast<__mmask16>(bits), (__m512)x.v, _mm512_set1_ps(value));
+#elif KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 8
+  __m256i const each = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+  __m256i const set = _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(static_cast<int>(bits)), each), each);
+  return (vector)_mm256_add_ps((__m256)x.v, _mm256_and_ps(_mm256_castsi256_ps(set), _mm256_set1_ps(value)));
+#else
+  for (int i = 0; i < lanes; ++i) x.v[i] += (bits >> i & 1u) != 0 ? value : 0.0f;
+  return x;
+#endif
+}
+template <int Bits>
+KVSIEVE_INLINE KVSIEVE_HD fragment fragment::of_codes(unsigned char const* p) {
+  static_assert(Bits == 2 || Bits == 4);
+  unsigned long long all = 0;
+  __builtin_memcpy(&all, p, lanes * Bits / 8);
+  fragment r;
+#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
+  __m512i const each = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  __m512i word = _mm512_set1_epi32(static_cast<int>(static_cast<unsigned>(all)));
+  __m512i by = _mm512_mullo_epi32(each, _mm512_set1_epi32(Bits));
+  if constexpr (Bits == 4) {
+    word = _mm512_mask_set1_epi32(word, 0xff00, static_cast<int>(static_cast<unsigned>(all >> 32)));
+    by = _mm512_and_si512(by, _mm512_set1_epi32(31));
+  }
+  r.v = (vector)_mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srlv_epi32(word, by), _mm512_set1_epi32((1 << Bits) - 1)));
+#elif KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 8
+  __m256i const by = _mm256_mullo_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_set1_epi32(Bits));
+  __m256i const word = _mm256_set1_epi32(static_cast<int>(static_cast<unsigned>(all)));
+  r.v = (vector)_mm256_cvtepi32_ps(_mm256_and_si256(_mm256_srlv_epi32(word, by), _mm256_set1_epi32((1 << Bits) - 1)));
+#else
+  for (int i = 0; i < lanes; ++i) r.v[i] = static_cast<float>(all >> (Bits * i) & ((1u << Bits) - 1));
+#endif
+  return r;
+}
+template <int Bits>
+KVSIEVE_INLINE KVSIEVE_HD fragment fragment::of_words(unsigned char const* p, int shift) {
+  constexpr unsigned mask = (1u << Bits) - 1;
+  fragment r;
+#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
+  __m512i const x = _mm512_srl_epi32(_mm512_loadu_si512(p), _mm_cvtsi32_si128(shift));
+  r.v = (vector)_mm512_cvtepi32_ps(_mm512_and_si512(x, _mm512_set1_epi32(static_cast<int>(mask))));
+#elif KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 8
+  __m256i const x = _mm256_srl_epi32(_mm256_loadu_si256(reinterpret_cast<__m256i const*>(p)), _mm_cvtsi32_si128(shift));
+  r.v = (vector)_mm256_cvtepi32_ps(_mm256_and_si256(x, _mm256_set1_epi32(static_cast<int>(mask))));
+#else
+  for (int i = 0; i < lanes; ++i) {
+    unsigned word;
+    __builtin_memcpy(&word, p + 4 * i, 4);
+    r.v[i] = static_cast<float>(word >> shift & mask);
+  }
+#endif
+  return r;
+}
+KVSIEVE_INLINE KVSIEVE_HD fragment fragment::of_f16s(unsigned char const* p) {
+  fragment r;
+#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
+  r.v = (vector)_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<__m256i const*>(p)));
+#elif KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 8
+  r.v = (vector)_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<__m128i const*>(p)));
+#else
+  for (int i = 0; i < lanes; ++i) {
+    f16 h;
+    __builtin_memcpy(&h.bits, p + 2 * i, 2);
+    r.v[i] = to_float(h);
+  }
+#endif
+  return r;
+}
+KVSIEVE_INLINE KVSIEVE_HD fragment fragment::spread_f16s(unsigned char const* p, unsigned bits) {
+#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
+  unsigned const set = bits & 0xffffu, there = (1u << __builtin_popcount(set)) - 1;
+  __m512 const x = _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(static_cast<__mmask16>(there), p));
+  return (vector)_mm512_maskz_expand_ps(static_cast<__mmask16>(set), x);
+#else
+  fragment r(0.0f);
+  for (int i = 0; i < lanes; ++i) {
+    if ((bits >> i & 1u) == 0) continue;
+    f16 h;
+    __builtin_memcpy(&h.bits, p, 2);
+    r.v[i] = to_float(h);
+    p += 2;
+  }
+  return r;
+#endif
+}
+}  // namespace host::inline KVSIEVE_TARGET
+}  // namespace kvsieve::inline v0
