@@ -21,7 +21,9 @@ using byte = unsigned char;
 /// gives;
 /// - `decode_row<D>(tile, token, to)`: a whole row [D], bit for bit what decode gives, where numbers one by one are
 /// dear;
-/// - `stored`: the format of the rows as they lie there, where they are rotated (core/rotate.hpp).
+/// - `stored`: the format of the rows as they lie there, where they are rotated (core/rotate.hpp);
+/// - `state`: what rows are read with besides their bytes, such as scales held elsewhere. `state.at(row)` is what
+///   decode, load and encode take as their last argument for a row, counted from the view's first byte.
 template <class C>
 concept codec = requires(byte const* from, byte* to, float const* rows) {
   { C::name } -> cs::convertible_to<char const*>;
@@ -31,11 +33,61 @@ concept codec = requires(byte const* from, byte* to, float const* rows) {
   C::template encode<64>(rows, to);
 };
 
+/// The state of formats that have none.
+struct no_state {
+  /// Nothing.
+  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD constexpr no_state at(index) const { return {}; }
+};
+namespace detail {
+template <class C>
+struct state_of_codec {
+  using type = no_state;
+};
+template <class C>
+  requires requires { typename C::state; }
+struct state_of_codec<C> {
+  using type = typename C::state;
+};
+}  // namespace detail
+/// The state of a format.
+template <class C>
+using state_of = typename detail::state_of_codec<C>::type;
+/// True for formats that need more than the bytes of a row.
+template <class C>
+inline constexpr bool has_state = !cs::is_same_v<state_of<C>, no_state>;
+
 /// Bytes of `rows` rows of D channels; whole tiles.
 template <codec C, int D>
 [[nodiscard]] KVSIEVE_HD constexpr index encoded_bytes(index rows) {
   return (rows + C::tile_tokens - 1) / C::tile_tokens * index{C::template tile_bytes<D>};
 }
+
+/// The row of one token of one head of an encoded view.
+template <class Codec, int D>
+struct encoded_row {
+  /// What the state of the view has for a row.
+  using local_type = decltype(state_of<Codec>{}.at(index{}));
+  byte const* tile;                        ///< where the tile begins that it is in
+  int token;                               ///< which of the tile's rows it is
+  [[no_unique_address]] local_type local;  ///< what the format's state has for it
+  /// One channel.
+  KVSIEVE_INLINE KVSIEVE_HD float operator[](int channel) const {
+    if constexpr (has_state<Codec>)
+      return Codec::template decode<D>(tile, token, channel, local);
+    else
+      return Codec::template decode<D>(tile, token, channel);
+  }
+  /// Channels [channel, channel + lanes) at once, where the format has a way.
+  template <class Fragment>
+  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD Fragment load(int channel) const
+    requires requires { Codec::template load<Fragment, D>(static_cast<byte const*>(nullptr), 0, 0); }
+  {
+    if constexpr (has_state<Codec>)
+      return Codec::template load<Fragment, D>(tile, token, channel, local);
+    else
+      return Codec::template load<Fragment, D>(tile, token, channel);
+  }
+};
 
 /// Accessor of mdspan for encoded rows: element i is channel i % D of row i / D. Elements are read as float; they
 /// cannot be written one by one, store_row and apply write whole rows.
@@ -47,14 +99,16 @@ struct encoded {
   using element_type = cs::conditional_t<cs::is_const_v<Byte>, float const, float>;
   using reference = float;
   using data_handle_type = Byte*;
+  [[no_unique_address]] state_of<Codec> state{};
   KVSIEVE_HD constexpr encoded() noexcept {}
+  KVSIEVE_HD constexpr explicit encoded(state_of<Codec> s) noexcept : state(s) {}
   template <class Other>
     requires(cs::is_const_v<Byte> && cs::is_same_v<Other const, Byte>)
-  KVSIEVE_HD constexpr encoded(encoded<Codec, D, Other> const&) noexcept {}
+  KVSIEVE_HD constexpr encoded(encoded<Codec, D, Other> const& other) noexcept : state(other.state) {}
   KVSIEVE_INLINE KVSIEVE_HD reference access(data_handle_type p, cs::size_t i) const {
     index const r = static_cast<index>(i) / D;
-    return Codec::template decode<D>(p + tile_of(r), static_cast<int>(r % Codec::tile_tokens),
-                                     static_cast<int>(static_cast<index>(i) % D));
+    return encoded_row<Codec, D>{p + tile_of(r), static_cast<int>(r % Codec::tile_tokens),
+                                 state.at(r)}[static_cast<int>(static_cast<index>(i) % D)];
   }
   KVSIEVE_HD constexpr data_handle_type offset(data_handle_type p, cs::size_t i) const {
     return p + tile_of(static_cast<index>(i) / D);
@@ -75,22 +129,25 @@ using encoded_rows =
 /// for heads, and 1 for tokens where tiles hold several.
 template <codec Codec, int D, class Byte>
 [[nodiscard]] KVSIEVE_HD constexpr encoded_rows<Codec, D, Byte> make_encoded(Byte* data, index heads, index tokens,
-                                                                             index head_rows, index token_rows) {
+                                                                             index head_rows, index token_rows,
+                                                                             state_of<Codec> state = {}) {
   return {data, layout_rows::mapping<row_extents<D>>{row_extents<D>(heads, tokens), head_rows * D, token_rows * D},
-          encoded<Codec, D, Byte>{}};
+          encoded<Codec, D, Byte>(state)};
 }
 /// Views packed bytes as encoded rows [heads, tokens, D]; each head begins with a tile of its own.
 template <codec Codec, int D, class Byte>
-[[nodiscard]] KVSIEVE_HD constexpr encoded_rows<Codec, D, Byte> make_encoded(Byte* data, index heads, index tokens) {
+[[nodiscard]] KVSIEVE_HD constexpr encoded_rows<Codec, D, Byte> make_encoded(Byte* data, index heads, index tokens,
+                                                                             state_of<Codec> state = {}) {
   index const whole = (tokens + Codec::tile_tokens - 1) / Codec::tile_tokens * Codec::tile_tokens;
-  return make_encoded<Codec, D>(data, heads, tokens, whole, 1);
+  return make_encoded<Codec, D>(data, heads, tokens, whole, 1, state);
 }
 /// Views packed bytes as encoded rows of heads with a number of tokens each; `offset` [heads + 1], in rows, multiples
 /// of Codec::tile_tokens, stays the caller's.
 template <codec Codec, int D, class Byte>
 [[nodiscard]] KVSIEVE_HD constexpr encoded_rows<Codec, D, Byte, layout_ragged> make_encoded_ragged(
-    Byte* data, index heads, index const* offset) {
-  return {data, make_ragged<D>(static_cast<float const*>(nullptr), heads, offset).mapping(), encoded<Codec, D, Byte>{}};
+    Byte* data, index heads, index const* offset, state_of<Codec> state = {}) {
+  return {data, make_ragged<D>(static_cast<float const*>(nullptr), heads, offset).mapping(),
+          encoded<Codec, D, Byte>(state)};
 }
 
 namespace detail {
@@ -110,23 +167,6 @@ using codec_of = typename detail::codec_of_accessor<typename V::accessor_type>::
 template <row_view V>
 inline constexpr bool is_encoded = !cs::is_void_v<codec_of<V>>;
 
-/// The row of one token of one head of an encoded view.
-template <class Codec, int D>
-struct encoded_row {
-  byte const* tile;  ///< where the tile begins that it is in
-  int token;         ///< which of the tile's rows it is
-  /// One channel.
-  KVSIEVE_INLINE KVSIEVE_HD float operator[](int channel) const {
-    return Codec::template decode<D>(tile, token, channel);
-  }
-  /// Channels [channel, channel + lanes) at once, where the format has a way.
-  template <class Fragment>
-  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD Fragment load(int channel) const
-    requires requires { Codec::template load<Fragment, D>(static_cast<byte const*>(nullptr), 0, 0); }
-  {
-    return Codec::template load<Fragment, D>(tile, token, channel);
-  }
-};
 /// The row of a token of a head.
 template <row_view V>
   requires is_encoded<V>
@@ -134,7 +174,7 @@ template <row_view V>
   using C = codec_of<V>;
   index const r = view.mapping()(head, token, 0) / head_dim_of<V>;
   return encoded_row<C, head_dim_of<V>>{view.data_handle() + V::accessor_type::tile_of(r),
-                                        static_cast<int>(r % C::tile_tokens)};
+                                        static_cast<int>(r % C::tile_tokens), view.accessor().state.at(r)};
 }
 
 /// Whether a view's rows are stored rotated, see encode/rotated.hpp.
@@ -150,7 +190,7 @@ template <row_view V>
 [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD auto stored_row_of(V const& view, index head, index token) {
   auto const row = row_of(view, head, token);
   if constexpr (is_rotated<V>)
-    return encoded_row<typename codec_of<V>::stored, head_dim_of<V>>{row.tile, row.token};
+    return encoded_row<typename codec_of<V>::stored, head_dim_of<V>>{row.tile, row.token, {}};
   else
     return row;
 }

@@ -69,6 +69,13 @@ struct fragment {
   /// f16 numbers spread to the lanes whose bit is set, from the first on; 0 in the others. Nothing behind them is read.
   KVSIEVE_INLINE KVSIEVE_HD static fragment spread_f16s(unsigned char const* p, unsigned bits);
 
+  /// E2M1 numbers of `lanes` / 2 bytes, low nibbles first, times `scale`.
+  KVSIEVE_INLINE KVSIEVE_HD static fragment of_e2m1(unsigned char const* p, float scale);
+  /// E4M3 numbers of `lanes` bytes, divided by 256; the patterns of NaN as 480 / 256.
+  KVSIEVE_INLINE KVSIEVE_HD static fragment of_e4m3(unsigned char const* p);
+  /// E5M2 numbers of `lanes` bytes.
+  KVSIEVE_INLINE KVSIEVE_HD static fragment of_e5m2(unsigned char const* p);
+
   /// One lane.
   KVSIEVE_HD float operator[](int lane) const { return v[lane]; }
   /// @cond lane by lane

@@ -2,6 +2,7 @@
 // How a fragment reads what formats of rows (encode/) are made of: bytes, nibbles, bits, words and f16 scales.
 #pragma once
 #include <kvsieve/core/fragment.hpp>
+#include <kvsieve/core/minifloat.hpp>
 
 namespace kvsieve::inline v0 {
 namespace host::inline KVSIEVE_TARGET {
@@ -126,6 +127,53 @@ KVSIEVE_INLINE KVSIEVE_HD fragment fragment::spread_f16s(unsigned char const* p,
     r.v[i] = to_float(h);
     p += 2;
   }
+  return r;
+#endif
+}
+KVSIEVE_INLINE KVSIEVE_HD fragment fragment::of_e2m1(unsigned char const* p, float scale) {
+#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
+  fragment const numbers = vector{0, 0.5f, 1, 1.5f, 2, 3, 4, 6, -0.0f, -0.5f, -1, -1.5f, -2, -3, -4, -6};
+  __m512i const b = _mm512_cvtepu8_epi64(_mm_loadl_epi64(reinterpret_cast<__m128i const*>(p)));
+  __m512i const code = _mm512_or_si512(b, _mm512_slli_epi64(b, 28));  // the high nibble in the upper half
+  return (vector)_mm512_permutexvar_ps(code, (__m512)(numbers * fragment(scale)).v);
+#elif KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 8
+  int word;
+  __builtin_memcpy(&word, p, 4);
+  __m256i const code = _mm256_srlv_epi32(_mm256_set1_epi32(word), _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28));
+  __m256 const sign = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_and_si256(code, _mm256_set1_epi32(8)), 28));
+  __m256 const size = _mm256_permutevar8x32_ps(_mm256_setr_ps(0, 0.5f, 1, 1.5f, 2, 3, 4, 6), code);
+  return fragment((vector)_mm256_xor_ps(size, sign)) * fragment(scale);
+#else
+  fragment r(0.0f);
+  for (int i = 0; i < lanes; ++i) r.v[i] = from_e2m1(p[i / 2] >> i % 2 * 4 & 15u) * scale;
+  return r;
+#endif
+}
+KVSIEVE_INLINE KVSIEVE_HD fragment fragment::of_e4m3(unsigned char const* p) {
+#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
+  __m256i const b = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<__m128i const*>(p)));
+  __m256i const half = _mm256_and_si256(_mm256_slli_epi16(b, 7), _mm256_set1_epi16(static_cast<short>(0xbfff)));
+  return (vector)_mm512_maskz_cvtph_ps(0xffff, half);
+#elif KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 8
+  __m128i const b = _mm_cvtepi8_epi16(_mm_loadl_epi64(reinterpret_cast<__m128i const*>(p)));
+  __m128i const half = _mm_and_si128(_mm_slli_epi16(b, 7), _mm_set1_epi16(static_cast<short>(0xbfff)));
+  return (vector)_mm256_cvtph_ps(half);
+#else
+  fragment r(0.0f);
+  for (int i = 0; i < lanes; ++i) r.v[i] = from_e4m3(p[i]);
+  return r;
+#endif
+}
+KVSIEVE_INLINE KVSIEVE_HD fragment fragment::of_e5m2(unsigned char const* p) {
+#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
+  __m256i const b = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<__m128i const*>(p)));
+  return (vector)_mm512_maskz_cvtph_ps(0xffff, _mm256_slli_epi16(b, 8));
+#elif KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 8
+  __m128i const b = _mm_cvtepu8_epi16(_mm_loadl_epi64(reinterpret_cast<__m128i const*>(p)));
+  return (vector)_mm256_cvtph_ps(_mm_slli_epi16(b, 8));
+#else
+  fragment r(0.0f);
+  for (int i = 0; i < lanes; ++i) r.v[i] = from_e5m2(p[i]);
   return r;
 #endif
 }

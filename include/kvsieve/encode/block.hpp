@@ -61,6 +61,23 @@ template <int Count>
   }
   return r;
 }
+/// A float at an address of any alignment.
+[[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD float load_f32(byte const* p) {
+  float x;
+  __builtin_memcpy(&x, p, 4);
+  return x;
+}
+/// Writes a float at any alignment.
+KVSIEVE_INLINE KVSIEVE_HD void store_f32(byte* p, float x) { __builtin_memcpy(p, &x, 4); }
+/// Element i of a block of 32 codes: the low four bits of byte i, or from 16 on the high ones of byte i - 16.
+[[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD int nibble(byte const* codes, int i) {
+  return i < 16 ? codes[i] & 15 : codes[i - 16] >> 4;
+}
+/// trunc(x * inverse + half), at most `most`; x * inverse + half is not negative.
+[[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD int code_of(float x, float inverse, float half, int most) {
+  int const code = static_cast<int>(x * inverse + half);
+  return code < most ? code : most;
+}
 /// Four bytes at any address, little-endian.
 [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD unsigned load_u32(byte const* p) {
   unsigned x;

@@ -77,7 +77,8 @@ void move_rows(From const& from, To const& to, index head, int const* kept, inde
     }
 #endif
     run(cs::false_type{});
-  } else if constexpr (is_encoded<To> && cs::is_same_v<codec_of<From>, codec_of<To>> && tile_tokens_of<To>() == 1) {
+  } else if constexpr (is_encoded<To> && cs::is_same_v<codec_of<From>, codec_of<To>> && tile_tokens_of<To>() == 1 &&
+                       !has_state<codec_of<To>>) {
     for (index i = first; i < last; ++i) {
       auto* const d = const_cast<byte*>(row_of(to, head, i).tile);  // of a view that is written
       auto const* const s = row_of(from, head, kept[i]).tile;

@@ -35,7 +35,11 @@ KVSIEVE_INLINE void store_tile(V const& to, index head, index token, float const
   constexpr int D = head_dim_of<V>;
   if constexpr (is_encoded<V>) {
     index const r = to.mapping()(head, token, 0) / D;
-    codec_of<V>::template encode<D>(rows, to.data_handle() + V::accessor_type::tile_of(r));
+    auto* const tile = to.data_handle() + V::accessor_type::tile_of(r);
+    if constexpr (has_state<codec_of<V>>)
+      codec_of<V>::template encode<D>(rows, tile, to.accessor().state.at(r));
+    else
+      codec_of<V>::template encode<D>(rows, tile);
   } else if constexpr (contiguous_rows<V> && cs::is_same_v<element_of<V>, float>) {
     __builtin_memcpy(row_of(to, head, token), rows, sizeof(float) * D);
   } else {

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Rows of 8-bit floats, E4M3 or E5M2: with a scale per tensor or per head that is held apart, or one in each row.
+#pragma once
+#include <kvsieve/core/encoded.hpp>
+#include <kvsieve/core/minifloat.hpp>
+#include <kvsieve/encode/block.hpp>
+#include <kvsieve/encode/head_scales.hpp>
+
+namespace kvsieve::inline v0 {
+namespace encode {
+
+/// E4M3 without infinities: largest number 448, steps of 2^-9 next to 0. Its patterns of NaN read as 480.
+struct e4m3 {
+  static constexpr char const* name = "fp8_e4m3";  ///< as in engines
+  static constexpr char const* row_name = "fp8_e4m3_per_token_head";
+  static constexpr float most = 448.0f;  ///< largest number
+  /// Times scale.
+  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static float number(byte bits, float scale) {
+    return from_e4m3(bits) * (256.0f * scale);
+  }
+  template <class Fragment>
+  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static Fragment numbers(byte const* p, float scale) {
+    return Fragment::of_e4m3(p) * Fragment(256.0f * scale);
+  }
+  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static byte bits(float x) { return to_e4m3(x); }
+};
+/// E5M2: largest number 57344, steps of 2^-16 next to 0. Encoding never gives infinities.
+struct e5m2 {
+  static constexpr char const* name = "fp8_e5m2";  ///< as in engines
+  static constexpr char const* row_name = "fp8_e5m2_per_token_head";
+  static constexpr float most = 57344.0f;  ///< largest number
+  /// Times scale.
+  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static float number(byte bits, float scale) {
+    return from_e5m2(bits) * scale;
+  }
+  template <class Fragment>
+  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static Fragment numbers(byte const* p, float scale) {
+    return Fragment::of_e5m2(p) * Fragment(scale);
+  }
+  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static byte bits(float x) { return to_e5m2(x); }
+};
+
+/// x ~ scale * number, saturating; the scale is that of head_scales. NaN becomes 0. Relative error at most 2^-4 (E4M3)
+/// or 2^-3 (E5M2), below the smallest normal number half a step.
+/// @tparam Number  e4m3 or e5m2
+template <class Number>
+struct fp8 {
+  using state = head_scales;                         ///< scales, held apart
+  static constexpr char const* name = Number::name;  ///< as in engines
+  static constexpr int tile_tokens = 1;              ///< a row stands by itself
+  static constexpr bool fits(int) { return true; }   ///< rows of any length
+  template <int D>
+  static constexpr int tile_bytes = D;  ///< bytes of a row
+
+  /// One number.
+  template <int D>
+  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static float decode(byte const* row, int, int channel, float scale = 1.0f) {
+    return Number::number(row[channel], scale);
+  }
+  /// As many as a fragment holds.
+  template <class Fragment, int D>
+  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static Fragment load(byte const* row, int, int channel, float scale = 1.0f) {
+    return Number::template numbers<Fragment>(row + channel, scale);
+  }
+  /// A row.
+  template <int D>
+  KVSIEVE_INLINE KVSIEVE_HD static void encode(float const* x, byte* row, float scale = 1.0f) {
+    for (int d = 0; d < D; ++d) row[d] = Number::bits(x[d] / scale);
+  }
+};
+
+/// x ~ scale * number with an f32 scale behind the codes of each row: largest magnitude / Number::most.
+/// @tparam Number  e4m3 or e5m2
+template <class Number>
+struct fp8_row {
+  static constexpr char const* name = Number::row_name;  ///< as in vLLM
+  static constexpr int tile_tokens = 1;                  ///< a row stands by itself
+  static constexpr bool fits(int) { return true; }       ///< rows of any length
+  template <int D>
+  static constexpr int tile_bytes = D + 4;  ///< bytes of a row
+
+  /// One number.
+  template <int D>
+  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static float decode(byte const* row, int, int channel) {
+    return Number::number(row[channel], load_f32(row + D));
+  }
+  /// As many as a fragment holds.
+  template <class Fragment, int D>
+  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static Fragment load(byte const* row, int, int channel) {
+    return Number::template numbers<Fragment>(row + channel, load_f32(row + D));
+  }
+  /// A row.
+  template <int D>
+  KVSIEVE_INLINE KVSIEVE_HD static void encode(float const* x, byte* row) {
+    float const scale = largest_magnitude<D>(x) / Number::most, inverse = inverse_of(scale);
+    for (int d = 0; d < D; ++d) row[d] = Number::bits(finite(x[d]) * inverse);
+    store_f32(row + D, scale);
+  }
+};
+}  // namespace encode
+}  // namespace kvsieve::inline v0

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Rows of signed bytes with an f32 scale behind them; 8 bits a number and 4 bytes a row.
+#pragma once
+#include <kvsieve/core/encoded.hpp>
+#include <kvsieve/encode/block.hpp>
+
+namespace kvsieve::inline v0 {
+namespace encode {
+
+/// x ~ scale * code, code = round(x / scale) away from zero at halves, scale = largest magnitude of the row / 127.
+/// Error at most half a scale.
+struct int8_row {
+  static constexpr char const* name = "int8_per_token_head";  ///< as in vLLM
+  static constexpr int tile_tokens = 1;                       ///< a row stands by itself
+  static constexpr bool fits(int) { return true; }            ///< rows of any length
+  template <int D>
+  static constexpr int tile_bytes = D + 4;  ///< bytes of a row
+
+  /// One number.
+  template <int D>
+  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static float decode(byte const* row, int, int channel) {
+    return static_cast<float>(static_cast<signed char>(row[channel])) * load_f32(row + D);
+  }
+  /// As many as a fragment holds.
+  template <class Fragment, int D>
+  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static Fragment load(byte const* row, int, int channel) {
+    return Fragment::of_bytes(reinterpret_cast<signed char const*>(row + channel)) * Fragment(load_f32(row + D));
+  }
+  /// A row.
+  template <int D>
+  KVSIEVE_INLINE KVSIEVE_HD static void encode(float const* x, byte* row) {
+    float const scale = largest_magnitude<D>(x) / 127.0f, inverse = inverse_of(scale);
+    for (int d = 0; d < D; ++d)
+      row[d] = static_cast<byte>(static_cast<signed char>(round_away(finite(x[d]) * inverse)));
+    store_f32(row + D, scale);
+  }
+};
+}  // namespace encode
+}  // namespace kvsieve::inline v0
