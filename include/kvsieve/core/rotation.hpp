@@ -3,6 +3,7 @@
 #pragma once
 #include <cuda/std/span>
 
+#include <kvsieve/core/dtype.hpp>
 #include <kvsieve/core/range.hpp>
 #include <kvsieve/core/status.hpp>
 

@@ -5,6 +5,7 @@
 #include <kvsieve/core/encoded.hpp>
 #include <kvsieve/core/exponent.hpp>
 #include <kvsieve/core/fragment.hpp>
+#include <kvsieve/core/math.hpp>
 #include <kvsieve/core/rotate.hpp>
 #include <kvsieve/core/scalar.hpp>
 
