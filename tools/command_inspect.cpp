@@ -169,7 +169,8 @@ int inspect(std::string const& name, bool as_json, console const& to) {
 }  // namespace
 
 void add_inspect(CLI::App& app, console const& to, action& chosen) {
-  auto* const command = app.add_subcommand("inspect", "what a cache dump, a compressed cache, a safetensors file or a plan holds");
+  auto* const command =
+      app.add_subcommand("inspect", "what a cache dump, a compressed cache, a safetensors file or a plan holds");
   command->footer(
       "\nExample:\n"
       "  kvsieve inspect cache.safetensors\n"

@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <deque>
+#include <kvsieve/core/entry_bias.hpp>
 #include <kvsieve/io/read.hpp>
 #include <kvsieve/io/write.hpp>
 
@@ -88,10 +89,67 @@ message write_container(std::filesystem::path const& file, io::cache_source cons
   return to.commit();
 }
 
+/// What the descriptions of a layer view whose rows are stored in formats.
+struct stored_layer {
+  std::deque<std::array<std::span<unsigned char const>, 2>> pieces;
+  std::vector<io::part_source> parts;
+};
+void gather(std::vector<stored_part> const& stored, stored_layer& to) {
+  auto const format = [](stored_part::format const& f) {
+    return io::row_format{f.name, static_cast<std::uint32_t>(f.tile_tokens), static_cast<std::uint32_t>(f.tile_bytes)};
+  };
+  for (auto const& p : stored) {
+    auto& both = to.pieces.emplace_back();
+    both = {p.keys, p.values};
+    to.parts.push_back({p.name,
+                        format(p.keys_in),
+                        format(p.values_in),
+                        p.rows,
+                        p.positions,
+                        std::span{both}.first(1),
+                        std::span{both}.last(1),
+                        p.bias,
+                        {}});
+  }
+}
+/// Merged rows, in the type of the dump's file.
+stored_part plain_part(cache_dump const& dump, std::vector<stored_head> const& heads) {
+  auto const plain = io::format_of(dump.type, dump.head_dim);
+  stored_part p;
+  p.name = "merged";
+  p.keys_in =
+      p.values_in = {std::string(plain.name), static_cast<int>(plain.tile_tokens), static_cast<int>(plain.tile_bytes)};
+  bool biased = false, tokens = true;
+  for (auto const& h : heads) {
+    p.rows.push_back(static_cast<int>(h.token.size()));
+    append(p.keys, dump.type, h.keys.data(), h.keys.size());
+    append(p.values, dump.type, h.values.data(), h.values.size());
+    for (std::size_t i = 0; i < h.token.size(); ++i) {
+      tokens = tokens && h.token[i] >= 0;
+      biased = biased || h.bias[i] != 0;
+      p.positions.push_back(h.token[i]);
+      p.bias.push_back(encode_bias(h.bias[i]));
+    }
+  }
+  if (!tokens) p.positions.clear();
+  if (!biased) p.bias.clear();
+  return p;
+}
+
 message write_kept(std::filesystem::path const& file, cache_dump const& dump, outcome const& result, bool with_scores) {
   std::deque<kept_layer> kept;
+  std::deque<stored_layer> stored;
+  std::deque<std::vector<stored_part>> merged;
   std::vector<io::layer_source> layers;
   for (std::size_t l = 0; l < result.layers.size(); ++l) {
+    auto const& of = result.layers[l];
+    if (!of.parts.empty() || !of.stored.empty()) {
+      auto& one = stored.emplace_back();
+      if (of.parts.empty()) merged.push_back({plain_part(dump, of.stored)});
+      gather(of.parts.empty() ? merged.back() : of.parts, one);
+      layers.push_back({of.layer, one.parts});
+      continue;
+    }
     auto& one = kept.emplace_back();
     gather(dump, dump.layers[l], result.layers[l], with_scores, one);
     layers.push_back({result.layers[l].layer, {&one.part, 1}});

@@ -15,7 +15,8 @@ namespace kvsieve::tool {
 /// Writes any cache, of any formats.
 [[nodiscard]] message write_container(std::filesystem::path const& file, io::cache_source const& what);
 
-/// Writes what a strategy left of a dump: one part of plain rows per layer, in the type of the dump's file.
+/// Writes what a strategy left of a dump: the parts that a storage made of a layer, else one part of plain rows, merged
+/// or not, in the type of the dump's file. Scores go with plain rows that were not merged.
 [[nodiscard]] message write_kept(std::filesystem::path const& file, cache_dump const& dump, outcome const& result,
                                  bool with_scores);
 

@@ -41,8 +41,7 @@ namespace attention {
 
 /// What the query reads from stored rows: softmax(q K^T / sqrt(dim) + bias) V over those whose token is below `visible`
 /// and those that stand for many; zero when there are none.
-[[nodiscard]] std::vector<double> output(std::span<float const> query, stored_head const& rows,
-                                                std::size_t visible);
+[[nodiscard]] std::vector<double> output(std::span<float const> query, stored_head const& rows, std::size_t visible);
 
 /// ||a - b|| / max(||b||, 1e-12).
 [[nodiscard]] double relative_error(std::span<double const> a, std::span<double const> b);

@@ -2,7 +2,16 @@
 #include "row_formats.hpp"
 
 #include <cstring>
+#include <kvsieve/encode/asymmetric.hpp>
+#include <kvsieve/encode/bitmap.hpp>
+#include <kvsieve/encode/bits.hpp>
+#include <kvsieve/encode/kivi.hpp>
+#include <kvsieve/encode/q4_0.hpp>
+#include <kvsieve/encode/q4_1.hpp>
+#include <kvsieve/encode/q5_0.hpp>
+#include <kvsieve/encode/q5_1.hpp>
 #include <kvsieve/encode/q8_0.hpp>
+#include <kvsieve/encode/rotated.hpp>
 #include <utility>
 
 namespace kvsieve::tool {
@@ -40,7 +49,7 @@ template <codec... C>
 found decode_any(io::row_format const& format, unsigned char const* from, std::size_t rows, int channels, float* out) {
   auto result = found::no;
   auto const one = [&]<class Codec>(std::type_identity<Codec>) {
-    if (format.name != Codec::name) return;
+    if (format.name != Codec::name || result == found::yes) return;
     result =
         [&]<int... D>(std::integer_sequence<int, D...>) {
           return (decode_with<Codec, D>(format, from, rows, channels, out) || ...);
@@ -80,7 +89,11 @@ message decode_rows(io::row_format const& format, std::span<unsigned char const>
     }
     return {};
   }
-  auto const result = decode_any<encode::q8_0>(format, bytes.data(), rows, channels, out);
+  using namespace encode;
+  auto const result =
+      decode_any<q8_0, q4_0, q4_1, q5_0, q5_1, kivi_keys<2>, kivi_keys<4>, kivi_values<2>, kivi_values<4>, bitmap<32>,
+                 bitmap<64>, bitmap<128>, rotated<bits<3>>, rotated<bits<4>>, rotated<bits<5>>, rotated<bits<6>>,
+                 rotated<asymmetric>>(format, bytes.data(), rows, channels, out);
   if (result == found::yes) return {};
   std::string name;
   for (char const c : format.name.substr(0, 40)) name += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;

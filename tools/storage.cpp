@@ -39,7 +39,8 @@ using built_head_dims = head_dims<KVSIEVE_TOOL_HEAD_DIMS>;
 
 /// Stores the entries of a part's plan in a format, ragged, and appends what it reads back as to the layers of `out`.
 template <class Keys, class Values, int D>
-message store_part(team_executor const& on, token_plan const& part, packed_cache const& from, outcome& out) {
+message store_part(team_executor const& on, std::string const& name, token_plan const& part, packed_cache const& from,
+                   outcome& out) {
   static_assert(Keys::fits(D) && Values::fits(D));
   for (int v = 0; v < part.views; ++v) {
     auto const at = static_cast<std::size_t>(v);
@@ -67,6 +68,15 @@ message store_part(team_executor const& on, token_plan const& part, packed_cache
     out.bytes_after += static_cast<std::size_t>(encoded_bytes<Keys, D>(rows) + encoded_bytes<Values, D>(rows)) +
                        static_cast<std::size_t>(part.heads + 1) * sizeof(index);
     auto& layer = out.layers[at];
+    stored_part& bytes = layer.parts.emplace_back();
+    bytes.name = name;
+    bytes.keys_in = {Keys::name, Keys::tile_tokens, Keys::template tile_bytes<D>};
+    bytes.values_in = {Values::name, Values::tile_tokens, Values::template tile_bytes<D>};
+    auto const* const k = reinterpret_cast<unsigned char const*>(keys.get());
+    auto const* const x = reinterpret_cast<unsigned char const*>(values.get());
+    bytes.keys.assign(k, k + encoded_bytes<Keys, D>(rows));
+    bytes.values.assign(x, x + encoded_bytes<Values, D>(rows));
+    for (int h = 0; h < part.heads; ++h) bytes.rows.push_back(part.count(v, h));
     layer.stored.resize(static_cast<std::size_t>(part.heads));
     for (int h = 0; h < part.heads; ++h) {
       auto& head = layer.stored[static_cast<std::size_t>(h)];
@@ -80,7 +90,11 @@ message store_part(team_executor const& on, token_plan const& part, packed_cache
         host::read_row(stored.values, h, i, row);
         head.values.insert(head.values.end(), row, row + D);
         auto const* const codes = from.biases.empty() ? nullptr : from.biases[at];
-        if (codes != nullptr) out.bytes_after += 1;
+        if (codes != nullptr) {
+          out.bytes_after += 1;
+          bytes.bias.push_back(codes[index{h} * from.rows[at] + rank]);
+        }
+        bytes.positions.push_back(head.token.back());
         head.bias.push_back(codes == nullptr ? 0.0f : decode_bias(codes[index{h} * from.rows[at] + rank]));
       }
     }
@@ -94,11 +108,11 @@ message store_plain(team_executor const& on, token_plan const& part, packed_cach
                     outcome& out) {
   switch (dump.type) {
     case dtype::f32:
-      return store_part<encode::plain<float>, encode::plain<float>, D>(on, part, from, out);
+      return store_part<encode::plain<float>, encode::plain<float>, D>(on, "as it was", part, from, out);
     case dtype::f16:
-      return store_part<encode::plain<f16>, encode::plain<f16>, D>(on, part, from, out);
+      return store_part<encode::plain<f16>, encode::plain<f16>, D>(on, "as it was", part, from, out);
     default:
-      return store_part<encode::plain<bf16>, encode::plain<bf16>, D>(on, part, from, out);
+      return store_part<encode::plain<bf16>, encode::plain<bf16>, D>(on, "as it was", part, from, out);
   }
 }
 
@@ -131,7 +145,7 @@ storage encoded_storage(std::string name, std::string title, std::string source,
           !s)
         return text_of(s);
       out.bytes_after = 0;
-      if (message m = store_part<Keys, Values, D>(on, parts[0], from, out)) return m;
+      if (message m = store_part<Keys, Values, D>(on, "encoded", parts[0], from, out)) return m;
       if (store::entries_of(parts[1]) == 0) return {};
       return store_plain<D>(on, parts[1], from, dump, out);
     });
@@ -162,9 +176,9 @@ message store_levels(team_executor const& on, packed_cache const& from, outcome&
   if (status const s = store::divide_by_score(from.plan, {entries, 3}, std::span(memory.get(), size), {parts, 3}); !s)
     return text_of(s);
   out.bytes_after = 0;
-  if (message m = store_part<high_keys, high_values, D>(on, parts[0], from, out)) return m;
-  if (message m = store_part<middle_keys, middle_values, D>(on, parts[1], from, out)) return m;
-  return store_part<low_keys, low_values, D>(on, parts[2], from, out);
+  if (message m = store_part<high_keys, high_values, D>(on, "level 1", parts[0], from, out)) return m;
+  if (message m = store_part<middle_keys, middle_values, D>(on, "level 2", parts[1], from, out)) return m;
+  return store_part<low_keys, low_values, D>(on, "level 3", parts[2], from, out);
 }
 storage levels_storage() {
   return {"levels", "precision by score: rotated rows, keys in 6, 5 or 3 bits, values in 4, 3 or 2", "our definition",

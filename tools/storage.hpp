@@ -29,8 +29,8 @@ struct storage {
   std::function<message(team_executor const&, packed_cache const&, cache_dump const&, outcome&)> run;
 };
 
-/// Stores the rows that a plan kept, [Hkv, plan.count(layer), D] of each layer, or what the outcome says they were merged
-/// to, and tells `out` what became of them.
+/// Stores the rows that a plan kept, [Hkv, plan.count(layer), D] of each layer, or what the outcome says they were
+/// merged to, and tells `out` what became of them.
 [[nodiscard]] message store_packed(storage const& form, team_executor const& on, token_plan const& plan,
                                    std::vector<float const*> keys, std::vector<float const*> values,
                                    cache_dump const& dump, outcome& out);

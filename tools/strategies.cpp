@@ -99,8 +99,8 @@ std::vector<strategy> const& strategies() {
     std::vector<strategy> rows;
     for (auto const& family :
          {key_presets(), row_presets(), lag_presets(), window_presets(), layer_budget_presets(), observed_presets(),
-          piece_presets(), page_presets(), round_presets(), full_attention_presets(), moment_presets(), merging_presets(),
-          table_presets(), pass_presets(), position_presets()})
+          piece_presets(), page_presets(), round_presets(), full_attention_presets(), moment_presets(),
+          merging_presets(), table_presets(), pass_presets(), position_presets()})
       rows.insert(rows.end(), family.begin(), family.end());
     return rows;
   }();

@@ -40,11 +40,26 @@ struct stored_head {
   std::vector<float> bias;          ///< [rows] added to the logits, in nats
 };
 
+/// The bytes of one part of a layer, as a container holds them.
+struct stored_part {
+  /// A format of rows.
+  struct format {
+    std::string name;
+    int tile_tokens = 1, tile_bytes = 0;
+  };
+  std::string name;            ///< "encoded", "level 1"
+  format keys_in, values_in;   ///< formats of keys and values
+  std::vector<int> rows;       ///< [Hkv]
+  std::vector<int> positions;  ///< [sum of rows] token of each row; empty: rows that stand for many are among them
+  std::vector<unsigned char> keys, values, bias;
+};
+
 struct layer_outcome {
   int layer = 0;
   std::vector<std::vector<int>> kept;  ///< per KV head, ascending token indices
   std::vector<float> score;            ///< [Hkv, N] what selection sees; +inf marks a forced token
   std::vector<stored_head> stored;     ///< per KV head; empty: kept rows are as they were
+  std::vector<stored_part> parts;      ///< of what is stored in a format; empty: it is dense
 };
 
 /// What one strategy did to one dump.

@@ -77,7 +77,7 @@ struct kept_case {
     result.uniformity = ragged ? "U3" : "U1";
     result.params = {{"score.window", "16"}};
     for (int const layer : {1, 3})
-      result.layers.push_back({layer, {{0, 2, 5, 31}, ragged ? std::vector{7} : std::vector{0, 1, 2, 3}}, {}, {}});
+      result.layers.push_back({layer, {{0, 2, 5, 31}, ragged ? std::vector{7} : std::vector{0, 1, 2, 3}}, {}, {}, {}});
     for (auto& l : result.layers)
       for (int i = 0; i < 64; ++i) l.score.push_back(static_cast<float>(i));
   }

@@ -115,7 +115,7 @@ TEST_CASE("fidelity: judging a dump", "[tools][fidelity]") {
   std::vector<int> all(32), early{0, 1, 2, 3, 17};
   std::iota(all.begin(), all.end(), 0);
   auto const layers = [](std::vector<int> const& kept) {
-    return std::vector<layer_outcome>{{1, {kept, kept}, {}, {}}, {3, {kept, kept}, {}, {}}};
+    return std::vector<layer_outcome>{{1, {kept, kept}, {}, {}, {}}, {3, {kept, kept}, {}, {}, {}}};
   };
   auto const full = layers(all), some = layers(early), none = layers({}), late = layers({31});
   std::vector<std::vector<layer_outcome> const*> const sets{&full, &some, &none, &late};
@@ -189,7 +189,7 @@ TEST_CASE("fidelity: an outcome that does not fit the dump is refused", "[tools]
   dump.layers.resize(1);
   outcome result;
   CHECK(check_outcome(dump, result));
-  result.layers = {{0, {{0, 3, 7}}, {}, {}}};
+  result.layers = {{0, {{0, 3, 7}}, {}, {}, {}}};
   CHECK(!check_outcome(dump, result));
   for (auto const& bad : {std::vector<int>{0, 8}, {3, 3}, {-1}, {4, 2}}) {
     result.layers[0].kept[0] = bad;
