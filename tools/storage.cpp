@@ -2,6 +2,7 @@
 #include "storage.hpp"
 
 #include <algorithm>
+#include <deque>
 
 #include <kvsieve/core/entry_bias.hpp>
 #include <kvsieve/encode/asymmetric.hpp>
@@ -145,8 +146,10 @@ storage encoded_storage(std::string name, std::string title, std::string source,
           !s)
         return text_of(s);
       out.bytes_after = 0;
-      if (message m = store_part<Keys, Values, D>(on, "encoded", parts[0], from, out)) return m;
-      if (store::entries_of(parts[1]) == 0) return {};
+      bool const rest = store::entries_of(parts[1]) > 0;
+      if (!rest || store::entries_of(parts[0]) > 0)
+        if (message m = store_part<Keys, Values, D>(on, "encoded", parts[0], from, out)) return m;
+      if (!rest) return {};
       return store_plain<D>(on, parts[1], from, dump, out);
     });
   };
@@ -200,7 +203,7 @@ message store_packed(storage const& form, team_executor const& on, token_plan co
                      outcome& out) {
   if (form.name == "dense") return {};
   // Merged rows take the place of the kept ones.
-  std::vector<std::vector<float>> merged;
+  std::deque<std::vector<float>> merged;  // keys and values of each layer, whose places stay
   std::vector<std::vector<std::uint8_t>> codes;
   std::vector<std::uint8_t const*> biases;
   for (int v = 0; v < plan.views; ++v) {
