@@ -17,7 +17,7 @@ auto const registered = register_shapes<float, bf16>("score/cur", [](auto type, 
     row_scores<score::cur<>, T> const scores(small_heads, small_tokens);
     scores.run(layer);
     return deviation(scores.out(), 0, small_tokens, [&](int h, std::span<double> out) {
-             reference::cur(layer.keys, layer.values, h, reference::leverage::product, 16, out);
+             reference::cur(layer.keys, layer.values, h, reference::cur_of::product, 16, out);
            }) < 1e-4;
   }();
   if (!right) return state.SkipWithError("CUR differs from the reference");

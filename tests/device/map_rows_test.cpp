@@ -96,14 +96,13 @@ void check_rows(int heads, int tokens, bool hostile) {
     CAPTURE(block);
     auto const products = emulated_plan<kvs::cur<>, Threads>(layers, {.score = {.block_size = block}});
     compare(products.plan, 1e-5, 1e-9, [&](int v, int h, std::span<double> out) {
-      kvs::reference::cur(keys(v), values(v), h, kvs::reference::leverage::product, static_cast<std::size_t>(block),
-                          out);
+      kvs::reference::cur(keys(v), values(v), h, kvs::reference::cur_of::product, static_cast<std::size_t>(block), out);
     });
     if (block != 5) continue;
     using of_keys = kvs::compressor<kvs::score::cur<kvs::leverage_of::keys>>;
     auto const single = emulated_plan<of_keys, Threads>(layers, {.score = {.block_size = block}});
     compare(single.plan, 1e-5, 1e-9, [&](int v, int h, std::span<double> out) {
-      kvs::reference::cur(keys(v), values(v), h, kvs::reference::leverage::keys, static_cast<std::size_t>(block), out);
+      kvs::reference::cur(keys(v), values(v), h, kvs::reference::cur_of::keys, static_cast<std::size_t>(block), out);
     });
   }
 }

@@ -15,7 +15,7 @@ using namespace kvsieve;
 // three roundings; joining by two; the sum over the head by twice all that and its own length, which lanes only
 // shorten.
 template <class Of>
-void check_cur(support::shape const& s, int block, int sink, double keep, reference::leverage of) {
+void check_cur(support::shape const& s, int block, int sink, double keep, reference::cur_of of) {
   support::with_combination<3>(s.combination, [&]<class T, int D, bool Strided>() {
     auto const layers = support::make_layers<T, D, Strided>(s, [](int) { return 1; });
     auto const p = support::make_plan<compressor<score::cur<Of>>>(
@@ -41,10 +41,10 @@ TEST_CASE("cur: scores and kept tokens are the reference's") {
     double const keep = *support::fractions();
     int const block = *rc::gen::element(0, 1, 3, 16, 16, 50, 1000, 2000, 1 << 24), sink = *rc::gen::element(0, 4, 50);
     int const type = *rc::gen::inRange(0, 4);
-    if (type == 0) check_cur<leverage_of::keys>(s, block, sink, keep, reference::leverage::keys);
-    if (type == 1) check_cur<leverage_of::values>(s, block, sink, keep, reference::leverage::values);
-    if (type == 2) check_cur<leverage_of::mean>(s, block, sink, keep, reference::leverage::mean);
-    if (type == 3) check_cur<leverage_of::product>(s, block, sink, keep, reference::leverage::product);
+    if (type == 0) check_cur<leverage_of::keys>(s, block, sink, keep, reference::cur_of::keys);
+    if (type == 1) check_cur<leverage_of::values>(s, block, sink, keep, reference::cur_of::values);
+    if (type == 2) check_cur<leverage_of::mean>(s, block, sink, keep, reference::cur_of::mean);
+    if (type == 3) check_cur<leverage_of::product>(s, block, sink, keep, reference::cur_of::product);
   }));
 }
 

@@ -78,7 +78,7 @@ class nearest_kept {
     return square;
   }
 
-  static void meet(product_table const& rows, index here, int first, float const* turned, float const* start,
+  static void meet(product_table const& of, index here, int first, float const* turned, float const* start,
                    float* best, float* at) {
     fragment most[product_columns], which[product_columns];
     KVSIEVE_UNROLL for (int c = 0; c < product_columns; ++c) {
@@ -86,7 +86,7 @@ class nearest_kept {
       which[c] = load(at + c * lanes);
     }
     block_product(
-        rows, here, turned, D, product_rows, [&](index j, int) { return fragment(start[j]); },
+        of, here, turned, D, product_rows, [&](index j, int) { return fragment(start[j]); },
         [&](index j, int c, fragment sum) {
           auto const better = most[c] < sum;
           most[c] = where(better, sum, most[c]);

@@ -34,21 +34,21 @@ inline void shares_of_blocks(std::vector<double>& x, std::size_t block) {
 }
 
 /// Which squared norms `cur` takes.
-enum class leverage { keys, values, mean, product };
+enum class cur_of { keys, values, mean, product };
 
 /// Shares of the squared norms in blocks, joined, over their sum, for one KV head (CurDKV, arXiv 2509.15038, as kvpress
 /// has it). NaN where a token that is read is not finite.
-void cur(row_view auto const& keys, row_view auto const& values, index head, leverage of, std::size_t block,
+void cur(row_view auto const& keys, row_view auto const& values, index head, cur_of of, std::size_t block,
          std::span<double> score) {
   auto a = squared_norms(keys, head), c = squared_norms(values, head);
   shares_of_blocks(a, block);
   shares_of_blocks(c, block);
   double sum = 0;
   for (std::size_t t = 0; t < score.size(); ++t) {
-    score[t] = of == leverage::keys     ? a[t]
-               : of == leverage::values ? c[t]
-               : of == leverage::mean   ? (a[t] + c[t]) / 2
-                                        : a[t] * c[t];
+    score[t] = of == cur_of::keys     ? a[t]
+               : of == cur_of::values ? c[t]
+               : of == cur_of::mean   ? (a[t] + c[t]) / 2
+                                      : a[t] * c[t];
     sum += std::isnan(score[t]) ? 0 : score[t];
   }
   for (double& s : score) s = std::isnan(s) || sum > 0 ? s / sum : 0;
