@@ -22,7 +22,8 @@ namespace kvsieve::bench {
 namespace {
 template <class C, class T>
 auto carve(arena& a, cache<T> const& layer, matrix<T> const& queries) {
-  using scorer = host::score_per_query<typename C::score_policy, typename C::aggregate_policy, typename C::group_policy>;
+  using scorer =
+      host::score_per_query<typename C::score_policy, typename C::aggregate_policy, typename C::group_policy>;
   return scorer::carve(a, cs::span<cache<T> const>(&layer, 1), cs::span<matrix<T> const>(&queries, 1), on().workers(),
                        {.window = window}, {}, {});
 }

@@ -33,8 +33,7 @@ void run(cache<T> const& layer, int heads_of_query, score_memory const& out, wor
       .hidden = hidden_entries};
   arena a(scratch.bytes());
   host::project_values<Weigh>::carve(a, layers, on().workers(), params)
-      .run(on(), layers, [&](index) { return tokens; },
-           [&](index v, index h) { return out.rows().row(v, h, tokens); });
+      .run(on(), layers, [&](index) { return tokens; }, [&](index v, index h) { return out.rows().row(v, h, tokens); });
 }
 
 template <class Weigh, class T>

@@ -78,8 +78,8 @@ class nearest_kept {
     return square;
   }
 
-  static void meet(product_table const& of, index here, int first, float const* turned, float const* start,
-                   float* best, float* at) {
+  static void meet(product_table const& of, index here, int first, float const* turned, float const* start, float* best,
+                   float* at) {
     fragment most[product_columns], which[product_columns];
     KVSIEVE_UNROLL for (int c = 0; c < product_columns; ++c) {
       most[c] = load(best + c * lanes);
