@@ -95,7 +95,8 @@ struct encoded_row {
 template <codec Codec, int D, class Byte = byte>
 struct encoded {
   static_assert(Codec::fits(D), "kvsieve: this format cannot hold rows of this head dimension");
-  using offset_policy = encoded;  ///< @cond as in the standard
+  /// @cond as in the standard
+  using offset_policy = encoded;
   using element_type = cs::conditional_t<cs::is_const_v<Byte>, float const, float>;
   using reference = float;
   using data_handle_type = Byte*;

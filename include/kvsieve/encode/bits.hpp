@@ -20,15 +20,18 @@ enum class scale_by : unsigned char {
 template <int B, scale_by By = scale_by::extreme>
 struct bits {
   static_assert(B >= 2 && B <= 8, "kvsieve::encode::bits: 2 to 8 bits");
-  static constexpr char name_of_bits[3] = {'b', '0' + B, 0};
-  static constexpr char const* name = name_of_bits;                       ///< "b2" to "b8"
-  static constexpr int tile_tokens = 1;                                   ///< a row stands by itself
-  static constexpr int block = 32, block_bytes = 2 + 4 * B;               ///< channels and bytes of a block
-  static constexpr int planes = B < 4 ? B : B - 4, low = B < 4 ? 0 : 16;  ///< planes of single bits, bytes of nibbles
-  static constexpr bool fits(int D) { return D % 32 == 0; }               ///< blocks do not cross rows
+  static constexpr char name_of_bits[3] = {'b', '0' + B, 0};  ///< the characters of the name
+  static constexpr char const* name = name_of_bits;           ///< "b2" to "b8"
+  static constexpr int tile_tokens = 1;                       ///< a row stands by itself
+  static constexpr int block = 32;                            ///< channels of a block
+  static constexpr int block_bytes = 2 + 4 * B;               ///< bytes of a block
+  static constexpr int planes = B < 4 ? B : B - 4;            ///< planes of single bits
+  static constexpr int low = B < 4 ? 0 : 16;                  ///< bytes of nibbles
+  static constexpr bool fits(int D) { return D % 32 == 0; }   ///< blocks do not cross rows
   template <int D>
   static constexpr int tile_bytes = D / block * block_bytes;  ///< bytes of a row
-  static constexpr int half = 1 << (B - 1), levels = (1 << B) - 1;
+  static constexpr int half = 1 << (B - 1);                   ///< the code of 0
+  static constexpr int levels = (1 << B) - 1;                 ///< the largest code
 
   /// One number.
   template <int D>

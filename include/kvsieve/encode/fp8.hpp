@@ -11,32 +11,36 @@ namespace encode {
 
 /// E4M3 without infinities: largest number 448, steps of 2^-9 next to 0. Its patterns of NaN read as 480.
 struct e4m3 {
-  static constexpr char const* name = "fp8_e4m3";  ///< as in engines
-  static constexpr char const* row_name = "fp8_e4m3_per_token_head";
-  static constexpr float most = 448.0f;  ///< largest number
+  static constexpr char const* name = "fp8_e4m3";                     ///< as in engines
+  static constexpr char const* row_name = "fp8_e4m3_per_token_head";  ///< with a scale for each row
+  static constexpr float most = 448.0f;                               ///< largest number
   /// Times scale.
   [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static float number(byte bits, float scale) {
     return from_e4m3(bits) * (256.0f * scale);
   }
+  /// As many as a fragment holds, times scale.
   template <class Fragment>
   [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static Fragment numbers(byte const* p, float scale) {
     return Fragment::of_e4m3(p) * Fragment(256.0f * scale);
   }
+  /// The nearest one, ties to even; saturates.
   [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static byte bits(float x) { return to_e4m3(x); }
 };
 /// E5M2: largest number 57344, steps of 2^-16 next to 0. Encoding never gives infinities.
 struct e5m2 {
-  static constexpr char const* name = "fp8_e5m2";  ///< as in engines
-  static constexpr char const* row_name = "fp8_e5m2_per_token_head";
-  static constexpr float most = 57344.0f;  ///< largest number
+  static constexpr char const* name = "fp8_e5m2";                     ///< as in engines
+  static constexpr char const* row_name = "fp8_e5m2_per_token_head";  ///< with a scale for each row
+  static constexpr float most = 57344.0f;                             ///< largest number
   /// Times scale.
   [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static float number(byte bits, float scale) {
     return from_e5m2(bits) * scale;
   }
+  /// As many as a fragment holds, times scale.
   template <class Fragment>
   [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static Fragment numbers(byte const* p, float scale) {
     return Fragment::of_e5m2(p) * Fragment(scale);
   }
+  /// The nearest one, ties to even; saturates.
   [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static byte bits(float x) { return to_e5m2(x); }
 };
 

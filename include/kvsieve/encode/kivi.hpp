@@ -38,7 +38,8 @@ struct kivi_keys {
                                                 : G == 64 ? "kivi4k64"
                                                           : "kivi4k");  ///< bits, G
   static constexpr int tile_tokens = G;                                 ///< tokens that share scales
-  static constexpr int words = G * B / 32, per_word = 32 / B;           ///< of a channel, codes in one
+  static constexpr int words = G * B / 32;                              ///< of a channel
+  static constexpr int per_word = 32 / B;                               ///< codes in one
   static constexpr bool fits(int D) { return D % 16 == 0; }             ///< any channels that attention takes
   template <int D>
   static constexpr int tile_bytes = D * (4 * words + 4);  ///< bytes of a tile

@@ -12,7 +12,8 @@ namespace encode {
 struct q5_1 {
   static constexpr char const* name = "q5_1";                ///< as in ggml
   static constexpr int tile_tokens = 1;                      ///< a row stands by itself
-  static constexpr int block = 32, block_bytes = 24;         ///< channels and bytes of a block
+  static constexpr int block = 32;                           ///< channels of a block
+  static constexpr int block_bytes = 24;                     ///< bytes of a block
   static constexpr bool fits(int D) { return D % 32 == 0; }  ///< blocks do not cross rows
   template <int D>
   static constexpr int tile_bytes = D / block * block_bytes;  ///< bytes of a row

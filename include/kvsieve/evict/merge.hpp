@@ -13,14 +13,20 @@ namespace kvsieve::inline v0 {
 
 /// What of a token is merged; what is not stays that of the kept token.
 namespace merged {
-struct keys {  ///< keys alone
-  static constexpr bool of_keys = true, of_values = false;
+/// Keys alone.
+struct keys {
+  static constexpr bool of_keys = true;     ///< whether keys are merged
+  static constexpr bool of_values = false;  ///< whether values are merged
 };
-struct values {  ///< values alone
-  static constexpr bool of_keys = false, of_values = true;
+/// Values alone.
+struct values {
+  static constexpr bool of_keys = false;   ///< whether keys are merged
+  static constexpr bool of_values = true;  ///< whether values are merged
 };
-struct both {  ///< keys as they are, rotated for their positions, and values, with the same weights
-  static constexpr bool of_keys = true, of_values = true;
+/// Keys as they are, rotated for their positions, and values, with the same weights.
+struct both {
+  static constexpr bool of_keys = true;    ///< whether keys are merged
+  static constexpr bool of_values = true;  ///< whether values are merged
 };
 }  // namespace merged
 

@@ -12,16 +12,19 @@ namespace merge_weight {
 
 /// An evicted token and its target.
 struct pair {
-  float similarity = 0;          ///< as the search has it
-  float score = 0;               ///< of the evicted token, 0 where it has none above 0
-  float norm = 0, norm_own = 0;  ///< of the values, evicted and kept
-  float distance = 0;            ///< square of the distance of the keys
-  float mean_distance = 0;       ///< its mean over all tokens of the target, with the target's own 0
-  int sources = 0;               ///< evicted tokens of the target
+  float similarity = 0;     ///< as the search has it
+  float score = 0;          ///< of the evicted token, 0 where it has none above 0
+  float norm = 0;           ///< of the evicted value
+  float norm_own = 0;       ///< of the kept value
+  float distance = 0;       ///< square of the distance of the keys
+  float mean_distance = 0;  ///< its mean over all tokens of the target, with the target's own 0
+  int sources = 0;          ///< evicted tokens of the target
 };
 /// What an evicted token adds to its own factor, to the factor of its target and to the divisor.
 struct contribution {
-  float source = 0, own = 0, divisor = 0;
+  float source = 0;   ///< to its own factor
+  float own = 0;      ///< to that of its target
+  float divisor = 0;  ///< to the divisor
 };
 
 /// What weights have in common: a kept row begins with 1, nothing but similarities is read.

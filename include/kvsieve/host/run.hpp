@@ -240,6 +240,11 @@ template <accumulator A, host::executor Exec, row_view Queries, stored_layer Lay
 }
 /// Decode attention as attend, in the same pass updating what an online policy remembers of every entry: the
 /// accumulator A folds the probabilities of the new queries, one after another.
+/// @param on         where to run
+/// @param query      as for attend
+/// @param layers     as for attend
+/// @param out        as for attend
+/// @param options    what else is wanted
 /// @param states     for each view the state, with room for all its entries; counts the new queries
 /// @param params     the accumulator's numbers
 /// @param workspace  at least attend_observed_workspace_bytes<A>(...) bytes, aligned to 64
@@ -254,6 +259,9 @@ template <accumulator A, host::executor Exec, row_view Queries, stored_layer Lay
 }
 /// Scores of the entries of each KV head from what was remembered, as selection takes them: the accumulator's result,
 /// the query heads of a group joined.
+/// @param state     what was remembered
+/// @param params    the accumulator's numbers
+/// @param grouping  the group policy's numbers
 /// @param heads    KV heads; they divide the query heads of the state
 /// @param entries  of each head, at most the capacity
 /// @param score    [heads, score_stride(entries)]

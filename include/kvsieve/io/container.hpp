@@ -16,12 +16,18 @@ namespace io {
 
 /// One part of a layer in a container.
 struct stored_part {
-  std::string_view name;                ///< "recent", "level 2"
-  row_format key_format, value_format;  ///< how keys and values are held
-  std::uint64_t entries = 0;            ///< of all heads
-  int heads = 0;                        ///< Hkv
-  std::uint64_t tokens = 0;             ///< N of the file; positions are below it
-  std::span<byte const> row_counts, lists, key_bytes, value_bytes, biases, score_bytes;  ///< sections as they are
+  std::string_view name;              ///< "recent", "level 2"
+  row_format key_format;              ///< how keys are held
+  row_format value_format;            ///< how values are held
+  std::uint64_t entries = 0;          ///< of all heads
+  int heads = 0;                      ///< Hkv
+  std::uint64_t tokens = 0;           ///< N of the file; positions are below it
+  std::span<byte const> row_counts;   ///< the section as it is: entries of each head
+  std::span<byte const> lists;        ///< the section as it is: positions
+  std::span<byte const> key_bytes;    ///< tiles of keys
+  std::span<byte const> value_bytes;  ///< tiles of values
+  std::span<byte const> biases;       ///< a code for each entry; may be empty
+  std::span<byte const> score_bytes;  ///< floats; may be empty
 
   /// Entries of a head.
   [[nodiscard]] constexpr std::uint64_t rows(std::uint64_t head) const noexcept {
@@ -70,15 +76,24 @@ struct stored_part {
 
 /// A container. Valid as long as the bytes it was read from; made by read().
 struct container {
-  std::uint32_t version = 0;                                        ///< of the file
-  std::string_view model, dtype, rope_style, uniformity;            ///< see cache_source
-  int num_layers = 0, query_heads = 0, kv_heads = 0, head_dim = 0;  ///< of the model
-  double rope_theta = 0;                                            ///< base of the rotation; 0: unknown
-  std::int64_t first_position = 0;                                  ///< of token 0
-  int tokens = 0;                                                   ///< N
-  int layers = 0, pairs = 0;                                        ///< in the file
-  std::span<byte const> bytes;                                      ///< the whole file
-  std::uint64_t parts_at = 0, pairs_at = 0, texts_at = 0;           ///< places of records in it
+  std::uint32_t version = 0;        ///< of the file
+  std::string_view model;           ///< see cache_source
+  std::string_view dtype;           ///< see cache_source
+  std::string_view rope_style;      ///< see cache_source
+  std::string_view uniformity;      ///< see cache_source
+  int num_layers = 0;               ///< of the model
+  int query_heads = 0;              ///< of the model, Hq
+  int kv_heads = 0;                 ///< of the model, Hkv
+  int head_dim = 0;                 ///< of the model, D
+  double rope_theta = 0;            ///< base of the rotation; 0: unknown
+  std::int64_t first_position = 0;  ///< of token 0
+  int tokens = 0;                   ///< N
+  int layers = 0;                   ///< in the file
+  int pairs = 0;                    ///< texts in the file
+  std::span<byte const> bytes;      ///< the whole file
+  std::uint64_t parts_at = 0;       ///< where the records of parts begin
+  std::uint64_t pairs_at = 0;       ///< where the records of texts begin
+  std::uint64_t texts_at = 0;       ///< where the texts begin
 
   /// Logical position of the token that comes next, whatever number of entries is left.
   [[nodiscard]] constexpr std::int64_t next_position() const noexcept { return first_position + tokens; }

@@ -21,11 +21,13 @@ inline constexpr std::uint64_t most_heads = 1 << 16, most_layers = 1 << 16, most
 
 /// Places of the fields in the header.
 struct header_field {
+  /// @cond places, as docs/design/files.md has them
   static constexpr std::uint64_t version = 8, header_bytes = 12, total_bytes = 16, hash = 24, hash_name = 32,
                                  directory_bytes = 40, layers = 48, parts = 52, pairs = 56, string_bytes = 60,
                                  num_layers = 64, query_heads = 68, kv_heads = 72, head_dim = 76, rope_theta = 80,
                                  first_position = 88, tokens = 96, model = 104, dtype = 112, rope_style = 120,
                                  uniformity = 128;
+  /// @endcond
 };
 /// Bytes of the header and of the records of the directory behind it.
 inline constexpr std::uint64_t header_bytes = 192, layer_bytes = 16, part_bytes = 192, pair_bytes = 16;
@@ -37,9 +39,11 @@ inline constexpr int sections = 6;
 
 /// Places of the fields in the record of a part. A section has three numbers: offset, bytes, checksum.
 struct part_field {
+  /// @cond places, as docs/design/files.md has them
   static constexpr std::uint64_t name = 0, key_format = 8, value_format = 16, key_tile_tokens = 24, key_tile_bytes = 28,
                                  value_tile_tokens = 32, value_tile_bytes = 36, rows = 40, section = 48,
                                  section_bytes = 24;
+  /// @endcond
 };
 
 /// Next multiple of the alignment.

@@ -15,9 +15,10 @@ namespace reference {
 /// Sets of tokens that become one: protected ones, and maximal runs of the others whose neighbours have keys with a
 /// cosine of at least `alike`.
 struct token_runs {
-  std::vector<std::vector<int>> sets;
-  std::vector<int> pivots;  ///< of each set: its token of the largest score, the smaller index of equal ones
+  std::vector<std::vector<int>> sets;  ///< ascending
+  std::vector<int> pivots;             ///< of each set: its token of the largest score, the smaller index of equal ones
 };
+/// The sets of a head; the `heavy` share of the highest scores and the forced tokens are protected.
 [[nodiscard]] inline token_runs runs_of(rows_of_head const& keys, std::span<double const> score, double alike,
                                         double heavy, forced_tokens const& forced) {
   int const tokens = static_cast<int>(keys.size());

@@ -17,9 +17,12 @@ using rows_of_head = std::vector<std::vector<double>>;  ///< [tokens][D]
 
 /// One head: its rows, and which of them stay.
 struct head_to_merge {
-  rows_of_head keys, values;
-  std::vector<int> kept, evicted;
+  rows_of_head keys;         ///< of all tokens
+  rows_of_head values;       ///< of all tokens
+  std::vector<int> kept;     ///< ascending
+  std::vector<int> evicted;  ///< ascending
 
+  /// Reads a head of a cache.
   head_to_merge(row_view auto const& k, row_view auto const& v, index head, std::span<int const> stay)
       : kept(stay.begin(), stay.end()) {
     for (index t = 0; t < k.extent(1); ++t) {
@@ -33,15 +36,19 @@ struct head_to_merge {
       values.push_back(value);
     }
   }
+  /// A key.
   [[nodiscard]] std::vector<double> const& key(int token) const { return keys[static_cast<std::size_t>(token)]; }
+  /// A value.
   [[nodiscard]] std::vector<double> const& value(int token) const { return values[static_cast<std::size_t>(token)]; }
 };
 
+/// The dot product.
 [[nodiscard]] inline double product(std::vector<double> const& a, std::vector<double> const& b) {
   double sum = 0;
   for (std::size_t d = 0; d < a.size(); ++d) sum += a[d] * b[d];
   return sum;
 }
+/// The L2 norm.
 [[nodiscard]] inline double length(std::vector<double> const& a) { return std::sqrt(product(a, a)); }
 /// Whether the squares of a row sum to a number, as a float.
 [[nodiscard]] inline bool usable(std::vector<double> const& a) {
@@ -61,8 +68,8 @@ struct head_to_merge {
 
 /// What each evicted token is nearest to: an index into `kept`, -1 for none, and how near that is.
 struct nearest_of {
-  std::vector<int> target;
-  std::vector<double> similarity;
+  std::vector<int> target;         ///< of each evicted token
+  std::vector<double> similarity;  ///< and how near that is
 };
 /// The largest alike(evicted token, kept token); the smaller index wins a tie. NaN is never the largest.
 template <class Alike>
@@ -81,6 +88,7 @@ template <class Alike>
   }
   return n;
 }
+/// By cosine; rows that are not finite are no pairs.
 [[nodiscard]] inline nearest_of nearest_by_cosine(head_to_merge const& h) {
   return find_nearest(h, [&](int e, int j) {
     return usable(h.key(e)) && usable(h.key(j)) ? cosine(h.key(e), h.key(j)) : std::nan("");
@@ -95,8 +103,9 @@ template <class Alike>
 
 /// A head's result: rows by kept token, and what each stands for over what it was.
 struct merged_head {
-  rows_of_head keys, values;
-  std::vector<double> mass;
+  rows_of_head keys;         ///< of each kept token
+  rows_of_head values;       ///< of each kept token
+  std::vector<double> mass;  ///< what a row stands for over what it was
 };
 /// The kept rows as they are.
 [[nodiscard]] inline merged_head keep_rows(head_to_merge const& h) {

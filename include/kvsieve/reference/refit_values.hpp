@@ -11,7 +11,9 @@ namespace reference {
 /// One query row of a refit: its logits over the whole cache, over the kept entries and over its own rows (part of the
 /// whole cache), -inf where it does not see.
 struct refit_row {
-  std::vector<double> whole, kept, own;
+  std::vector<double> whole;  ///< over the whole cache
+  std::vector<double> kept;   ///< over the kept entries
+  std::vector<double> own;    ///< over its own rows
 };
 
 /// What is added to the kept values of a head: (A^T A + ridge)^-1 A^T (O - A V - rest), A the weights of the kept

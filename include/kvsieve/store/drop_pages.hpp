@@ -60,6 +60,8 @@ template <int P>
 /// Drops pages of P tokens that a plan keeps nothing of from the table of a view, for plans whose heads all keep the
 /// same whole pages (select::pages with aggregate::heads_mean). The kept entries move to the front of the table, which
 /// then has plan.count(view) tokens; no row is read or written, and pages may be shared.
+/// @param plan   a plan in host memory
+/// @param view   which of its views
 /// @param table  [at least the pages of plan.tokens(view)]
 /// @param freed  [at least the pages dropped] their ids, to be given back
 template <int P>

@@ -35,6 +35,7 @@ struct levels {
   }
   /// Entries of each level that `bytes` hold: floor(share * bytes / entry_bytes). Their sum is the budget of a strategy
   /// whose plan is then divided: what is cut off and what is kept in few bits are decided by one ranking.
+  /// @param bytes         of all entries together
   /// @param[out] entries  [levels]
   /// @returns their sum
   constexpr index entries(index bytes, cs::span<index> entries) const {
@@ -66,8 +67,10 @@ struct levels {
 /// Divides a plan by the scores of its entries: the entries[0] highest go to parts[0], the next entries[1] to parts[1]
 /// and so on. Equal scores go by view, head and token, the lower first; NaN counts as -inf. What is over goes to the
 /// last part.
+/// @param plan       a plan in host memory, with scores
 /// @param entries    [parts.size()], each at least 0
 /// @param workspace  at least divide_by_score_workspace_bytes(...) bytes, aligned to 64; holds the parts afterwards
+/// @param parts      the plans of the parts, of class U3
 [[nodiscard]] inline status divide_by_score(token_plan const& plan, cs::span<index const> entries,
                                             std::span<std::byte> workspace, cs::span<token_plan> parts) noexcept {
   if (!plan) return plan.state;

@@ -25,6 +25,7 @@ class page_pool {
 
   page_pool() = default;
   /// Takes memory for `pages` pages, all of them free.
+  /// @param pages   how many
   /// @param memory  at least bytes(pages) bytes, aligned to 64
   [[nodiscard]] status open(std::span<std::byte> memory, index pages) noexcept {
     if (pages < 1 || pages > 0x7fffffff)
