@@ -51,9 +51,9 @@ struct entry_codes {
     return codes == nullptr ? 0.0f : decode_bias(row(head)[token]);
   }
   /// The same codes, to read.
-  KVSIEVE_HD constexpr operator entry_codes<Code const>() const
-    requires(!cs::is_const_v<Code>)
-  {
+  template <class Read>
+    requires(!cs::is_const_v<Code> && cs::is_same_v<Read, Code const>)
+  KVSIEVE_HD constexpr operator entry_codes<Read>() const {
     return {codes, head_stride, offset};
   }
 };
