@@ -1,58 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// ggml's q5_0: blocks of 32 channels, an f16 scale, 4 bytes of fifth bits and 16 of nibbles; 5.5 bits a number.
+// ggml's q5_0: blocks of 32 channels, an f16 scale, codes of 5 bits; 5.5 bits a number.
 #pragma once
-#include <kvsieve/core/encoded.hpp>
-#include <kvsieve/encode/block.hpp>
+#include <kvsieve/encode/ggml_block.hpp>
 
 namespace kvsieve::inline v0 {
 namespace encode {
 
-/// x ~ scale * (code - 16), scale = the number of largest magnitude (the first of equal ones) / -16. Bit j of the four
-/// bytes is the fifth bit of channel j; nibbles lie as in q4_0. Error at most half a scale, and a whole one at the end
-/// opposite to the largest number.
-struct q5_0 {
-  static constexpr char const* name = "q5_0";                ///< as in ggml
-  static constexpr int tile_tokens = 1;                      ///< a row stands by itself
-  static constexpr int block = 32;                           ///< channels of a block
-  static constexpr int block_bytes = 22;                     ///< bytes of a block
-  static constexpr bool fits(int D) { return D % 32 == 0; }  ///< blocks do not cross rows
-  template <int D>
-  static constexpr int tile_bytes = D / block * block_bytes;  ///< bytes of a row
-
-  /// One number.
-  template <int D>
-  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static float decode(byte const* row, int, int channel) {
-    byte const* const b = row + channel / block * block_bytes;
-    int const i = channel % block;
-    int code = b[6 + i % 16] >> (i < 16 ? 0 : 4) & 15;
-    code |= (b[2 + i / 8] >> i % 8 & 1) << 4;
-    return static_cast<float>(code - 16) * load_f16(b);
-  }
-  /// As many as a fragment holds.
-  template <class Fragment, int D>
-  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static Fragment load(byte const* row, int, int channel) {
-    byte const* const b = row + channel / block * block_bytes;
-    int const i = channel % block;
-    Fragment x = Fragment::of_nibbles(b + 6 + i % 16, i < 16 ? 0 : 4);
-    x = Fragment::add_where(x, load_u32(b + 2) >> i, 16.0f);
-    return (x - Fragment(16.0f)) * Fragment::of_f16(b);
-  }
-  /// A row.
-  template <int D>
-  KVSIEVE_INLINE KVSIEVE_HD static void encode(float const* x, byte* row) {
-    for (int first = 0; first < D; first += block, row += block_bytes) {
-      float const scale = extreme<block>(x + first) / -16.0f, inverse = inverse_of(scale);
-      store_f16(row, scale);
-      auto const code = [&](int i) {
-        int const c = static_cast<int>(finite(x[first + i]) * inverse + 16.5f);
-        return c < 31 ? c : 31;
-      };
-      unsigned fifth = 0;
-      for (int i = 0; i < block; ++i) fifth |= static_cast<unsigned>(code(i) >> 4 & 1) << i;
-      __builtin_memcpy(row + 2, &fifth, 4);
-      for (int i = 0; i < 16; ++i) row[6 + i] = static_cast<byte>((code(i) & 15) | (code(i + 16) & 15) << 4);
-    }
-  }
+/// Codes of 5 bits of which one stands for 0. Error at most half a scale, and a whole one at the end opposite to the
+/// largest number.
+struct q5_0 : ggml_block<5, false> {
+  static constexpr char const* name = "q5_0";  ///< as in ggml
 };
 }  // namespace encode
 }  // namespace kvsieve::inline v0

@@ -24,7 +24,6 @@ class attention {
   static constexpr bool observes = !cs::is_same_v<Aggregate, no_observation>;
   static constexpr int D = Layer::head_dim, lanes = fragment::lanes, n = D / lanes;
   static constexpr bool rotates = has_rotated_keys<Layer>;
-  static constexpr int most_rows = 4;  // query rows that share a pass over a segment
   static_assert(head_dim_of<Queries> == D, "kvsieve::attend: queries and cache have the same head dimension");
   static_assert(D % 16 == 0 && D <= 512, "kvsieve: the head dimension must be a multiple of 16, up to 512");
   using partial = attention_partial<D>;
@@ -223,6 +222,7 @@ class attention {
     index const asked = queries(v).extent(1), group_rows = rows_of(v) / part.heads(), stride = segments(v);
     index const tokens = part.tokens(head), begin = segment * segment_rows;
     index const end = begin + segment_rows < tokens ? begin + segment_rows : tokens;
+    constexpr int most_rows = attention_segment<Part>::most_rows;
     attention_segment<Part> const piece(part, head);
     auto const work = [&]<int G>(index first, cs::integral_constant<int, G>) {
       float const* rows[G];

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// What ggml's q4_0, q4_1, q5_0 and q5_1 are made of: blocks of 32 channels with codes of 4 or 5 bits.
+#pragma once
+#include <kvsieve/core/encoded.hpp>
+#include <kvsieve/encode/block.hpp>
+
+namespace kvsieve::inline v0 {
+namespace encode {
+
+/// An f16 scale; with Minimum an f16 minimum; with 5 bits four bytes of fifth bits, bit j that of channel j; then 16
+/// bytes of nibbles, byte j holding channel j in its low one and channel j + 16 in its high one.
+/// With Minimum x ~ minimum + scale * code, scale = range / (2^Bits - 1); without, x ~ scale * (code - 2^(Bits - 1)),
+/// scale = the number of largest magnitude (the first of equal ones) / -2^(Bits - 1), so that it has code 0. Codes are
+/// those of the scale before it is rounded to f16, as in ggml.
+template <int Bits, bool Minimum>
+struct ggml_block {
+  static_assert(Bits == 4 || Bits == 5);
+  static constexpr int tile_tokens = 1;                            ///< a row stands by itself
+  static constexpr int block = 32;                                 ///< channels of a block
+  static constexpr int fifth_at = Minimum ? 4 : 2;                 ///< where fifth bits begin
+  static constexpr int codes_at = fifth_at + (Bits == 5 ? 4 : 0);  ///< where nibbles begin
+  static constexpr int block_bytes = codes_at + 16;                ///< bytes of a block
+  static constexpr int half = 1 << (Bits - 1);                     ///< the code of 0, without a minimum
+  static constexpr int top = (1 << Bits) - 1;                      ///< the largest code
+  static constexpr bool fits(int D) { return D % block == 0; }     ///< blocks do not cross rows
+  template <int D>
+  static constexpr int tile_bytes = D / block * block_bytes;  ///< bytes of a row
+
+  /// One number.
+  template <int D>
+  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static float decode(byte const* row, int, int channel) {
+    byte const* const b = row + channel / block * block_bytes;
+    int const i = channel % block;
+    int code = b[codes_at + i % 16] >> (i < 16 ? 0 : 4) & 15;
+    if constexpr (Bits == 5) code |= (b[fifth_at + i / 8] >> i % 8 & 1) << 4;
+    if constexpr (Minimum)
+      return static_cast<float>(code) * load_f16(b) + load_f16(b + 2);
+    else
+      return static_cast<float>(code - half) * load_f16(b);
+  }
+  /// As many as a fragment holds.
+  template <class Fragment, int D>
+  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static Fragment load(byte const* row, int, int channel) {
+    byte const* const b = row + channel / block * block_bytes;
+    int const i = channel % block;
+    Fragment x = Fragment::of_nibbles(b + codes_at + i % 16, i < 16 ? 0 : 4);
+    if constexpr (Bits == 5) x = Fragment::add_where(x, load_u32(b + fifth_at) >> i, 16.0f);
+    if constexpr (Minimum)
+      return x * Fragment::of_f16(b) + Fragment::of_f16(b + 2);
+    else
+      return (x - Fragment(static_cast<float>(half))) * Fragment::of_f16(b);
+  }
+  /// A row.
+  template <int D>
+  KVSIEVE_INLINE KVSIEVE_HD static void encode(float const* x, byte* row) {
+    for (int first = 0; first < D; first += block, row += block_bytes) {
+      float scale, least = 0.0f;
+      if constexpr (Minimum) {
+        value_range const r = range_of<block>(x + first);
+        least = r.least;
+        scale = (r.most - r.least) / static_cast<float>(top);
+        store_f16(row + 2, least);
+      } else {
+        scale = extreme<block>(x + first) / static_cast<float>(-half);
+      }
+      store_f16(row, scale);
+      float const inverse = inverse_of(scale), up = Minimum ? 0.5f : static_cast<float>(half) + 0.5f;
+      auto const code = [&](int i) { return code_of(finite(x[first + i]) - least, inverse, up, top); };
+      if constexpr (Bits == 5) {
+        unsigned fifth = 0;
+        for (int i = 0; i < block; ++i) fifth |= static_cast<unsigned>(code(i) >> 4 & 1) << i;
+        __builtin_memcpy(row + fifth_at, &fifth, 4);
+      }
+      for (int i = 0; i < 16; ++i) row[codes_at + i] = static_cast<byte>((code(i) & 15) | (code(i + 16) & 15) << 4);
+    }
+  }
+};
+}  // namespace encode
+}  // namespace kvsieve::inline v0
