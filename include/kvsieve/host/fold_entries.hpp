@@ -2,9 +2,9 @@
 // Folds what a query of decode attention gave the entries of a cache into the state of an online policy.
 #pragma once
 #include <kvsieve/aggregate/group.hpp>
+#include <kvsieve/aggregate/observed_state.hpp>
 #include <kvsieve/core/exponent.hpp>
 #include <kvsieve/core/fragment.hpp>
-#include <kvsieve/core/observed_state.hpp>
 #include <kvsieve/core/status.hpp>
 
 namespace kvsieve::inline v0 {
