@@ -10,6 +10,7 @@
 
 #include "evict_choice.hpp"
 #include "field_text.hpp"
+#include "head_dims.hpp"
 
 namespace kvsieve::tool {
 namespace detail {
@@ -81,16 +82,6 @@ message merge_rows(team_executor const& on, token_plan const& plan, cache_dump c
   }
   return {};
 }
-
-/// The head dimensions that this program is built for.
-template <class Evict, int... D>
-message merge_rows_of(team_executor const& on, token_plan const& plan, cache_dump const& dump,
-                      typename Evict::params const& params, outcome& out,
-                      std::vector<std::vector<stored_head>>& merged) {
-  message result = "--evict: this program is not built for head_dim " + std::to_string(dump.head_dim);
-  ((dump.head_dim == D ? (void)(result = merge_rows<Evict, D>(on, plan, dump, params, out, merged)) : (void)0), ...);
-  return result;
-}
 }  // namespace detail
 
 /// The row of a policy that merges.
@@ -119,7 +110,9 @@ evict_choice make_evict_choice(char const* name) {
     Evict::params::each(params, [&](char const* field, auto& member, auto, auto) {
       out.params.emplace_back(std::string("evict.") + field, to_text(member));
     });
-    return detail::merge_rows_of<Evict, KVSIEVE_TOOL_HEAD_DIMS>(on, plan, dump, params, out, merged);
+    return built_head_dims::call(dump.head_dim, [&]<int D>(cs::integral_constant<int, D>) {
+      return detail::merge_rows<Evict, D>(on, plan, dump, params, out, merged);
+    });
   };
   return c;
 }

@@ -14,6 +14,7 @@
 #include "dump_tables.hpp"
 #include "evict_choice_row.hpp"
 #include "field_text.hpp"
+#include "head_dims.hpp"
 #include "storage.hpp"
 #include "strategy.hpp"
 
@@ -82,11 +83,6 @@ message fill_params(cache_dump const& dump, run_options const& options, typename
         out.params.emplace_back(key, to_text(member));
   });
   return {};
-}
-
-[[nodiscard]] inline std::string text_of(status const& s) {
-  char line[256];
-  return std::string(s.message(line));
 }
 
 /// Plans and compacts all layers of a dump of head dimension D. Bytes are those of the file's element type.
@@ -207,22 +203,6 @@ message run_wide(cache_dump const& dump, run_options const& options, outcome& ou
   }
   return store_packed(*options.store, on, kept, std::move(keys), std::move(values), dump, out);
 }
-
-/// The head dimensions that this program is built for.
-template <int... D>
-struct head_dims {
-  template <class C>
-  static message run(cache_dump const& dump, run_options const& options, outcome& out) {
-    message result;
-    bool const known = ((dump.head_dim == D && (result = run_wide<C, D>(dump, options, out), true)) || ...);
-    if (known) return result;
-    std::string all;
-    ((all += (all.empty() ? "" : ", ") + std::to_string(D)), ...);
-    return "head_dim is " + std::to_string(dump.head_dim) + ", this program is built for " + all +
-           " (cmake -DKVSIEVE_TOOL_HEAD_DIMS=64,128,256 names others)";
-  }
-};
-using built_head_dims = head_dims<KVSIEVE_TOOL_HEAD_DIMS>;
 }  // namespace detail
 
 /// The row of a preset.
@@ -251,7 +231,9 @@ template <class C>
   s.run = [name = s.name](cache_dump const& dump, run_options const& options, outcome& out) -> message {
     outcome fresh;
     fresh.strategy = name;
-    message m = detail::built_head_dims::run<C>(dump, options, fresh);
+    message m = built_head_dims::call(dump.head_dim, [&]<int D>(cs::integral_constant<int, D>) {
+      return detail::run_wide<C, D>(dump, options, fresh);
+    });
     if (!m) out = std::move(fresh);
     return m;
   };

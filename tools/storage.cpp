@@ -18,25 +18,10 @@
 #include <kvsieve/encode/rotated.hpp>
 #include <kvsieve/store/levels.hpp>
 
+#include "head_dims.hpp"
+
 namespace kvsieve::tool {
 namespace {
-
-std::string text_of(status const& s) {
-  char line[256];
-  return std::string(s.message(line));
-}
-
-/// The head dimensions that this program is built for.
-template <int... D>
-struct head_dims {
-  template <class F>
-  static message call(int head_dim, F const& f) {
-    message result;
-    bool const known = ((head_dim == D && (result = f(cs::integral_constant<int, D>{}), true)) || ...);
-    return known ? result : "head_dim is " + std::to_string(head_dim) + ", which this program is not built for";
-  }
-};
-using built_head_dims = head_dims<KVSIEVE_TOOL_HEAD_DIMS>;
 
 /// Stores the entries of a part's plan in a format, ragged, and appends what it reads back as to the layers of `out`.
 template <class Keys, class Values, int D>
