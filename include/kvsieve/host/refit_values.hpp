@@ -177,12 +177,12 @@ class value_refit {
     double* const a = r.weights;
     bool usable;
     if (n <= m) {
-      gram(n, m, r.normal, [&](int i, int k) { return a[k * n + i]; });
+      products_of_columns(a, m, n, r.normal);
       multiply_transposed(a, r.rest, r.moves, n, m, D);
       usable = cholesky(r.normal, n, params_.ridge);
       if (usable) solve(r.normal, n, r.moves);
     } else {
-      gram(m, n, r.normal, [&](int i, int k) { return a[i * n + k]; });
+      products_of_rows(a, m, n, r.normal);
       usable = cholesky(r.normal, m, params_.ridge);
       if (usable) {
         solve(r.normal, m, r.rest);
@@ -260,15 +260,20 @@ class value_refit {
     for (index t = own; t < visible; ++t) add(-static_cast<double>(r.logits[t]) / sum_of, l.values, h, t, missing);
   }
 
-  /// The upper triangle of the products of `side` vectors of `length`.
-  template <class At>
-  static void gram(int side, int length, double* to, At const& at) {
-    for (index i = 0; i < index{side} * side; ++i) to[i] = 0;
-    for (int k = 0; k < length; ++k)
-      for (int i = 0; i < side; ++i) {
-        double const f = at(i, k);
-        if (f == 0) continue;
-        for (int j = i; j < side; ++j) to[index{i} * side + j] += f * at(j, k);
+  /// The upper triangle of A^T A, A [m, n]: rows of A one after another.
+  static void products_of_columns(double const* a, int m, int n, double* to) {
+    for (index i = 0; i < index{n} * n; ++i) to[i] = 0;
+    for (int k = 0; k < m; ++k, a += n)
+      for (int i = 0; i < n; ++i)
+        for (int j = i; j < n; ++j) to[index{i} * n + j] += a[i] * a[j];
+  }
+  /// The upper triangle of A A^T.
+  static void products_of_rows(double const* a, int m, int n, double* to) {
+    for (int i = 0; i < m; ++i)
+      for (int j = i; j < m; ++j) {
+        double sum_of = 0;
+        for (int k = 0; k < n; ++k) sum_of += a[index{i} * n + k] * a[index{j} * n + k];
+        to[index{i} * m + j] = sum_of;
       }
   }
   /// x = (U^T U)^-1 x in place, x [side, D].
