@@ -8,10 +8,6 @@
 
 #include <kvsieve/core/config.hpp>
 
-#if defined(__x86_64__) || defined(__i386__)
-#include <immintrin.h>
-#endif
-
 namespace kvsieve::inline v0 {
 namespace host {
 
@@ -67,7 +63,7 @@ class team {
 
   static void pause() noexcept {
 #if defined(__x86_64__) || defined(__i386__)
-    _mm_pause();
+    __builtin_ia32_pause();
 #endif
   }
 
