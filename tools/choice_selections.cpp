@@ -34,22 +34,19 @@ choice behind(choice const& budget, char const* name) {
   for (auto const& f : budget.fields)
     if (f.key.starts_with("budget.")) c.fields.push_back(f);
   typename Select::params defaults;
-  Select::params::each(defaults, [&](char const* field, auto& member, char const* unit, char const* meaning) {
-    c.fields.push_back({"select." + std::string(field), to_text(member), unit, meaning});
-  });
+  field_refs own;
+  add_fields(own, "select", defaults);
+  for (auto& row : rows_of(own)) c.fields.push_back(std::move(row));
   c.run = [first = budget.run](team_executor const& on, token_scores const& scores, cache_dump const& dump,
                                run_options const& options, outcome& out, chosen_plan& chosen) -> message {
     list_memory lists;
     typename Select::params select;
     fill_layers(dump, select, lists);
-    for (auto const& [key, text] : options.set) {
-      message wrong;
-      Select::params::each(select, [&, &key = key, &text = text](char const* field, auto& member, auto, auto) {
-        if ("select." + std::string(field) == key && !set_member(member, text, lists))
-          wrong = "--set " + key + ": '" + text + "' is not a value of that field";
-      });
-      if (wrong) return wrong;
-    }
+    field_refs fields;
+    add_fields(fields, "select", select);
+    for (auto const& [key, text] : options.set)
+      if (key.starts_with("select."))
+        if (message m = set_field(fields, key, text, lists, "this selection has")) return m;
     // The budget sees the same forced tokens, those of the selection's defaults among them.
     run_options counting = options;
     std::erase_if(counting.set, [](auto const& s) { return s.first.starts_with("select."); });
@@ -64,18 +61,15 @@ choice behind(choice const& budget, char const* name) {
       for (int h = 0; h < plan.plan.heads; ++h) count.push_back(plan.plan.count(v, h));
     for (auto const& p : counted.params)
       if (p.first.starts_with("budget.")) out.params.push_back(p);
-    Select::params::each(select, [&](char const* field, auto& member, auto, auto) {
-      out.params.emplace_back("select." + std::string(field), to_text(member));
-    });
+    for (auto const& f : fields) out.params.emplace_back(f.key(), to_text(f.member));
     counts_of::params const known{&count, &plan};
     std::size_t const size = choose_tokens_workspace_bytes<counts_of, Select>(on, scores, known, select);
     chosen.memory = allocate(size);
     if (chosen.memory == nullptr) return "out of memory: the workspace takes " + std::to_string(size) + " bytes";
     chosen.plan = choose_tokens<counts_of, Select>(on, scores, known, select, std::span(chosen.memory.get(), size));
     chosen.plan.uniformity_class = class_of<Select>(plan.plan.uniformity_class, false);
-    if (chosen.plan) return {};
-    char line[256];
-    return std::string(chosen.plan.state.message(line));
+    if (!chosen.plan) return text_of(chosen.plan.state);
+    return {};
   };
   return c;
 }

@@ -16,7 +16,7 @@ namespace {
 
 using bytes = std::vector<unsigned char>;
 
-std::string text_of(status const& s) {
+std::string layer_text(status const& s) {
   std::array<char, 256> line{};
   // A status counts views from 0 in a call; here its number is that of a layer of the model.
   status plain = s;
@@ -85,7 +85,7 @@ message write_container(std::filesystem::path const& file, io::cache_source cons
     return failed ? fail(errc::bad_file, "file", 0, "was not written;", 0) : status{};
   });
   if (failed) return failed;
-  if (!s) return "cannot write '" + file.string() + "': " + text_of(s);
+  if (!s) return "cannot write '" + file.string() + "': " + layer_text(s);
   return to.commit();
 }
 
@@ -170,7 +170,7 @@ bool is_container(input_file const& file) {
 
 message read_container(std::filesystem::path const& name, mapped_file& file, io::container& to) {
   if (auto failed = file.open(name)) return failed;
-  if (status const s = io::read<xxh3>(file.bytes(), to); !s) return "'" + name.string() + "': " + text_of(s);
+  if (status const s = io::read<xxh3>(file.bytes(), to); !s) return "'" + name.string() + "': " + layer_text(s);
   return {};
 }
 

@@ -32,10 +32,6 @@ inline constexpr bool normalizes_pass = requires(typename C::params const& p) { 
 /// Reads a pass behind the cache.
 template <class C>
 inline constexpr bool reads_pass = observes_pass<C> || observes_sets<C>;
-/// A field that the command line can write and read.
-template <class Member>
-inline constexpr bool is_text = !std::is_same_v<Member, cuda::std::span<hidden_rows const>>;
-
 /// What a person may set of a score that reads a network; its other fields are those of the network.
 [[nodiscard]] inline bool is_window_of_gate(std::string const& key) {
   return key == "score.sink" || key == "score.long_prompt" || key.starts_with("score.window");

@@ -50,10 +50,7 @@ message merge_rows(team_executor const& on, token_plan const& plan, cache_dump c
   status const done = call::run(on, plan, group, cuda::std::span<kv_layer<result> const>(to.data(), to.size()), params,
                                 std::span(workspace.get(), size),
                                 cuda::std::span<entry_bias_target const>(bias.data(), Evict::biased ? bias.size() : 0));
-  if (!done) {
-    char line[256];
-    return std::string(done.message(line));
-  }
+  if (!done) return text_of(done);
   out.bytes_after = 0;
   std::size_t const element = static_cast<std::size_t>(size_of(dump.type));
   for (int v = 0; v < plan.views; ++v) {
@@ -89,27 +86,19 @@ template <class Evict>
 evict_choice make_evict_choice(char const* name) {
   evict_choice c{name, {}, {}};
   typename Evict::params defaults;
-  Evict::params::each(defaults, [&](char const* field, auto& member, char const* unit, char const* meaning) {
-    c.fields.push_back({std::string("evict.") + field, to_text(member), unit, meaning});
-  });
+  field_refs own;
+  add_fields(own, "evict", defaults);
+  c.fields = rows_of(own);
   c.run = [](team_executor const& on, token_plan const& plan, cache_dump const& dump, run_options const& options,
              outcome& out, std::vector<std::vector<stored_head>>& merged) -> message {
     list_memory lists;
     typename Evict::params params;
-    for (auto const& [key, text] : options.set) {
-      if (!key.starts_with("evict.")) continue;
-      bool known = false, read = false;
-      Evict::params::each(params, [&, &key = key, &text = text](char const* field, auto& member, auto, auto) {
-        if (std::string("evict.") + field != key) return;
-        known = true;
-        read = set_member(member, text, lists);
-      });
-      if (!known) return "--set " + key + ": this policy has no such field";
-      if (!read) return "--set " + key + ": '" + text + "' is not a value of that field";
-    }
-    Evict::params::each(params, [&](char const* field, auto& member, auto, auto) {
-      out.params.emplace_back(std::string("evict.") + field, to_text(member));
-    });
+    field_refs fields;
+    add_fields(fields, "evict", params);
+    for (auto const& [key, text] : options.set)
+      if (key.starts_with("evict."))
+        if (message m = set_field(fields, key, text, lists, "this policy has")) return m;
+    for (auto const& f : fields) out.params.emplace_back(f.key(), to_text(f.member));
     return built_head_dims::call(dump.head_dim, [&]<int D>(cs::integral_constant<int, D>) {
       return detail::merge_rows<Evict, D>(on, plan, dump, params, out, merged);
     });

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <type_traits>
+#include <variant>
 #include <vector>
 
 #include <cuda/std/span>
@@ -44,30 +45,41 @@ class list_memory {
   std::vector<std::shared_ptr<void>> kept_;
 };
 
-namespace detail {
-template <class T>
-struct element_of_list {
-  using type = void;
-};
-template <class T>
-struct element_of_list<cuda::std::span<T const>> {
-  using type = T;
-};
-}  // namespace detail
+/// Where a number or a list of a policy lies.
+using number_ref =
+    std::variant<bool*, int*, float*, double*, cuda::std::uint64_t*, cuda::std::int64_t*, cuda::std::span<int const>*,
+                 cuda::std::span<float const>*, cuda::std::span<double const>*>;
+/// The number as the command line writes it.
+[[nodiscard]] std::string to_text(number_ref const& member);
+/// Sets a number from text; a list is kept in `lists`. False when the text is not one.
+[[nodiscard]] bool set_member(number_ref const& member, std::string const& text, list_memory& lists);
 
-/// Sets a member from text; a list is kept in `lists`.
-template <class Member>
-[[nodiscard]] bool set_member(Member& member, std::string const& text, list_memory& lists) {
-  using element = typename detail::element_of_list<Member>::type;
-  if constexpr (!std::is_void_v<element>) {
-    std::vector<element> list;
-    if (!from_text(text, list)) return false;
-    member = lists.hold(std::move(list));
-    return true;
-  } else {
-    return from_text(text, member);
-  }
+/// One field of params that the command line can write and read.
+struct field_ref {
+  std::string stage, name;
+  number_ref member;
+  char const *unit, *meaning;
+
+  [[nodiscard]] std::string key() const { return stage + "." + name; }
+};
+using field_refs = std::vector<field_ref>;
+
+/// Adds the fields of one stage that are numbers or lists of them.
+template <class Params>
+void add_fields(field_refs& fields, char const* stage, Params& params) {
+  Params::each(params, [&](char const* name, auto& member, char const* unit, char const* meaning) {
+    if constexpr (std::is_constructible_v<number_ref, decltype(&member)>)
+      fields.push_back({stage, name, &member, unit, meaning});
+  });
 }
+
+/// Fields as rows of a table, with the values they have.
+[[nodiscard]] std::vector<field> rows_of(field_refs const& fields);
+/// Sets a field; `owner` is who a message says has none of that name: "this policy has".
+[[nodiscard]] message set_field(field_refs const& fields, std::string const& key, std::string const& text,
+                                list_memory& lists, char const* owner);
+/// The model's rotation as the dump has it, wherever a strategy asks for one.
+void fill_rotation(cache_dump const& dump, field_refs const& fields);
 
 /// Which layer each view is, for a policy that asks.
 template <class Params>

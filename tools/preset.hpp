@@ -15,7 +15,7 @@
 #include "evict_choice_row.hpp"
 #include "field_text.hpp"
 #include "head_dims.hpp"
-#include "storage.hpp"
+#include "packing.hpp"
 #include "strategy.hpp"
 
 namespace kvsieve::tool {
@@ -27,46 +27,25 @@ struct preset_facts {
 };
 
 namespace detail {
-/// Sets one field of params from text; `lists` keeps lists alive.
-template <class Params>
-message set_field(Params& params, std::string const& key, std::string const& text, list_memory& lists) {
-  bool known = false, read = false;
-  Params::each(params, [&](char const* stage, char const* name, auto& member, char const*, char const*) {
-    if (std::string(stage) + "." + name != key) return;
-    known = true;
-    if constexpr (is_text<std::remove_cvref_t<decltype(member)>>) read = set_member(member, text, lists);
-  });
-  if (!known) return "--set " + key + ": this strategy has no such field";
-  if (!read) return "--set " + key + ": '" + text + "' is not a value of that field";
-  return {};
+/// All fields of a strategy that a person can set.
+template <class C>
+[[nodiscard]] field_refs fields_of(typename C::params& params) {
+  field_refs fields;
+  C::params::each_stage(params, [&](char const* stage, auto& p) { add_fields(fields, stage, p); });
+  return fields;
 }
 
-/// The model's rotation as the dump has it, wherever a strategy asks for one.
-template <class Params>
-void fill_rotation(cache_dump const& dump, Params& params) {
-  Params::each(params, [&](char const*, char const* name, auto& member, char const*, char const*) {
-    using type = std::remove_cvref_t<decltype(member)>;
-    std::string const field = name;
-    auto const is = [&](char const* word) { return field == word || field.ends_with(std::string(".") + word); };
-    if constexpr (std::is_same_v<type, double>)
-      if (is("rope_base") && dump.rope_theta > 0) member = dump.rope_theta;
-    if constexpr (std::is_same_v<type, bool>)
-      if (is("rope_interleaved")) member = dump.rope_style == "interleaved";
-    if constexpr (std::is_same_v<type, int>)
-      if (is("first_position")) member = static_cast<int>(dump.first_position);
-  });
-}
+/// Takes what was set by hand, and tells `out` every field that the dump alone does not give. Where budget and
+/// selection, or what becomes of the others, are not the strategy's own, their fields are left alone.
+[[nodiscard]] message set_fields(field_refs const& fields, run_options const& options,
+                                 bool (*comes_from_dump)(std::string const&), outcome& out, list_memory& lists);
 
-/// Where budget and selection, or what becomes of the others, are not the strategy's own, their fields are left alone.
 template <class C>
 message fill_params(cache_dump const& dump, run_options const& options, typename C::params& params, outcome& out,
                     list_memory& lists) {
   bool const other = options.other != nullptr;
-  auto const left = [&](std::string const& key) {
-    return (other && (key.starts_with("budget.") || key.starts_with("select."))) ||
-           (options.evict != nullptr && key.starts_with("evict."));
-  };
-  fill_rotation(dump, params);
+  auto const fields = fields_of<C>(params);
+  fill_rotation(dump, fields);
   if (message m = fill_tables<C>(dump, params, lists)) return m;
   if (!other)
     if (message m = fill_budget(dump, options, params.budget, lists)) return m;
@@ -74,58 +53,65 @@ message fill_params(cache_dump const& dump, run_options const& options, typename
   if constexpr (C::protect_policy::protects)
     if (other) (void)fill_budget(dump, options, params.budget, lists);
   if (!other) fill_layers(dump, params.select, lists);
-  for (auto const& [key, text] : options.set)
-    if (!left(key))
-      if (message m = set_field(params, key, text, lists)) return m;
-  C::params::each(params, [&](char const* stage, char const* name, auto& member, char const*, char const*) {
-    if constexpr (is_text<std::remove_cvref_t<decltype(member)>>)
-      if (std::string const key = std::string(stage) + "." + name; !left(key) && !comes_from_dump<C>(key))
-        out.params.emplace_back(key, to_text(member));
-  });
+  return set_fields(fields, options, &comes_from_dump<C>, out, lists);
+}
+
+/// What a strategy observes.
+enum class observed { nothing, queries, pass, sets };
+
+/// The views of a dump that a strategy reads: `seen` has the keys of a pass behind the cache where it is observed.
+template <int D>
+struct dump_views {
+  using cache = rows<float const, D>;
+  std::vector<kv_layer<cache>> seen;
+  std::vector<cache> queries;
+};
+
+template <int D>
+[[nodiscard]] message view_dump(cache_dump const& dump, observed what, dump_views<D>& out, list_memory& lists) {
+  for (auto const& l : dump.layers) {
+    if (what == observed::pass || what == observed::sets) {
+      auto const keys = lists.hold(keys_with_pass(dump, l));
+      auto const all = make_rows<D>(keys.data(), dump.kv_heads, dump.tokens + l.pass_keys.shape[1]);
+      out.seen.push_back({all, all});
+      int const window = what == observed::sets ? mixed_window(dump) : 0;
+      auto const of_pass = lists.hold(queries_of_pass(dump, l, window));
+      out.queries.push_back(make_rows<D>(of_pass.data(), dump.query_heads, l.pass_queries.shape[1] + window));
+      continue;
+    }
+    out.seen.push_back({make_rows<D>(l.keys.as<float>(), dump.kv_heads, dump.tokens),
+                        make_rows<D>(l.values.as<float>(), dump.kv_heads, dump.tokens)});
+    if (what == observed::nothing) continue;
+    if (!l.queries.present())
+      return "layers." + std::to_string(l.layer) + ".q is missing, and this strategy reads queries";
+    out.queries.push_back(make_rows<D>(l.queries.as<float>(), dump.query_heads, l.queries.shape[1]));
+  }
   return {};
 }
 
 /// Plans and compacts all layers of a dump of head dimension D. Bytes are those of the file's element type.
 template <class C, int D>
 message run_wide(cache_dump const& dump, run_options const& options, outcome& out) {
-  using cache = rows<float const, D>;
-  using result = rows<float, D>;
   list_memory lists;
   typename C::params params;
   if (message m = fill_params<C>(dump, options, params, out, lists)) return m;
-
-  std::vector<kv_layer<cache>> layers, behind;
-  std::vector<cache> queries;
-  for (auto const& l : dump.layers) {
-    layers.push_back({make_rows<D>(l.keys.as<float>(), dump.kv_heads, dump.tokens),
-                      make_rows<D>(l.values.as<float>(), dump.kv_heads, dump.tokens)});
-    if (!C::observes_queries) continue;
-    if constexpr (reads_pass<C>) {
-      static_assert(!reads(C::reads, needs::values), "a dump has no values of the pass");
-      auto const keys = lists.hold(keys_with_pass(dump, l));
-      auto const rows = make_rows<D>(keys.data(), dump.kv_heads, dump.tokens + l.pass_keys.shape[1]);
-      behind.push_back({rows, rows});
-      int const window = observes_sets<C> ? mixed_window(dump) : 0;
-      auto const of_pass = lists.hold(queries_of_pass(dump, l, window));
-      queries.push_back(make_rows<D>(of_pass.data(), dump.query_heads, l.pass_queries.shape[1] + window));
-      continue;
-    }
-    if (!l.queries.present())
-      return "layers." + std::to_string(l.layer) + ".q is missing, and this strategy reads queries";
-    queries.push_back(make_rows<D>(l.queries.as<float>(), dump.query_heads, l.queries.shape[1]));
-  }
-  cuda::std::span<kv_layer<cache> const> const group(layers.data(), layers.size());
-  auto const& seen = reads_pass<C> ? behind : layers;
-  cuda::std::span<kv_layer<cache> const> const scored_group(seen.data(), seen.size());
-  cuda::std::span<cache const> const observed(queries.data(), queries.size());
+  static_assert(!reads_pass<C> || !reads(C::reads, needs::values), "a dump has no values of the pass");
+  dump_views<D> of_dump;
+  constexpr observed what = observes_sets<C>      ? observed::sets
+                            : observes_pass<C>    ? observed::pass
+                            : C::observes_queries ? observed::queries
+                                                  : observed::nothing;
+  if (message m = view_dump(dump, what, of_dump, lists)) return m;
+  cuda::std::span<kv_layer<rows<float const, D>> const> const seen(of_dump.seen.data(), of_dump.seen.size());
+  cuda::std::span<rows<float const, D> const> const queries(of_dump.queries.data(), of_dump.queries.size());
 
   host::team team(options.threads);
   host::on on(team);
   auto const call = [&](auto const& f) {
     if constexpr (C::observes_queries)
-      return f(scored_group, observed);
+      return f(seen, queries);
     else
-      return f(scored_group);
+      return f(seen);
   };
   auto const start = std::chrono::steady_clock::now();
   bytes_ptr scored{nullptr, std::free};
@@ -152,56 +138,17 @@ message run_wide(cache_dump const& dump, run_options const& options, outcome& ou
   if (!kept) return text_of(kept.state);
   if (!kept.note) out.note = text_of(kept.note);
 
-  std::vector<kv_layer<result>> packed;
-  std::vector<bytes_ptr> memory;
-  for (int v = 0; v < kept.views; ++v) {
-    int const rows = kept.count(v);
-    int const element = static_cast<int>(size_of(dump.type));
-    memory.push_back(allocate(store::dense::bytes(dump.kv_heads, rows, D, sizeof(float))));
-    auto* const data = reinterpret_cast<float*>(memory.back().get());
-    packed.push_back({make_rows<D>(data, dump.kv_heads, rows),
-                      make_rows<D>(data + index{dump.kv_heads} * rows * D, dump.kv_heads, rows)});
-    out.bytes_before += store::dense::bytes(dump.kv_heads, dump.tokens, D, element);
-    // Heads with counts of their own lie ragged.
-    index kept_rows = 0;
-    for (int h = 0; h < kept.heads; ++h) kept_rows += kept.count(v, h);
-    out.bytes_after += kept.uniformity_class >= uniformity::U3
-                           ? store::ragged::bytes(dump.kv_heads, kept_rows, D, element)
-                           : store::dense::bytes(dump.kv_heads, rows, D, element);
-  }
-  auto const move = std::chrono::steady_clock::now();
+  auto const middle = std::chrono::steady_clock::now();
   std::vector<std::vector<stored_head>> merged;
+  count_bytes(kept, dump, out);
   if (options.evict != nullptr && options.evict->run) {
     if (message m = options.evict->run(on, kept, dump, options, out, merged)) return m;
   } else if constexpr (merges<typename C::evict_policy>) {
     if (options.evict == nullptr)
       if (message m = merge_rows<typename C::evict_policy, D>(on, kept, dump, params.evict, out, merged)) return m;
   }
-  if (merged.empty()) {
-    cuda::std::span<kv_layer<result> const> const to(packed.data(), packed.size());
-    if (status const applied = host::compact(on, kept, group, to); !applied) return text_of(applied);
-  }
-  seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - move).count();
-  out.seconds = seconds;
-  out.uniformity = name_of(kept.uniformity_class);
-  for (int v = 0; v < kept.views; ++v) {
-    layer_outcome& l = out.layers.emplace_back();
-    l.layer = dump.layers[static_cast<std::size_t>(v)].layer;
-    for (int h = 0; h < kept.heads; ++h) {
-      auto const list = kept.kept(v, h);
-      l.kept.emplace_back(list.begin(), list.end());
-      auto const scores = kept.scores(v, h);
-      l.score.insert(l.score.end(), scores.begin(), scores.end());
-    }
-    if (!merged.empty()) l.stored = std::move(merged[static_cast<std::size_t>(v)]);
-  }
-  if (options.store == nullptr) return {};
-  std::vector<float const*> keys, values;
-  for (auto const& p : packed) {
-    keys.push_back(p.keys.data_handle());
-    values.push_back(p.values.data_handle());
-  }
-  return store_packed(*options.store, on, kept, std::move(keys), std::move(values), dump, out);
+  seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - middle).count();
+  return pack(on, kept, dump, options, seconds, std::move(merged), out);
 }
 }  // namespace detail
 
@@ -222,12 +169,8 @@ template <class C>
   if (s.reads.starts_with(", ")) s.reads.erase(0, 2);
   if (s.reads.empty()) s.reads = "nothing";
   typename C::params defaults;
-  C::params::each(defaults,
-                  [&](char const* stage, char const* name, auto& member, char const* unit, char const* meaning) {
-                    std::string const key = std::string(stage) + "." + name;
-                    if constexpr (detail::is_text<std::remove_cvref_t<decltype(member)>>)
-                      if (!detail::comes_from_dump<C>(key)) s.fields.push_back({key, to_text(member), unit, meaning});
-                  });
+  s.fields = rows_of(detail::fields_of<C>(defaults));
+  std::erase_if(s.fields, [](field const& f) { return detail::comes_from_dump<C>(f.key); });
   s.run = [name = s.name](cache_dump const& dump, run_options const& options, outcome& out) -> message {
     outcome fresh;
     fresh.strategy = name;

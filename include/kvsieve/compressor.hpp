@@ -140,37 +140,33 @@ struct compressor {
     typename evict_policy::params evict{};          ///< of the stage evict
     typename store_policy::params store{};          ///< of the stage store
 
-    /// Calls visit(params) for every stage.
+    /// Calls visit(stage, params) for every stage.
     template <class Self, class Visit>
     static constexpr void each_stage(Self& self, Visit&& visit) {
-      visit(self.score), visit(self.aggregate), visit(self.group), visit(self.lift), visit(self.weigh);
-      visit(self.smooth), visit(self.scale), visit(self.protect), visit(self.heads), visit(self.budget),
-          visit(self.select);
-      visit(self.evict), visit(self.store);
+      visit("score", self.score);
+      visit("aggregate", self.aggregate);
+      visit("group", self.group);
+      visit("lift", self.lift);
+      visit("weigh", self.weigh);
+      visit("smooth", self.smooth);
+      visit("scale", self.scale);
+      visit("protect", self.protect);
+      visit("heads", self.heads);
+      visit("budget", self.budget);
+      visit("select", self.select);
+      visit("evict", self.evict);
+      visit("store", self.store);
     }
 
     /// Calls visit(stage, name, member, unit, meaning) for every number of every stage.
     template <class Self, class Visit>
     static constexpr void each(Self& self, Visit&& visit) {
-      auto const stage = [&visit](char const* name, auto& p) {
+      each_stage(self, [&visit](char const* stage, auto& p) {
         cs::remove_cvref_t<decltype(p)>::each(
             p, [&](char const* field, auto& member, char const* unit, char const* meaning) {
-              visit(name, field, member, unit, meaning);
+              visit(stage, field, member, unit, meaning);
             });
-      };
-      stage("score", self.score);
-      stage("aggregate", self.aggregate);
-      stage("group", self.group);
-      stage("lift", self.lift);
-      stage("weigh", self.weigh);
-      stage("smooth", self.smooth);
-      stage("scale", self.scale);
-      stage("protect", self.protect);
-      stage("heads", self.heads);
-      stage("budget", self.budget);
-      stage("select", self.select);
-      stage("evict", self.evict);
-      stage("store", self.store);
+      });
     }
   };
 };

@@ -49,7 +49,7 @@ template <class P>
 template <class P>
 [[nodiscard]] status params(P const& p, call_shape const& call) {
   status first;
-  P::each_stage(p, [&](auto const& stage) { first = first ? one_stage(stage, call) : first; });
+  P::each_stage(p, [&](char const*, auto const& stage) { first = first ? one_stage(stage, call) : first; });
   return first;
 }
 
