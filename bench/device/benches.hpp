@@ -6,4 +6,5 @@ namespace kvsieve::bench::gpu {
 void time_rows();
 void time_queries();
 void time_lists();
+void time_attend();
 }  // namespace kvsieve::bench::gpu

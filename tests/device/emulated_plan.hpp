@@ -15,18 +15,6 @@
 namespace kvsieve_test {
 namespace kvs = kvsieve;
 
-#if defined(__SANITIZE_THREAD__)
-inline constexpr bool race_check = true;
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-inline constexpr bool race_check = true;
-#else
-inline constexpr bool race_check = false;
-#endif
-#else
-inline constexpr bool race_check = false;
-#endif
-
 inline constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
 inline constexpr float infinite = std::numeric_limits<float>::infinity();
 

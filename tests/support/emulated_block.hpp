@@ -18,6 +18,19 @@
 namespace kvsieve_test {
 namespace device = kvsieve::device;
 
+/// Under ThreadSanitizer, where a case takes many times as long.
+#if defined(__SANITIZE_THREAD__)
+inline constexpr bool race_check = true;
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+inline constexpr bool race_check = true;
+#else
+inline constexpr bool race_check = false;
+#endif
+#else
+inline constexpr bool race_check = false;
+#endif
+
 /// What the threads of one block have in common besides the body's shared memory.
 template <int Threads>
 struct block_state {

@@ -142,6 +142,15 @@ template <codec Codec, int D, class Byte>
   index const whole = (tokens + Codec::tile_tokens - 1) / Codec::tile_tokens * Codec::tile_tokens;
   return make_encoded<Codec, D>(data, heads, tokens, whole, 1, state);
 }
+/// Views packed bytes as encoded rows of heads with a number of tokens each, none with more than `longest`; `offset`
+/// [heads + 1], in rows, multiples of Codec::tile_tokens, stays the caller's and is not read here, so it may be device
+/// memory.
+template <codec Codec, int D, class Byte>
+[[nodiscard]] KVSIEVE_HD constexpr encoded_rows<Codec, D, Byte, layout_ragged> make_encoded_ragged(
+    Byte* data, index heads, index const* offset, index longest, state_of<Codec> state = {}) {
+  return {data, layout_ragged::mapping<row_extents<D>>{row_extents<D>(heads, longest), offset},
+          encoded<Codec, D, Byte>(state)};
+}
 /// Views packed bytes as encoded rows of heads with a number of tokens each; `offset` [heads + 1], in rows, multiples
 /// of Codec::tile_tokens, stays the caller's.
 template <codec Codec, int D, class Byte>

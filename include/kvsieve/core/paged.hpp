@@ -248,6 +248,7 @@ struct head_page_tables {
   int const* pages = nullptr;   ///< [first[heads]] ids, head after head; all stay the caller's
   int const* first = nullptr;   ///< [heads + 1]
   int const* length = nullptr;  ///< [heads] tokens
+  index longest = -1;           ///< at least the largest of them; below 0: they are read, and must be host memory
 };
 
 namespace detail {
@@ -258,8 +259,9 @@ template <int P, int D>
 }
 template <int P, int D>
 [[nodiscard]] constexpr auto map_pages(page_pool_view const& pool, index heads, head_page_tables const& t) {
-  index longest = 0;
-  for (index h = 0; t.length != nullptr && h < heads; ++h) longest = longest < t.length[h] ? t.length[h] : longest;
+  index longest = t.longest < 0 ? 0 : t.longest;
+  for (index h = 0; t.longest < 0 && t.length != nullptr && h < heads; ++h)
+    longest = longest < t.length[h] ? t.length[h] : longest;
   return typename layout_ragged_paged<P>::template mapping<row_extents<D>>{row_extents<D>(heads, longest), t.pages,
                                                                            t.first, t.length, pool};
 }

@@ -26,6 +26,14 @@ template <class... Layers>
 }
 
 namespace detail {
+template <class T>
+inline constexpr bool is_kv_layer = false;
+template <class K, class V, class B>
+inline constexpr bool is_kv_layer<kv_layer<K, V, B>> = true;
+template <class T>
+inline constexpr bool is_stored_layer = is_kv_layer<T>;
+template <class... L>
+inline constexpr bool is_stored_layer<kv_parts<L...>> = (is_kv_layer<L> && ...);
 template <class L>
 struct parts_of_layer {
   static constexpr int count = 1;
@@ -45,6 +53,12 @@ struct parts_of_layer<kv_parts<L...>> {
   }
 };
 }  // namespace detail
+/// One layer of one sequence.
+template <class L>
+concept kv_layer_view = detail::is_kv_layer<L>;
+/// One layer of one sequence, in one part or in several.
+template <class L>
+concept stored_layer = detail::is_stored_layer<L>;
 /// Parts of a stored layer; 1 for a kv_layer.
 template <class L>
 inline constexpr int part_count = detail::parts_of_layer<L>::count;

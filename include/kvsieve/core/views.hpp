@@ -150,13 +150,20 @@ struct layout_ragged {
   };
 };
 
+/// Views packed rows as heads with a number of tokens each, none with more than `longest`; `offset` [heads + 1] stays
+/// the caller's and is not read here, so it may be device memory.
+template <int D, class T>
+[[nodiscard]] KVSIEVE_HD constexpr rows<T, D, layout_ragged> make_ragged(T* data, index heads, index const* offset,
+                                                                         index longest) noexcept {
+  return {data, layout_ragged::mapping<row_extents<D>>{row_extents<D>(heads, longest), offset}};
+}
 /// Views packed rows as heads with a number of tokens each; `offset` [heads + 1] stays the caller's.
 template <int D, class T>
 [[nodiscard]] KVSIEVE_HD constexpr rows<T, D, layout_ragged> make_ragged(T* data, index heads,
                                                                          index const* offset) noexcept {
   index longest = 0;
   for (index h = 0; h < heads; ++h) longest = longest < offset[h + 1] - offset[h] ? offset[h + 1] - offset[h] : longest;
-  return {data, layout_ragged::mapping<row_extents<D>>{row_extents<D>(heads, longest), offset}};
+  return make_ragged<D>(data, heads, offset, longest);
 }
 
 /// Any mdspan of [heads, tokens, D] over an element type, whatever its layout.

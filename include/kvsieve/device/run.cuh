@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// plan, apply and workspace_bytes on a CUDA device: the calls of the host with device::on{stream} first. Views then
-// hold device pointers, and so does params.select.white_list. A plan's lists and scores are device memory; its counts
-// and offsets are host memory and may be read at once.
+// plan, apply, attend and workspace_bytes on a CUDA device: the calls of the host with device::on{stream} first. Views
+// then hold device pointers, and so does params.select.white_list. A plan's lists and scores are device memory; its
+// counts and offsets are host memory and may be read at once.
 #pragma once
+#include <kvsieve/device/attend.hpp>
 #include <kvsieve/device/compactor.hpp>
 #include <kvsieve/device/on.cuh>
 #include <kvsieve/device/planner.hpp>
@@ -107,5 +108,44 @@ template <strategy C, device_layer Layer>
 template <strategy C, device_layer Layer>
 [[nodiscard]] status apply(device::on on, token_plan const& plan, Layer const& layer) noexcept {
   return device::move_kept<C>(on, plan, kv_group<Layer>(&layer, 1));
+}
+
+/// Bytes of device memory that attend needs with the same arguments; aligned to 64 bytes.
+template <row_view Queries, stored_layer Layer>
+[[nodiscard]] std::size_t attend_workspace_bytes(device::on on, cs::span<Queries const> query,
+                                                 cs::span<Layer const> layers) noexcept {
+  return device::attention<device::on, Queries, Layer>(on, query, layers).bytes();
+}
+/// The same for one view.
+template <row_view Queries, stored_layer Layer>
+[[nodiscard]] std::size_t attend_workspace_bytes(device::on on, Queries const& query, Layer const& layer) noexcept {
+  return attend_workspace_bytes(on, cs::span<Queries const>(&query, 1), cs::span<Layer const>(&layer, 1));
+}
+
+/// Decode attention, as attend on the host says it: out[h, i] = softmax(q_hi K^T / sqrt(D) + bias) V over the entries
+/// of the view. One launch for each part of a layer and one that joins segments, whatever the number of views. Rows are
+/// contiguous ones at multiples of 16 bytes, encoded ones at even addresses, or any that can be read an element at a
+/// time. Tables of pages and offsets are device memory that is never read here: kernels cut what they say to the tokens
+/// of the view, and a page that the pool does not have counts as absent.
+/// @param on         where to run
+/// @param query      for each view [Hq, T, D], 1 to 8 queries
+/// @param layers     views of any layout and format, or kv_parts of several; what tells the bias runs in kernels
+/// @param out        for each view [Hq, T, D]
+/// @param workspace  device memory, at least attend_workspace_bytes(...) bytes, aligned to 64; in use until the
+///                   launches have run
+/// @param options    what else is wanted; the list of log_sum_exp is read at once, what it points to is device memory
+/// @returns ok, or what was refused, and then nothing was launched
+template <row_view Queries, stored_layer Layer, row_view Out>
+[[nodiscard]] status attend(device::on on, cs::span<Queries const> query, cs::span<Layer const> layers,
+                            cs::span<Out const> out, std::span<std::byte> workspace,
+                            attend_options const& options = {}) noexcept {
+  return device::attention<device::on, Queries, Layer>(on, query, layers).run(out, options, workspace);
+}
+/// The same for one view.
+template <row_view Queries, stored_layer Layer, row_view Out>
+[[nodiscard]] status attend(device::on on, Queries const& query, Layer const& layer, Out const& out,
+                            std::span<std::byte> workspace, attend_options const& options = {}) noexcept {
+  return attend(on, cs::span<Queries const>(&query, 1), cs::span<Layer const>(&layer, 1), cs::span<Out const>(&out, 1),
+                workspace, options);
 }
 }  // namespace kvsieve::inline v0

@@ -66,7 +66,7 @@ struct bitmap {
   KVSIEVE_INLINE KVSIEVE_HD static unsigned ordered(float x) { return cs::bit_cast<unsigned>(x) & 0x7fffffffu; }
   KVSIEVE_INLINE KVSIEVE_HD static unsigned long long word(byte const* row, int w) {
     unsigned long long x;
-    __builtin_memcpy(&x, row + 8 * w, 8);
+    __builtin_memcpy(&x, readable_at(row + 8 * w), 8);
     return x;
   }
   /// Kept channels before one.

@@ -13,10 +13,18 @@ namespace encode {
 [[nodiscard]] KVSIEVE_HD constexpr float finite(float x) {
   return !(x == x) ? 0.0f : x > 65504.0f ? 65504.0f : x < -65504.0f ? -65504.0f : x;
 }
+/// An address as memory is read there: kernels are given rows at even addresses (device/attend.hpp), the host any.
+[[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD byte const* readable_at(byte const* p) {
+#if defined(__CUDA_ARCH__)
+  return static_cast<byte const*>(__builtin_assume_aligned(p, 2));
+#else
+  return p;
+#endif
+}
 /// The f16 at an address, little-endian, of any alignment.
 [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD float load_f16(byte const* p) {
   f16 h;
-  __builtin_memcpy(&h.bits, p, 2);
+  __builtin_memcpy(&h.bits, readable_at(p), 2);
   return to_float(h);
 }
 /// Writes an f16; what is too large becomes the largest finite one.
@@ -64,7 +72,7 @@ template <int Count>
 /// A float at an address of any alignment.
 [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD float load_f32(byte const* p) {
   float x;
-  __builtin_memcpy(&x, p, 4);
+  __builtin_memcpy(&x, readable_at(p), 4);
   return x;
 }
 /// Writes a float at any alignment.
@@ -81,7 +89,7 @@ KVSIEVE_INLINE KVSIEVE_HD void store_f32(byte* p, float x) { __builtin_memcpy(p,
 /// Four bytes at any address, little-endian.
 [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD unsigned load_u32(byte const* p) {
   unsigned x;
-  __builtin_memcpy(&x, p, 4);
+  __builtin_memcpy(&x, readable_at(p), 4);
   return x;
 }
 /// To the nearest integer, halves away from zero; for magnitudes below 2^22.

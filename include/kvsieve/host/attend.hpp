@@ -4,6 +4,7 @@
 // workers.
 #pragma once
 #include <kvsieve/core/arena.hpp>
+#include <kvsieve/core/attend_checks.hpp>
 #include <kvsieve/core/attend_options.hpp>
 #include <kvsieve/core/check.hpp>
 #include <kvsieve/core/parts.hpp>
@@ -24,8 +25,6 @@ class attention {
   static constexpr bool observes = !cs::is_same_v<Aggregate, no_observation>;
   static constexpr int D = Layer::head_dim, lanes = fragment::lanes, n = D / lanes;
   static constexpr bool rotates = has_rotated_keys<Layer>;
-  static_assert(head_dim_of<Queries> == D, "kvsieve::attend: queries and cache have the same head dimension");
-  static_assert(D % 16 == 0 && D <= 512, "kvsieve: the head dimension must be a multiple of 16, up to 512");
   using partial = attention_partial<D>;
 
  public:
@@ -55,7 +54,7 @@ class attention {
   template <class Out, class Then>
   [[nodiscard]] status run(cs::span<Out const> out, attend_options const& options, std::span<std::byte> workspace,
                            Then const& then) const {
-    if (status const s = check_all(out, options); !s) return s;
+    if (status const s = check::attention<check::host_rows>(queries_, layers_, out, options); !s) return s;
     if (status const s = check::workspace(workspace, bytes()); !s) return s;
     arena a(workspace);
     memory const m = carve(a);
@@ -137,69 +136,6 @@ class attention {
     float* const log_sum = a.take<float>(static_cast<std::size_t>(rows));
     float* const all = a.take<float>(static_cast<std::size_t>(logits));
     return {tasks, first_partial, first_row, scaled, turned, pieces, log_sum, all, a.take<index>(ends)};
-  }
-
-  template <class Out>
-  [[nodiscard]] status check_all(cs::span<Out const> out, attend_options const& options) const {
-    static_assert(cs::is_same_v<typename Out::element_type, float> && head_dim_of<Out> == D,
-                  "kvsieve::attend: the output is float, of the cache's head dimension");
-    auto const at = [](auto x) { return static_cast<double>(x); };
-    if (layers_.empty()) return fail(errc::bad_shape, "layers", 0, "must be at least", 1);
-    if (queries_.size() != layers_.size())
-      return fail(errc::bad_shape, "query", at(queries_.size()), "must equal the number of views,", at(layers_.size()));
-    if (out.size() != layers_.size())
-      return fail(errc::bad_shape, "out", at(out.size()), "must equal the number of views,", at(layers_.size()));
-    if (!options.log_sum_exp.empty() && options.log_sum_exp.size() != layers_.size())
-      return fail(errc::bad_shape, "log_sum_exp", at(options.log_sum_exp.size()), "must equal the number of views,",
-                  at(layers_.size()));
-    for (index v = 0; v < views(); ++v) {
-      int const w = static_cast<int>(v), heads = layer(v).heads();
-      auto const& q = queries(v);
-      auto const& o = out[static_cast<std::size_t>(v)];
-      index const asked = q.extent(1);
-      status s;
-      each_part(layer(v), [&](auto const& part, int number) {
-        if (s) s = check_part(part, number, heads, asked, w);
-      });
-      if (!s) return s;
-      if (asked < 1 || asked > most_new_queries)
-        return fail(errc::bad_shape, "query.tokens", at(asked), asked < 1 ? "must be at least" : "must be at most",
-                    asked < 1 ? 1 : most_new_queries, w);
-      if (q.extent(0) < heads || q.extent(0) % heads != 0)
-        return fail(errc::bad_shape, "query.heads", at(q.extent(0)), "must be a multiple of the KV heads,", heads, w);
-      if (o.extent(0) != q.extent(0))
-        return fail(errc::bad_shape, "out.heads", at(o.extent(0)), "must equal the query heads,", at(q.extent(0)), w);
-      if (o.extent(1) != asked)
-        return fail(errc::bad_shape, "out.tokens", at(o.extent(1)), "must equal the queries of a head,", at(asked), w);
-      if (s = check::readable(q, "query", w); !s) return s;
-      if (s = check::readable(o, "out", w); !s) return s;
-      if (options.log_sum_exp.empty()) continue;
-      auto const& l = options.log_sum_exp[static_cast<std::size_t>(v)];
-      if (l.data_handle() == nullptr) return fail(errc::bad_pointer, "log_sum_exp", 0, "must not be null;", 0, w);
-      if (l.extent(0) != q.extent(0))
-        return fail(errc::bad_shape, "log_sum_exp.heads", at(l.extent(0)), "must equal the query heads,",
-                    at(q.extent(0)), w);
-      if (l.extent(1) != asked)
-        return fail(errc::bad_shape, "log_sum_exp.tokens", at(l.extent(1)), "must equal the queries of a head,",
-                    at(asked), w);
-    }
-    return {};
-  }
-
-  /// A part against the first one; empty parts are as good as left out. The last one holds the new queries' own rows.
-  template <class Part>
-  [[nodiscard]] static status check_part(Part const& part, int number, int heads, index asked, int view) {
-    bool const last = number == part_count<Layer> - 1;
-    if (part_count<Layer> > 1 && part.tokens() == 0 && part.heads() == heads && !(last && asked > 1)) return {};
-    if (status const s = check::layer(part, heads, view); !s) return s;
-    if (status const s = check::readable(part.keys, "keys", view); !s) return s;
-    if (status const s = check::readable(part.values, "values", view); !s) return s;
-    for (int h = 0; last && asked > 1 && h < heads; ++h)
-      if (part.tokens(h) < asked)
-        return fail(errc::bad_shape, "keys.tokens", part.tokens(h),
-                    "must be, of the part with the new queries' own rows, at least the queries of a head,",
-                    static_cast<double>(asked), view);
-    return {};
   }
 
   /// A query row in floats, times log2(e) / sqrt(D), from `at` on; rotated as well where any part's keys are.

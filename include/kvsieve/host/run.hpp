@@ -16,14 +16,6 @@
 namespace kvsieve::inline v0 {
 
 namespace detail {
-template <class T>
-inline constexpr bool is_kv_layer = false;
-template <class K, class V, class B>
-inline constexpr bool is_kv_layer<kv_layer<K, V, B>> = true;
-template <class T>
-inline constexpr bool is_stored_layer = is_kv_layer<T>;
-template <class... L>
-inline constexpr bool is_stored_layer<kv_parts<L...>> = (is_kv_layer<L> && ...);
 template <strategy C>
 constexpr void needs_queries() {
   static_assert(!reads(C::reads, needs::queries),
@@ -46,13 +38,6 @@ constexpr void needs_merge() {
                 "kvsieve::apply: this strategy drops what it does not keep: leave params and workspace out");
 }
 }  // namespace detail
-
-/// One layer of one sequence.
-template <class L>
-concept kv_layer_view = detail::is_kv_layer<L>;
-/// One layer of one sequence, in one part or in several.
-template <class L>
-concept stored_layer = detail::is_stored_layer<L>;
 
 /// Bytes of workspace that plan<C> needs with the same arguments; aligned to 64 bytes. 0 when plan<C> would refuse the
 /// arguments, whatever the workspace: it says why.

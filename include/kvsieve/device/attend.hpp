@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Decode attention as launches: segments of the rows of all views, a launch for each part of a layer, and one that
+// joins them. The host only looks at shapes and numbers.
+#pragma once
+#include <kvsieve/core/arena.hpp>
+#include <kvsieve/core/attend_checks.hpp>
+#include <kvsieve/device/attend_join.hpp>
+#include <kvsieve/device/attend_segment.hpp>
+#include <kvsieve/device/launch_views.hpp>
+
+namespace kvsieve::inline v0 {
+namespace device {
+
+/// How a call on the device looks at the rows of a cache: never at tables, which are device memory.
+struct attended_rows {
+  static constexpr bool reads_tables = false;  ///< kernels cut what tables say to what the view says
+  /// Rows that kernels read 16 bytes at a time, or encoded ones at even addresses.
+  template <row_view V>
+  [[nodiscard]] static status readable(V const& v, char const* name, int view) {
+    constexpr index size = is_encoded<V> ? 1 : index{sizeof(element_of<V>)};
+    constexpr index unit = contiguous_rows<V> ? 16 : is_encoded<V> ? 2 : size;  // bytes
+    static_assert(!is_encoded<V> || row_bytes<V>() % 2 == 0,
+                  "kvsieve::attend on the device reads encoded rows of even sizes: take another format, or the host");
+    if constexpr (V::is_always_strided()) {
+      if (status const s = check::readable(v, name, view); !s) return s;
+      for (typename V::rank_type r : {0, 1}) {
+        if (is_encoded<V> || v.extent(r) < 2) continue;
+        if (status const s = multiple(v.stride(r), unit / size, name, view); !s) return s;
+      }
+    } else {
+      if (v.data_handle() == nullptr) return fail(errc::bad_pointer, name, 0, "must not be null;", 0, view);
+      if (status const s = tables(v, name, view); !s) return s;
+    }
+    auto const past = static_cast<index>(reinterpret_cast<std::uintptr_t>(v.data_handle())) % unit;
+    if (past == 0) return {};
+    return fail(errc::bad_pointer, name, static_cast<double>(past), "bytes past the alignment that kernels need,",
+                static_cast<double>(unit), view);
+  }
+
+ private:
+  [[nodiscard]] static status multiple(index stride, index of, char const* name, int view) {
+    if (stride % of == 0) return {};
+    return fail(errc::bad_shape, name, static_cast<double>(stride), "is a stride that must be a multiple of",
+                static_cast<double>(of), view);
+  }
+  /// What can be seen of a layout of tables without reading them.
+  template <row_view V>
+  [[nodiscard]] static status tables(V const& v, char const* name, int view) {
+    auto const& m = v.mapping();
+    if constexpr (paged_rows<V>) {
+      if (status const s = kvsieve::detail::check_pool(m.pool, name, view); !s) return s;
+      if constexpr (is_encoded<V>) {
+        if (status const s = m.check_tiles(name, view, index{codec_of<V>::tile_tokens}); !s) return s;
+      } else {
+        index const strides[] = {m.pool.stride.page, m.pool.stride.head, m.pool.stride.token};
+        for (index const stride : strides) {
+          if (status const s = multiple(stride, 16 / index{sizeof(element_of<V>)}, name, view); !s) return s;
+        }
+      }
+    }
+    if constexpr (paged_rows<V> && !ragged_rows<V>) {
+      index const used = m.pages(v.extent(1));
+      if (used > 0 && m.table == nullptr)
+        return fail(errc::bad_pointer, name, 0, "must have a table of pages;", 0, view);
+      if (used > m.entries)
+        return fail(errc::bad_shape, name, static_cast<double>(m.entries),
+                    "entries of the table of pages, of which the tokens take", static_cast<double>(used), view);
+    } else if constexpr (paged_rows<V>) {
+      if (m.list == nullptr || m.first == nullptr || m.length == nullptr)
+        return fail(errc::bad_pointer, name, 0, "must have a list of pages, offsets and lengths;", 0, view);
+    } else {
+      if (m.offset == nullptr) return fail(errc::bad_pointer, name, 0, "must have offsets;", 0, view);
+    }
+    return {};
+  }
+};
+
+/// One call of attend: its arguments.
+template <class Launcher, row_view Queries, stored_layer Layer>
+class attention {
+  static constexpr int D = Layer::head_dim;
+  static_assert(Queries::is_always_strided(),
+                "kvsieve::attend on the device reads queries by strides: give it kvsieve::make_rows");
+
+ public:
+  attention(Launcher const& on, cs::span<Queries const> queries, cs::span<Layer const> layers)
+      : on_(on), queries_(queries), layers_(layers) {}
+
+  /// Bytes of device memory that run() needs.
+  [[nodiscard]] std::size_t bytes() const {
+    arena counting;
+    (void)carve(counting);
+    return counting.used();
+  }
+
+  template <class Out>
+  [[nodiscard]] status run(cs::span<Out const> out, attend_options const& options,
+                           std::span<std::byte> workspace) const {
+    static_assert(Out::is_always_strided(),
+                  "kvsieve::attend on the device writes by strides: give it kvsieve::make_rows");
+    if (status const s = check::attention<attended_rows>(queries_, layers_, out, options); !s) return s;
+    for (int v = 0; v < views(); ++v)
+      if (rows_of(v) > most_tokens)
+        return fail(errc::bad_shape, "query.heads", static_cast<double>(queries(v).extent(0)),
+                    "times its queries, which must be at most", most_tokens, v);
+    if (status const s = check::workspace(workspace, bytes()); !s) return s;
+    arena a(workspace);
+    attend_partials const memory = carve(a);
+    status s;
+    [&]<int... I>(cs::integer_sequence<int, I...>) {
+      ((s = s ? attend_part_number<I>(memory) : s), ...);
+    }(cs::make_integer_sequence<int, part_count<Layer>>{});
+    return s ? join(memory, out, options) : s;
+  }
+
+ private:
+  template <int I>
+  [[nodiscard]] auto const& part(int v) const {
+    return kvsieve::detail::parts_of_layer<Layer>::template part<I>(layers_[static_cast<std::size_t>(v)]);
+  }
+  [[nodiscard]] int views() const { return static_cast<int>(layers_.size()); }
+  [[nodiscard]] int heads(int v) const { return layers_[static_cast<std::size_t>(v)].heads(); }
+  [[nodiscard]] Queries const& queries(int v) const { return queries_[static_cast<std::size_t>(v)]; }
+  /// Rows of queries of a view, Hq * T.
+  [[nodiscard]] index rows_of(int v) const { return queries(v).extent(0) * queries(v).extent(1); }
+  /// Query rows of a KV head.
+  [[nodiscard]] int group_rows(int v) const { return heads(v) < 1 ? 1 : static_cast<int>(rows_of(v) / heads(v)); }
+
+  /// Query rows that share a pass over the tokens, for views with so many of a KV head.
+  static constexpr int most_rows = D > 256 ? 4 : 8;
+  [[nodiscard]] static constexpr int pass_rows(int rows) { return rows <= 1 ? 1 : rows <= 4 ? 4 : most_rows; }
+  [[nodiscard]] int segment_tokens(int v, int tokens) const {
+    int const rows = group_rows(v);
+    return attend_segment_tokens(index{heads(v)} * pieces(rows, pass_rows(rows)), tokens);
+  }
+  /// Segments of the parts before one.
+  [[nodiscard]] int segments_before(int v, int number) const {
+    int count = 0;
+    each_part(layers_[static_cast<std::size_t>(v)], [&](auto const& p, int i) {
+      if (i < number) count += pieces(p.tokens(), segment_tokens(v, p.tokens()));
+    });
+    return count;
+  }
+  [[nodiscard]] int segments(int v) const { return segments_before(v, part_count<Layer>); }
+
+  /// Partial results of all views, one behind another.
+  [[nodiscard]] attend_partials carve(arena& a) const {
+    index count = 0;
+    for (int v = 0; v < views() && v < static_cast<int>(queries_.size()); ++v) count += rows_of(v) * segments(v);
+    attend_partials all;
+    all.sums = a.take<float>(static_cast<std::size_t>(count * D));
+    all.numbers = a.take<float>(static_cast<std::size_t>(count * 2));
+    return all;
+  }
+  /// Calls f(first, last) for each run of views that share the number of rows of a pass.
+  template <class F>
+  [[nodiscard]] status each_run(F const& f) const {
+    for (int first = 0; first < views();) {
+      int last = first + 1;
+      while (last < views() && pass_rows(group_rows(last)) == pass_rows(group_rows(first))) ++last;
+      if (status const s = f(first, last); !s) return s;
+      first = last;
+    }
+    return {};
+  }
+
+  template <int I>
+  [[nodiscard]] status attend_part_number(attend_partials const& memory) const {
+    attend_partials next = memory;
+    return each_run([&](int first, int last) {
+      switch (pass_rows(group_rows(first))) {
+        case 1:
+          return attend_views<I, 1>(first, last, next);
+        case 4:
+          return attend_views<I, 4>(first, last, next);
+        default:
+          return attend_views<I, most_rows>(first, last, next);
+      }
+    });
+  }
+  template <int I, int R>
+  [[nodiscard]] status attend_views(int first, int last, attend_partials& next) const {
+    using part_type = cs::remove_cvref_t<decltype(part<I>(0))>;
+    using body = attend_segment_body<Queries, part_type, R>;
+    int most_heads = 0;
+    for (int v = first; v < last; ++v) most_heads = most_heads < heads(v) ? heads(v) : most_heads;
+    typename body::args args{};
+    return launch_views<body>(on_, last - first, most_heads, 1, args, [&](int i, attend_part<Queries, part_type>& to) {
+      int const v = first + i, tokens = part<I>(v).tokens();
+      to.layer = part<I>(v);
+      to.queries = queries(v);
+      to.partials = take(next, v);
+      to.before = segments_before(v, I);
+      to.segment_tokens = segment_tokens(v, tokens);
+      to.group_rows = group_rows(v);
+      to.asked = static_cast<int>(queries(v).extent(1));
+      to.has_own_rows = I == part_count<Layer> - 1;
+      return pieces(tokens, to.segment_tokens) * pieces(to.group_rows, R);
+    });
+  }
+  template <class Out>
+  [[nodiscard]] status join(attend_partials next, cs::span<Out const> out, attend_options const& options) const {
+    attend_join_args<Out> args{};
+    return launch_views<attend_join_body<Out>>(on_, views(), 1, 1, args, [&](int v, attend_join_part<Out>& to) {
+      to.partials = take(next, v);
+      to.out = out[static_cast<std::size_t>(v)];
+      to.log_sum_exp = options.log_sum_exp.empty() ? query_numbers{} : options.log_sum_exp[static_cast<std::size_t>(v)];
+      to.rows = static_cast<int>(rows_of(v));
+      to.asked = static_cast<int>(queries(v).extent(1));
+      return to.rows;
+    });
+  }
+  /// The partial results of a view, which are the next ones.
+  [[nodiscard]] attend_partials take(attend_partials& next, int v) const {
+    attend_partials own = next;
+    own.segments = segments(v);
+    index const count = rows_of(v) * own.segments;
+    next.numbers += 2 * count;
+    next.sums += D * count;
+    return own;
+  }
+
+  Launcher const& on_;
+  cs::span<Queries const> queries_;
+  cs::span<Layer const> layers_;
+};
+}  // namespace device
+}  // namespace kvsieve::inline v0
