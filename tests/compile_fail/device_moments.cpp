@@ -1,4 +1,4 @@
-// expected-error: kvsieve::plan on the device does not factor matrices and does not join two scores
+// expected-error: kvsieve::plan on the device does not factor matrices
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <kvsieve/device/planner.hpp>
 #include <kvsieve/presets.hpp>

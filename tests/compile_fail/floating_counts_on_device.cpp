@@ -6,7 +6,7 @@
 #if defined(KVSIEVE_SHOULD_COMPILE)
 using strategy = kvsieve::chunk_key_norm<>;
 #else
-using strategy = kvsieve::key_norm<kvsieve::aggregate::heads_sum, kvsieve::select::chunks>;
+using strategy = kvsieve::dms<kvsieve::score::key_norm>;
 #endif
 
 // A launcher that launches nothing.

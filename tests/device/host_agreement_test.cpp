@@ -3,13 +3,17 @@
 // kept sets but for tokens whose scores are that close; and on identical scores the kept sets are equal.
 #include "emulated_plan.hpp"
 
+#include <kvsieve/aggregate/worst_case_and_mean.hpp>
 #include <kvsieve/host/run.hpp>
+#include <kvsieve/scale/z_score.hpp>
+#include <kvsieve/score/blend.hpp>
+#include <kvsieve/score/product.hpp>
 
 using namespace kvsieve_test;
 
 namespace {
 template <class C, class Layer, class... Queries>
-void check_agreement(std::vector<Layer> const& layers, typename C::params const& p, double bound,
+void check_agreement(std::vector<Layer> const& layers, typename C::params const& p, double bound, double least,
                      std::vector<Queries> const&... queries) {
   kvs::host::on<> const inline_;
   kvs::kv_group<Layer> const group(layers.data(), layers.size());
@@ -32,7 +36,7 @@ void check_agreement(std::vector<Layer> const& layers, typename C::params const&
       CAPTURE(v, h);
       REQUIRE(plan.count(v, h) == expected.count(v, h));
       auto const got = scores(plan, v, h), want = scores(expected, v, h);
-      CHECK(near(got, want, bound, 1e-3));
+      CHECK(near(got, want, bound, least));
       for (std::size_t t = 0; t < got.size(); ++t) CHECK(std::isinf(got[t]) == std::isinf(want[t]));
       // Tokens on which the two differ lie within rounding of each other.
       auto const a = kept(plan, v, h), b = kept(expected, v, h);
@@ -46,22 +50,22 @@ void check_agreement(std::vector<Layer> const& layers, typename C::params const&
       };
       see(a, b);
       see(b, a);
-      CHECK((a == b || highest - lowest <= 2 * bound * std::max(1e-3, std::abs(highest))));
+      CHECK((a == b || highest - lowest <= 2 * bound * std::max(least, std::abs(highest))));
     }
   }
 }
 
 template <class C>
-void check_cache(typename C::params const& p, double bound = 2e-5) {
+void check_cache(typename C::params const& p, double bound = 2e-5, double least = 1e-3) {
   cache<float, 64> a(2, 150, 21), b(2, 61, 22);
   a.keys.at(1, 30, 5) = not_a_number;
   std::vector const layers{a.layer(), b.layer()};
   if constexpr (C::observes_queries) {
     tensor<float, 64> qa(4, 150, 23), qb(4, 61, 24);
     std::vector const queries{qa.view(), qb.view()};
-    check_agreement<C>(layers, p, bound, queries);
+    check_agreement<C>(layers, p, bound, least, queries);
   } else {
-    check_agreement<C>(layers, p, bound);
+    check_agreement<C>(layers, p, bound, least);
   }
 }
 }  // namespace
@@ -80,18 +84,51 @@ TEST_CASE("device and host make the same plan of a cache", "[device][host][plan]
   check_cache<kvs::nacl<kvs::select::top_k>>({.score = {.queries = 9}, .budget = {.keep = 0.3}});
   check_cache<kvs::lookahead_q<kvs::smooth::none>>({.score = {.queries = 5, .window = 4}, .budget = {.keep = 0.3}});
   check_cache<kvs::finch<>>({.score = {.window = 16}, .budget = {.keep = 0.3}});
+  check_cache<kvs::paged_eviction<>>({.budget = {.keep = 0.4}});
+  check_cache<kvs::chunk_kv<>>({.score = {.window = 16}, .budget = {.keep = 0.4}});
+  check_cache<kvs::window_kv<>>({.score = {.window = 6}, .budget = {.keep = 0.4, .group = 2}, .select = {.recent = 7}});
+  check_cache<kvs::fair_eviction<>>({.score = {.window = 16}, .budget = {.keep = 0.4}});
+  check_cache<kvs::nacl<>>({.score = {.queries = 9}, .budget = {.keep = 0.3}, .select = {.seed = 3}});
+  check_cache<kvs::critical_kv_by_norm<>>({.score = {.window = 16}, .budget = {.keep = 0.4}});
   if constexpr (!race_check) {
     check_cache<kvs::observed_attention<>>({.budget = {.keep = 0.25}});
     check_cache<kvs::h2o<kvs::aggregate::group_max>>({.budget = {.keep = 0.25}});
   }
 }
 
+TEST_CASE("device and host make the same plan by the worst case", "[device][host][plan]") {
+  namespace agg = kvs::aggregate;
+  using by_group = kvs::compressor<kvs::score::attention<kvs::observe::window>, agg::worst_case, agg::group_max>;
+  using of_all = kvs::compressor<kvs::score::attention<kvs::observe::history>, agg::worst_case_and_mean>;
+  for (int const kernel : {1, 5, 31}) {
+    check_cache<by_group>(
+        {.score = {.window = 16}, .aggregate = {.kernel = kernel}, .budget = {.keep = 0.4}, .select = {.sink = 2}});
+    check_cache<of_all>({.score = {.window = 37}, .aggregate = {.kernel = kernel}, .budget = {.keep = 0.3}});
+  }
+}
+
+TEST_CASE("device and host make the same plan by joined scores", "[device][host][plan]") {
+  namespace score = kvs::score;
+  using by_attention = kvs::snap_kv<kvs::scale::z_score>;
+  using blended = kvs::compressor<score::blend<by_attention, kvs::key_diff<kvs::scale::z_score>>>;
+  check_cache<blended>({.score = {.first = {.score = {.window = 16}}, .weight = 0.5f}, .budget = {.keep = 0.4}}, 2e-5,
+                       1);
+  using multiplied = kvs::compressor<score::product<kvs::key_norm<kvs::smooth::max>, kvs::value_key_ratio<>>,
+                                     kvs::smooth::average, kvs::aggregate::heads_sum>;
+  check_cache<multiplied>({.budget = {.keep = 0.4}, .select = {.sink = 3}});
+  using nested = kvs::compressor<score::blend<blended, kvs::streaming_llm<>>, kvs::select::pages>;
+  check_cache<nested>(
+      {.score = {.first = {.score = {.first = {.score = {.window = 9}}}}, .weight = 1e-3f}, .budget = {.keep = 0.4}},
+      2e-5, 1);
+}
+
 TEST_CASE("device and host make the same plan by LagKV", "[device][host][plan]") {
   cache<float, 64> c(2, 150, 31), brief(2, 20, 32);
   std::vector const layers{c.layer(), brief.layer()};
-  check_agreement<kvs::lag_kv_streaming<>>(layers, {.score = {.sink = 4, .lag = 16}, .budget = {.keep = 0.3}}, 2e-5);
+  check_agreement<kvs::lag_kv_streaming<>>(layers, {.score = {.sink = 4, .lag = 16}, .budget = {.keep = 0.3}}, 2e-5,
+                                           1e-3);
   // Ranks of two shares that are equal up to rounding may be exchanged.
-  check_agreement<kvs::lag_kv<>>(layers, {.score = {.sink = 4, .lag = 16}, .budget = {.keep = 0.5}}, 1.01 / 16);
+  check_agreement<kvs::lag_kv<>>(layers, {.score = {.sink = 4, .lag = 16}, .budget = {.keep = 0.5}}, 1.01 / 16, 1e-3);
 }
 
 TEST_CASE("device and host select the same tokens by the same scores", "[device][host][select]") {

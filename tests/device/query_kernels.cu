@@ -8,7 +8,10 @@
 #include <kvsieve/aggregate/mean_variance.hpp>
 #include <kvsieve/aggregate/mean_variance_entropy.hpp>
 #include <kvsieve/aggregate/root_mean_square.hpp>
+#include <kvsieve/aggregate/worst_case.hpp>
 #include <kvsieve/kvsieve.cuh>
+#include <kvsieve/scale/z_score.hpp>
+#include <kvsieve/score/blend.hpp>
 
 namespace kvs = kvsieve;
 
@@ -54,5 +57,17 @@ kvs::status compile_query_kernels(kvs::device::on on, kvs::device::workspace con
     s = one<kvs::compressor<score::attention<reconstruction, logits>, agg::max, agg::group_max>, float, 128>(on, w);
   if (s) s = one<kvs::compressor<score::attention<sets, logits>, agg::mean>, kvs::bf16, 128>(on, w);
   if (s) s = one<kvs::finch<>, kvs::f16, 128>(on, w);
+  using worst = kvs::compressor<score::attention<kvs::observe::window>, agg::worst_case, agg::group_max>;
+  if (s) s = one<worst, float, 64>(on, w);
+  if (s) s = one<worst, kvs::f16, 80>(on, w);
+  if (s) s = one<worst, kvs::bf16, 128>(on, w);
+  if (s) s = one<worst, kvs::bf16, 256>(on, w);
+  if (s) s = one<kvs::quest<>, float, 64>(on, w);
+  if (s) s = one<kvs::quest<>, kvs::f16, 80>(on, w);
+  if (s) s = one<kvs::quest<>, kvs::bf16, 96>(on, w);
+  if (s) s = one<kvs::quest<>, kvs::bf16, 256>(on, w);
+  if (s) s = one<kvs::l_serve<>, kvs::bf16, 128>(on, w);
+  using z = kvs::scale::z_score;
+  if (s) s = one<kvs::compressor<score::blend<kvs::snap_kv<z>, kvs::key_diff<z>>>, kvs::bf16, 128>(on, w);
   return s;
 }

@@ -23,12 +23,24 @@ kvs::status both(kvs::device::on on, kvs::device::workspace const& w) {
   return kvs::apply<C>(on, plan, layer);
 }
 template <class T, int D>
+kvs::status selections(kvs::device::on on, kvs::device::workspace const& w) {
+  namespace sel = kvs::select;
+  kvs::status s = both<kvs::random<sel::chunks, kvs::store::ragged>, T, D>(on, w);
+  if (s) s = both<kvs::random<sel::pages>, T, D>(on, w);
+  if (s) s = both<kvs::random<sel::top_k_in_spans>, T, D>(on, w);
+  if (s) s = both<kvs::random<sel::gumbel>, T, D>(on, w);
+  if (s) s = both<kvs::random<kvs::weigh::value_norm, sel::two_stage>, T, D>(on, w);
+  if (s) s = both<kvs::random<sel::windows, kvs::store::ragged>, T, D>(on, w);
+  return s;
+}
+template <class T, int D>
 kvs::status all_strategies(kvs::device::on on, kvs::device::workspace const& w) {
   kvs::status s = both<kvs::key_norm<>, T, D>(on, w);
   if (s) s = both<kvs::key_diff<kvs::smooth::max>, T, D>(on, w);
   if (s) s = both<kvs::streaming_llm<>, T, D>(on, w);
   if (s) s = both<kvs::random<kvs::select::heavy_hitters>, T, D>(on, w);
   if (s) s = both<kvs::random<kvs::select::top_k_in_chunks>, T, D>(on, w);
+  if (s) s = selections<T, D>(on, w);
   if (s) s = both<kvs::q_filters<>, T, D>(on, w);
   if (s) s = both<kvs::cur<>, T, D>(on, w);
   if (s) s = both<kvs::compressor<kvs::score::cur<kvs::leverage_of::keys>>, T, D>(on, w);

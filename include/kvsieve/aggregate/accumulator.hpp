@@ -100,7 +100,7 @@ inline constexpr int statistics_of<A> = A::statistics;
 
 /// True for one with another accumulator folded beside it: `using beside = ...`, linear and without params, joined over
 /// the group by its mean, and counting queries as the first does. Its row of each KV head reaches the stage protect.
-/// Drivers of the host have it, for probabilities.
+/// Drivers of the host have it, for probabilities; those of the device fold the first alone, without that stage.
 template <class A>
 inline constexpr bool has_beside = requires { typename A::beside; };
 

@@ -12,7 +12,7 @@ namespace aggregate {
 
 /// The largest R over the observed queries. R is a query's probabilities over the tokens that are scored,
 /// average-pooled along these tokens and scaled so that they keep their sum: R = pool(p) sum(p) / sum(pool(p)), 0 for a
-/// query that gave none of them anything. The host alone has it.
+/// query that gave none of them anything.
 struct worst_case : state_base<1> {
   static constexpr bool pools_tokens = true;  ///< drivers fold R instead of p
   static constexpr int most_kernel = 31;      ///< tokens; a pool lies on the stack

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // The scores of a plan as launches: the score's pattern, then lift, weigh, pool, scale, join heads.
 #pragma once
-#include <kvsieve/compressor.hpp>
 #include <kvsieve/device/launch_views.hpp>
 #include <kvsieve/device/map_rows.hpp>
+#include <kvsieve/device/plan_call.hpp>
 #include <kvsieve/device/score_chunks.hpp>
+#include <kvsieve/device/score_page_bound.hpp>
 #include <kvsieve/device/score_position.hpp>
 #include <kvsieve/device/shape_scores.hpp>
 #include <kvsieve/device/weigh_rows.hpp>
@@ -13,38 +14,13 @@
 namespace kvsieve::inline v0 {
 namespace device {
 
-/// The arguments of one plan, as its launches see them.
-template <strategy C, class Launcher, class Layer, class Queries>
-struct plan_call {
-  using score = typename C::score_policy;
-
-  Launcher const& on;
-  cs::span<Layer const> layers;
-  cs::span<Queries const> queries;
-  typename C::params const& params;
-
-  [[nodiscard]] int views() const { return static_cast<int>(layers.size()); }
-  [[nodiscard]] int heads() const { return layers[0].heads(); }
-  [[nodiscard]] Layer const& layer(int v) const { return layers[static_cast<std::size_t>(v)]; }
-  [[nodiscard]] scored_view seen(int v) const { return describe<score>(params.score, layer(v).tokens()); }
-  /// Tokens of the cache: rows of the view but the queries' own.
-  [[nodiscard]] int cached(int v) const { return seen(v).tokens; }
-  /// Query heads of a view; 0 where there are no queries.
-  [[nodiscard]] index query_heads(std::size_t v) const {
-    if constexpr (C::observes_queries)
-      return v < queries.size() ? queries[v].extent(0) : 0;
-    else
-      return 0;
-  }
-};
-
 /// The scores of one plan.
 template <strategy C, class Launcher, class Layer, class Queries>
 class plan_scores {
   using score = typename C::score_policy;
   using aggregate = typename C::aggregate_policy;
   using keys_type = typename Layer::keys_type;
-  using memory = plan_memory<C>;
+  using memory = score_memory<C>;
   using call_type = plan_call<C, Launcher, Layer, Queries>;
   static constexpr bool joins = C::heads_policy::joins;
 
@@ -53,6 +29,23 @@ class plan_scores {
 
   /// Launches them. Scores lie in memory.scores afterwards.
   [[nodiscard]] status run() const {
+    status s = make();
+    if (s) s = shape();
+    return s;
+  }
+
+  /// For a selection by two scores: `to` becomes what run() made, with the weight.
+  [[nodiscard]] status weigh_beside(float* to) const {
+    scores_args<copy_params> args{};
+    status const s = launch_views<copy_scores_body>(
+        call_.on, call_.views(), call_.heads(), 1, args,
+        [&](int v, scores_part& part) { return over_scores(v, memory_.scores, to, part); });
+    return s ? weigh(to) : s;
+  }
+
+ private:
+  /// The score itself.
+  [[nodiscard]] status make() const {
     float* const out = memory::pools ? memory_.raw : memory_.scores;
     status s;
     if constexpr (memory::per_row && row_scores::keys_alone<score>)
@@ -63,24 +56,27 @@ class plan_scores {
       s = observe(out);
     else if constexpr (memory::per_chunk)
       s = chunks(out);
+    else if constexpr (memory::joins)
+      s = halves(out);
+    else if constexpr (bounds_pages<score>)
+      s = bounds(out);
     else
       s = positions(out);
-    if (!s) return s;
+    return s;
+  }
+
+  /// What the stages after the score make of it.
+  [[nodiscard]] status shape() const {
+    float* const out = memory::pools ? memory_.raw : memory_.scores;
+    status s;
     if constexpr (C::lift_policy::lifts) {
       using body = lift_body<typename C::lift_policy>;
       typename body::args args{};
       s = launch_views<body>(call_.on, call_.views(), call_.heads(), 1, args, once(out));
       if (!s) return s;
     }
-    if constexpr (C::weigh_policy::weighs) {
-      using body = weigh_rows_body<typename C::weigh_policy, typename Layer::values_type>;
-      typename body::args args{{}, call_.params.weigh};
-      s = launch_views<body>(
-          call_.on, call_.views(), call_.heads(), 1, args, [&](int v, weigh_part<typename Layer::values_type>& part) {
-            part = {call_.layer(v).values, out + row_offset(v), score_stride(call_.cached(v)), scored(v)};
-            return pieces(part.scored, weighed_rows);
-          });
-      if (!s) return s;
+    if constexpr (C::weigh_policy::weighs && !C::weighs_last) {
+      if (s = weigh(out); !s) return s;
     }
     if constexpr (memory::pools) {
       using body = pool_body<typename C::smooth_policy>;
@@ -104,7 +100,30 @@ class plan_scores {
     return s;
   }
 
- private:
+  [[nodiscard]] status weigh(float* out) const {
+    using body = weigh_rows_body<typename C::weigh_policy, typename Layer::values_type>;
+    typename body::args args{{}, call_.params.weigh};
+    return launch_views<body>(
+        call_.on, call_.views(), call_.heads(), 1, args, [&](int v, weigh_part<typename Layer::values_type>& part) {
+          part = {call_.layer(v).values, out + row_offset(v), score_stride(call_.cached(v)), scored(v)};
+          return pieces(part.scored, weighed_rows);
+        });
+  }
+
+  /// Both halves of a joined score, each with its own stages, then the two as one.
+  [[nodiscard]] status halves(float* out) const {
+    auto const first = call_.first_half();
+    auto const second = call_.second_half();
+    status s = plan_scores<typename score::first, Launcher, Layer, Queries>(first, memory_.half.first).run();
+    if (s) s = plan_scores<typename score::second, Launcher, Layer, Queries>(second, memory_.half.second).run();
+    if (!s) return s;
+    using body = join_scores_body<score>;
+    typename body::args args{{}, call_.params.score};
+    return launch_views<body>(call_.on, call_.views(), call_.heads(), 1, args, [&](int v, scores_part& part) {
+      return over_scores(v, memory_.half.second.scores, out, part);
+    });
+  }
+
   [[nodiscard]] index row_offset(int v) const { return memory_.score_offset[v]; }
 
   /// One block a row: for bodies that look at all of it.
@@ -169,7 +188,7 @@ class plan_scores {
       part = {call_.layer(v).keys,
               call_.layer(v).values,
               out + row_offset(v),
-              memory_.second + (memory::sums_wait ? row_offset(v) : 0),
+              memory_.sums + (memory::sums_wait ? row_offset(v) : 0),
               nullptr,
               score_stride(call_.cached(v)),
               segment};
@@ -186,6 +205,19 @@ class plan_scores {
                                                                            args, one);
     }
     return s;
+  }
+
+  [[nodiscard]] status bounds(float* out) const {
+    using body = page_bound_body<score, Queries, keys_type>;
+    typename body::args args{{}, call_.params.score};
+    return launch_views<body>(
+        call_.on, call_.views(), call_.heads(), 1, args, [&](int v, bound_part<Queries, keys_type>& part) {
+          part = {
+              call_.layer(v).keys, call_.queries[static_cast<std::size_t>(v)],
+              out + row_offset(v), score_stride(call_.cached(v)),
+              call_.cached(v),     static_cast<int>(call_.query_heads(static_cast<std::size_t>(v)) / call_.heads())};
+          return pieces(pieces(part.tokens, call_.params.score.page), Launcher::threads / body::width);
+        });
   }
 
   [[nodiscard]] status positions(float* out) const {
@@ -226,6 +258,9 @@ class plan_scores {
       part.stride = score_stride(call_.cached(v));
       part.observed = score::queries(call_.params.score, tokens);
       part.cached = call_.cached(v);
+      part.past = scored(v);
+      part.kernel = 1;
+      if constexpr (pools_tokens<aggregate>) part.kernel = aggregate::kernel(call_.params.aggregate);
       part.set_count = score::set_count(call_.params.score, tokens);
       part.restricted = false;
       for (int i = 0; i < part.set_count; ++i) {
@@ -240,26 +275,25 @@ class plan_scores {
       joined += round_up<index>(s.joined, 16);
     };
     if constexpr (score::form::normalises) {
-      status s = launch_views<sum_exponentials_body<Queries, keys_type>>(
+      status s = launch_views<sum_exponentials_body<Queries, keys_type, floats_of_part<aggregate>>>(
           call_.on, call_.views(), call_.heads(), 1, args, [&](int v, part_type& part) {
             fill(v, part);
             return pieces(part.rows(), tile::rows) * part.segments;
           });
       if (!s) return s;
-      s = launch_views<join_exponentials_body<Queries, keys_type>>(call_.on, call_.views(), call_.heads(), 1, args,
-                                                                   [&](int v, part_type& part) {
-                                                                     fill(v, part);
-                                                                     return pieces(part.rows(), Launcher::threads);
-                                                                   });
+      s = launch_views<join_exponentials_body<Queries, keys_type, floats_of_part<aggregate>>>(
+          call_.on, call_.views(), call_.heads(), 1, args, [&](int v, part_type& part) {
+            fill(v, part);
+            return pieces(part.rows(), Launcher::threads);
+          });
       if (!s) return s;
     }
     fold_queries_args<aggregate, Queries, keys_type> folding{{}, call_.params.aggregate};
-    return launch_views<
-        fold_queries_body<aggregate, typename C::group_policy, typename score::form, Queries, keys_type>>(
-        call_.on, call_.views(), call_.heads(), 1, folding, [&](int v, part_type& part) {
-          fill(v, part);
-          return pieces(part.cached, tile::tokens);
-        });
+    using fold = fold_queries_body<aggregate, typename C::group_policy, typename score::form, Queries, keys_type>;
+    return launch_views<fold>(call_.on, call_.views(), call_.heads(), 1, folding, [&](int v, part_type& part) {
+      fill(v, part);
+      return pieces(part.cached, fold::step_of(part, tile::tokens));
+    });
   }
 
   call_type const& call_;

@@ -6,100 +6,18 @@
 #pragma once
 #include <cmath>
 
-#include <kvsieve/aggregate/accumulator.hpp>
-#include <kvsieve/core/query_set.hpp>
+#include <kvsieve/device/observed_queries.hpp>
 #include <kvsieve/device/product_tile.hpp>
 
 namespace kvsieve::inline v0 {
 namespace device {
 
-/// Sets of queries that a view of a launch has room for.
-inline constexpr int most_query_sets = 4;
-
-/// One view of a per-query launch. Row r of a KV head is observed query r % observed of query head r / observed of its
-/// group; its set says which keys it sees.
-template <row_view Queries, row_view Keys>
-struct queries_part {
-  Keys keys;        ///< [heads, tokens, D]: the cache, and behind it the queries' own keys
-  Queries queries;  ///< [heads * group, at least `observed`, D]; the last ones are observed
-  float* score;     ///< [heads] rows of `stride`
-  float* partial;   ///< [heads, segments, rows, 2]: largest logit, and the sum of 2^(logit - largest)
-  float* mass;      ///< [heads, rows]: log2 of the sum of 2^logit; NaN: the query is passed over
-  index stride;
-  int observed, group, segments, segment_tokens;
-  int cached;       ///< tokens that are scored
-  int set_count;    ///< of `set`
-  bool restricted;  ///< some query does not see all keys up to its last
-  query_set set[most_query_sets];
-
-  [[nodiscard]] KVSIEVE_HD int tokens() const { return static_cast<int>(keys.extent(1)); }
-  [[nodiscard]] KVSIEVE_HD int rows() const { return observed * group; }
-  /// Which set a row's query is of, and its place in it.
-  struct place {
-    int set, query;
-  };
-  [[nodiscard]] KVSIEVE_HD place place_of(int row) const {
-    int query = row % observed, s = 0;
-    for (; s + 1 < set_count && query >= set[s].count; ++s) query -= set[s].count;
-    return {s, query};
-  }
-  /// Keys that a row's query sees.
-  [[nodiscard]] KVSIEVE_HD seen_keys seen_of(int row) const {
-    place const at = place_of(row);
-    return set[at.set].seen(at.query, cached);
-  }
-  /// True when `seen` holds token t.
-  [[nodiscard]] KVSIEVE_HD bool sees(seen_keys const& seen, int t) const {
-    return restricted ? seen.sees(t) : t <= seen.last;
-  }
-  /// Calls f(what the last of them sees) for every set that rows [first, last) have queries of.
-  template <class F>
-  KVSIEVE_HD void each_set(int first, int last, F const& f) const {
-    bool const one_head = first / observed == (last - 1) / observed;
-    int const from = one_head ? first % observed : 0, to = one_head ? (last - 1) % observed : observed - 1;
-    for (int s = 0, begin = 0; s < set_count; begin += set[s++].count)
-      if (begin <= to && from < begin + set[s].count)
-        f(set[s].seen((to < begin + set[s].count ? to - begin : set[s].count - 1), cached));
-  }
-  /// Largest token that a query of rows [first, last) sees.
-  [[nodiscard]] KVSIEVE_HD int last_seen(int first, int last) const {
-    int most = -1;
-    each_set(first, last, [&](seen_keys const& seen) { most = most < seen.last ? seen.last : most; });
-    return most;
-  }
-  /// True when one of rows [first, last) sees one of tokens [from, to).
-  [[nodiscard]] KVSIEVE_HD bool sees_some(int first, int last, int from, int to) const {
-    bool some = false;
-    each_set(first, last, [&](seen_keys const& seen) { some = some || seen.sees_some(from, to); });
-    return some;
-  }
-};
-
-template <row_view Queries, row_view Keys>
-struct queries_args {
-  batch<queries_part<Queries, Keys>> views;
-};
-template <accumulator Aggregate, row_view Queries, row_view Keys>
-struct fold_queries_args {
-  batch<queries_part<Queries, Keys>> views;
-  typename Aggregate::params params;
-};
-
-/// Segments into which the keys are cut for the first launch, so that few queries still make many blocks. They depend
-/// on the shape alone.
-struct key_segments {
-  int count = 1, tokens = 0;
-};
-[[nodiscard]] KVSIEVE_HD constexpr key_segments segments_of(index rows, int tokens) {
-  index const by_rows = rows >= 4096 ? 1 : 4096 / (rows < 64 ? 64 : rows);  // 64 segments for up to 64 rows
-  int const by_tokens = pieces(tokens, 256), wanted = by_rows < by_tokens ? static_cast<int>(by_rows) : by_tokens;
-  int const length = pieces(pieces(tokens, wanted < 1 ? 1 : wanted), 64) * 64;
-  return {pieces(tokens, length < 64 ? 64 : length), length};
-}
-
-/// Block (row tile + row tiles * segment, head, view): a part of the log-sum-exp of its rows.
-template <row_view Queries, row_view Keys>
+/// Block (row tile + row tiles * segment, head, view): a part of the log-sum-exp of its rows. Where probabilities are
+/// pooled along the tokens also, of the tokens that pools meet, the sum and what all pools together have of it.
+template <row_view Queries, row_view Keys, int Floats>
 struct sum_exponentials_body {
+  static constexpr bool pools = Floats > 2;
+
   template <block Block>
   struct shared {
     tile_of_logits<Block, Queries, Keys> tile;
@@ -119,11 +37,11 @@ struct sum_exponentials_body {
     int const seen = view.last_seen(first_row, last_row) + 1, end = seen < end_of_segment ? seen : end_of_segment;
     auto const tile = b.template tile<shape::columns>();
 
-    float largest[4], sum[4];
+    float largest[4], sum[4][Floats - 1];
     bool passed_over[4] = {};
     KVSIEVE_UNROLL for (int j = 0; j < 4; ++j) {
       largest[j] = -__builtin_inff();
-      sum[j] = 0;
+      KVSIEVE_UNROLL for (int k = 0; k < Floats - 1; ++k) sum[j][k] = 0;
     }
     s.tile.reset(b);
     int parity = 0;
@@ -144,26 +62,37 @@ struct sum_exponentials_body {
           top = max(top, logit[j][i]);
         }
         if (top == -__builtin_inff()) continue;
-        sum[j] *= ::exp2f(largest[j] - top);
-        KVSIEVE_UNROLL for (int i = 0; i < 4; ++i) sum[j] += ::exp2f(logit[j][i] - top);
+        KVSIEVE_UNROLL for (int k = 0; k < Floats - 1; ++k) sum[j][k] *= ::exp2f(largest[j] - top);
+        KVSIEVE_UNROLL for (int i = 0; i < 4; ++i) {
+          float const e = ::exp2f(logit[j][i] - top);
+          sum[j][0] += e;
+          if constexpr (pools) {
+            int const in = view.pools_of(first + tile.rank() * 4 + i);
+            sum[j][1] += in > 0 ? e : 0.0f;
+            sum[j][2] += e * static_cast<float>(in);
+          }
+        }
         largest[j] = top;
       }
       parity ^= 1;
     }
     KVSIEVE_UNROLL for (int j = 0; j < 4; ++j) {
       float const top = tile.all_max(largest[j]);
-      float const all = tile.all_sum(top == -__builtin_inff() ? 0.0f : sum[j] * ::exp2f(largest[j] - top));
+      float const scale = top == -__builtin_inff() ? 0.0f : ::exp2f(largest[j] - top);
+      float all[Floats - 1];
+      KVSIEVE_UNROLL for (int k = 0; k < Floats - 1; ++k) all[k] = tile.all_sum(sum[j][k] * scale);
       int const row = first_row + tile.index() * 4 + j;
       if (row >= last_row || tile.rank() != 0) continue;
-      float* const out = view.partial + ((index{w.y} * view.segments + segment) * rows + row) * 2;
+      float* const out = view.partial + ((index{w.y} * view.segments + segment) * rows + row) * Floats;
       out[0] = passed_over[j] ? __builtin_nanf("") : top;
-      out[1] = all;
+      KVSIEVE_UNROLL for (int k = 0; k < Floats - 1; ++k) out[k + 1] = all[k];
     }
   }
 };
 
-/// Block (chunk of rows, head, view): joins the segments of its rows in ascending order.
-template <row_view Queries, row_view Keys>
+/// Block (chunk of rows, head, view): joins the segments of its rows in ascending order. Where probabilities are pooled
+/// the row's mass becomes such that its pools together have what its tokens had; a row without any is passed over.
+template <row_view Queries, row_view Keys, int Floats>
 struct join_exponentials_body {
   template <block Block>
   struct shared {};
@@ -173,19 +102,26 @@ struct join_exponentials_body {
     auto const& view = a.views.part[w.z];
     int const rows = view.rows(), row = w.x * Block::threads + b.rank();
     if (row >= rows) return;
-    float const* const partial = view.partial + index{w.y} * view.segments * rows * 2;
-    float top = -__builtin_inff(), sum = 0;
+    float const* const partial = view.partial + index{w.y} * view.segments * rows * Floats;
+    float top = -__builtin_inff(), sum[Floats - 1] = {};
     bool passed_over = false;
     for (int i = 0; i < view.segments; ++i) {
-      float const largest = partial[(index{i} * rows + row) * 2], part = partial[(index{i} * rows + row) * 2 + 1];
+      float const* const part = partial + (index{i} * rows + row) * Floats;
+      float const largest = part[0];
       if (largest != largest) passed_over = true;
       if (!(largest > -__builtin_inff())) continue;
       float const next = max(top, largest);
-      sum = sum * ::exp2f(top - next) + part * ::exp2f(largest - next);
+      for (int k = 0; k < Floats - 1; ++k)
+        sum[k] = sum[k] * ::exp2f(top - next) + part[k + 1] * ::exp2f(largest - next);
       top = next;
     }
-    bool const usable = !passed_over && sum > 0.0f;
-    view.mass[index{w.y} * rows + row] = usable ? top + ::log2f(sum) : __builtin_nanf("");
+    bool usable = !passed_over && sum[0] > 0.0f;
+    float scaled = sum[0];
+    if constexpr (Floats > 2) {
+      usable = usable && sum[1] > 0.0f;
+      scaled = sum[0] * (sum[2] / sum[1]);
+    }
+    view.mass[index{w.y} * rows + row] = usable ? top + ::log2f(scaled) : __builtin_nanf("");
   }
 };
 
@@ -197,13 +133,23 @@ struct fold_queries_body {
                 "kvsieve::row_form::logits goes with an aggregate policy that is linear, or kvsieve::aggregate::max");
   static constexpr bool at_once = Aggregate::linear && Group::additive;
   static constexpr int states = Aggregate::states;
+  static constexpr bool pools = pools_tokens<Aggregate>;
+  static_assert(!pools || Form::normalises,
+                "kvsieve::aggregate::worst_case pools probabilities: use kvsieve::row_form::softmax");
   using params = typename Aggregate::params;
+
+  /// Tokens that a block scores: pools reach beyond them on both sides.
+  template <class View>
+  [[nodiscard]] KVSIEVE_HD static int step_of(View const& view, int tokens) {
+    return tokens - (view.kernel - 1);
+  }
 
   template <block Block>
   struct shared {
     using shape = tile_shape<Block::threads>;
     tile_of_logits<Block, Queries, Keys> tile;
     float state[shape::lines][states][shape::tokens];
+    float probability[pools ? shape::rows : 1][shape::tokens];  // before they are pooled
   };
 
   template <block Block>
@@ -211,9 +157,11 @@ struct fold_queries_body {
     using shape = tile_shape<Block::threads>;
     auto const& view = a.views.part[w.z];
     int const tokens = view.cached;
-    if (w.x >= pieces(tokens, shape::tokens)) return;
-    int const rows = view.rows(), first = w.x * shape::tokens, own = first + b.rank();
-    bool const has_token = b.rank() < shape::tokens && own < tokens;
+    int const step_of_tokens = step_of(view, shape::tokens), begin_of_tokens = w.x * step_of_tokens;
+    if (w.x >= pieces(tokens, step_of_tokens)) return;
+    int const rows = view.rows(), own = begin_of_tokens + b.rank();
+    int const first = begin_of_tokens < view.kernel / 2 ? 0 : begin_of_tokens - view.kernel / 2, column = own - first;
+    bool const has_token = b.rank() < step_of_tokens && own < tokens;
     auto const tile = b.template tile<shape::columns>();
     [[maybe_unused]] float const* const mass = view.mass + index{w.y} * rows;
     float joined = 0;
@@ -233,9 +181,12 @@ struct fold_queries_body {
         if (first_row != begin && !view.sees_some(first_row, last_row, first, first + shape::tokens)) continue;
         float logit[4][4];
         s.tile.compute(b, view, w.y, first_row, last_row, first, tokens, parity, logit);
-        if (has_token) bad = bad || s.tile.bad_key[parity][b.rank()] != 0;
+        if (has_token) bad = bad || s.tile.bad_key[parity][column] != 0;
         KVSIEVE_UNROLL for (int j = 0; j < 4; ++j) {
           int const slot = tile.index() * 4 + j, row = first_row + slot;
+          if constexpr (pools) {
+            KVSIEVE_UNROLL for (int i = 0; i < 4; ++i) s.probability[slot][tile.rank() * 4 + i] = 0.0f;
+          }
           if (row >= last_row) continue;
           int const query = row % view.observed;
           auto const at = view.place_of(row);
@@ -252,16 +203,24 @@ struct fold_queries_body {
           }
           if (weight == 0.0f) continue;
           KVSIEVE_UNROLL for (int i = 0; i < 4; ++i) {
-            if (!view.sees(seen, first + tile.rank() * 4 + i) || !finite(logit[j][i])) continue;
-            float const x = Form::normalises ? ::exp2f(logit[j][i] - log_mass) : logit[j][i];
-            update(a.params, state[i], weight * x, query);
+            int const token = first + tile.rank() * 4 + i;
+            if (!view.sees(seen, token) || !finite(logit[j][i])) continue;
+            float const x = weight * (Form::normalises ? ::exp2f(logit[j][i] - log_mass) : logit[j][i]);
+            if constexpr (!pools)
+              update(a.params, state[i], x, query);
+            else if (token < view.past)
+              s.probability[slot][tile.rank() * 4 + i] = x;
           }
+        }
+        if constexpr (pools) {
+          b.sync();
+          update_pooled(a.params, view, tile, first, state, s);
         }
         parity ^= 1;
         if constexpr (in_order()) {
           publish(tile, state, s);
           b.sync();
-          if (has_token) join_lines(a.params, whole, b.rank(), s);
+          if (has_token) join_lines(a.params, whole, column, s);
           KVSIEVE_UNROLL for (int i = 0; i < 4; ++i) start(a.params, state[i]);
         }
       }
@@ -270,7 +229,7 @@ struct fold_queries_body {
         b.sync();
       }
       if (has_token) {
-        if constexpr (!in_order()) join_lines(a.params, whole, b.rank(), s);
+        if constexpr (!in_order()) join_lines(a.params, whole, column, s);
         observation<float> seen{0, 0};
         for (int i = 0; i < view.set_count; ++i) {
           seen.queries += view.set[i].weight * static_cast<float>(view.set[i].count);
@@ -305,6 +264,24 @@ struct fold_queries_body {
       Aggregate::update(p, state, x, query);
     else
       Aggregate::update(p, state, x);
+  }
+  /// Updates with what a pool makes of the tile's probabilities; columns whose pool reaches beyond the tile are not
+  /// read.
+  template <class View, class Tile, class Shared>
+  KVSIEVE_HD static void update_pooled(params const& p, View const& view, Tile const& tile, int first,
+                                       float (&state)[4][states], Shared const& s) {
+    int const reach = view.kernel / 2;
+    KVSIEVE_UNROLL for (int i = 0; i < 4; ++i) {
+      int const at = tile.rank() * 4 + i, from = at < reach ? 0 : at - reach;
+      int const to = Shared::shape::tokens - 1 - at < reach ? Shared::shape::tokens - 1 : at + reach;
+      if (first + at >= view.past) continue;
+      KVSIEVE_UNROLL for (int j = 0; j < 4; ++j) {
+        float const* const row = s.probability[tile.index() * 4 + j];
+        float pooled = row[from];
+        for (int c = from + 1; c <= to; ++c) pooled += row[c];
+        Aggregate::update(p, state[i], pooled);
+      }
+    }
   }
   // Line l of a tile holds its rows 4 l to 4 l + 3, so joining lines in ascending order is the order of the queries.
   template <class Tile, class Shared>

@@ -10,26 +10,8 @@
 namespace kvsieve::inline v0 {
 namespace device {
 
-/// One view of a selection. Each row is cut into spans.count spans in which `keep` tokens stay, and one of
-/// `last_length` behind them in which `last_keep` stay; what lies before and behind all of them stays whole.
-struct select_part {
-  float* score;  ///< [heads] rows of `stride`; forced tokens are marked +inf
-  int* list;     ///< [heads] lists of `list_stride` indices
-  index stride, list_stride;
-  int tokens, keep, sink, recent;
-  partition spans;
-  int last_length = 0, last_keep = 0;
-};
-struct select_args {
-  batch<select_part> views;
-  int const* white_list;
-  int white_count;
-};
-
-/// Block (span, head, view): the indices of the `keep` largest scores of its span, ascending; the span behind the equal
-/// ones is the last. Forced tokens come before
-/// all others; equal scores: the smaller index; NaN ranks below -inf.
-struct select_body {
+/// The radix selection of one row by one block.
+struct row_pick {
   static constexpr int bins = 256, per_thread = 8;
 
   template <block Block>
@@ -39,49 +21,10 @@ struct select_body {
     typename Block::scan_storage scan;
   };
 
-  template <block Block>
-  KVSIEVE_HD static void run(Block& b, select_args const& a, work w, shared<Block>& s) {
-    auto const& view = a.views.part[w.z];
-    float* const score = view.score + w.y * view.stride;
-    int* const list = view.list + w.y * view.list_stride;
-    int const behind = view.spans.begin + view.spans.count * view.spans.length + view.last_length;
-    if (w.x == 0) {
-      stay(b, score, list, 0, view.spans.begin, 0);
-      stay(b, score, list, behind, view.tokens, view.spans.begin + view.spans.count * view.keep + view.last_keep);
-    }
-    bool const last = w.x == view.spans.count && view.last_length > 0;
-    if (w.x >= view.spans.count && !last) return;
-    int const begin = view.spans.begin + w.x * view.spans.length;
-    int const length = last ? view.last_length : view.spans.length, keep = last ? view.last_keep : view.keep;
-    forced_set const asked =
-        forced_set{view.tokens, view.sink, view.recent, a.white_list, a.white_count}.within(begin, length);
-    if (keep > 0) {
-      pick(b, score + begin, begin, length, keep, asked.cut(keep), list + view.spans.begin + w.x * view.keep, s);
-    }
-    // All that was asked for is marked, also what gave way. pick() syncs after its last look at a score.
-    for (index t = b.rank(); t < length; t += Block::threads) {
-      if (asked.holds(static_cast<int>(t))) score[begin + t] = __builtin_inff();
-    }
-  }
-
- private:
-  /// Lists tokens [from, to) and marks them.
-  template <block Block>
-  KVSIEVE_HD static void stay(Block& b, float* score, int* list, int from, int to, int at) {
-    for (index t = index{from} + b.rank(); t < to; t += Block::threads) {
-      score[t] = __builtin_inff();
-      list[at + t - from] = static_cast<int>(t);
-    }
-  }
-
-  KVSIEVE_HD static unsigned key_of(float score, int token, forced_set const& forced) {
-    return forced.holds(token) ? forced_key : ordered(score);
-  }
-
   /// `score` is that of token `begin`; `length` tokens, `keep` of them go into `list`.
   template <block Block>
-  KVSIEVE_HD static void pick(Block& b, float const* score, int begin, int length, int keep, forced_set const& forced,
-                              int* list, shared<Block>& s) {
+  KVSIEVE_HD static void run(Block& b, float const* score, int begin, int length, int keep, forced_set const& forced,
+                             int* list, shared<Block>& s) {
     // The key of the keep-th token, 8 bits at a time; `remaining` of the tokens that have this key stay.
     if (b.rank() == 0) {
       s.prefix = 0;
@@ -145,6 +88,11 @@ struct select_body {
     }
   }
 
+ private:
+  KVSIEVE_HD static unsigned key_of(float score, int token, forced_set const& forced) {
+    return forced.holds(token) ? forced_key : ordered(score);
+  }
+
   /// Finds, from the top, the bin that holds the last token that stays, and how many before it are left to keep.
   template <block Block>
   KVSIEVE_HD static void find_bin(Block& b, int shift, unsigned prefix, unsigned remaining, shared<Block>& s) {
@@ -163,6 +111,71 @@ struct select_body {
         return;
       }
       before += count;
+    }
+  }
+};
+
+/// One view of a selection. Each row is cut into spans.count spans in which `keep` tokens stay, and one of
+/// `last_length` behind them in which `last_keep` stay; what lies before and behind all of them stays whole.
+struct select_part {
+  float* score;  ///< [heads] rows of `stride`; forced tokens are marked +inf
+  int* list;     ///< [heads] lists of `list_stride` indices
+  index stride, list_stride;
+  int tokens, keep, sink, recent;
+  partition spans;
+  int last_length = 0, last_keep = 0;
+  int const* listed = nullptr;  ///< a white list of this view alone, in place of the call's
+  int listed_count = 0;
+  bool inside_only = false;  ///< `list` is that of the spans, and what lies outside of them is not listed
+  bool marks = true;         ///< forced tokens are marked
+};
+struct select_args {
+  batch<select_part> views;
+  int const* white_list;
+  int white_count;
+};
+
+/// Block (span, head, view): the indices of the `keep` largest scores of its span, ascending; the span behind the equal
+/// ones is the last. Forced tokens come before
+/// all others; equal scores: the smaller index; NaN ranks below -inf.
+struct select_body {
+  template <block Block>
+  using shared = row_pick::shared<Block>;
+
+  template <block Block>
+  KVSIEVE_HD static void run(Block& b, select_args const& a, work w, shared<Block>& s) {
+    auto const& view = a.views.part[w.z];
+    float* const score = view.score + w.y * view.stride;
+    int* const list = view.list + w.y * view.list_stride;
+    int const behind = view.spans.begin + view.spans.count * view.spans.length + view.last_length;
+    if (w.x == 0 && !view.inside_only) {
+      stay(b, score, list, 0, view.spans.begin, 0);
+      stay(b, score, list, behind, view.tokens, view.spans.begin + view.spans.count * view.keep + view.last_keep);
+    }
+    bool const last = w.x == view.spans.count && view.last_length > 0;
+    if (w.x >= view.spans.count && !last) return;
+    int const begin = view.spans.begin + w.x * view.spans.length;
+    int const length = last ? view.last_length : view.spans.length, keep = last ? view.last_keep : view.keep;
+    bool const own = view.listed != nullptr;
+    forced_set const asked = forced_set{view.tokens, view.sink, view.recent, own ? view.listed : a.white_list,
+                                        own ? view.listed_count : a.white_count}
+                                 .within(begin, length);
+    int* const kept = list + (view.inside_only ? 0 : view.spans.begin) + w.x * view.keep;
+    if (keep > 0) row_pick::run(b, score + begin, begin, length, keep, asked.cut(keep), kept, s);
+    if (!view.marks) return;
+    // All that was asked for is marked, also what gave way. The pick syncs after its last look at a score.
+    for (index t = b.rank(); t < length; t += Block::threads) {
+      if (asked.holds(static_cast<int>(t))) score[begin + t] = __builtin_inff();
+    }
+  }
+
+ private:
+  /// Lists tokens [from, to) and marks them.
+  template <block Block>
+  KVSIEVE_HD static void stay(Block& b, float* score, int* list, int from, int to, int at) {
+    for (index t = index{from} + b.rank(); t < to; t += Block::threads) {
+      score[t] = __builtin_inff();
+      list[at + t - from] = static_cast<int>(t);
     }
   }
 };

@@ -7,6 +7,41 @@
 namespace kvsieve::inline v0 {
 namespace device {
 
+struct copy_params {};
+
+/// Block (segment, head, view): the scores in other memory.
+struct copy_scores_body {
+  template <block Block>
+  struct shared {};
+
+  template <block Block>
+  KVSIEVE_HD static void run(Block& b, scores_args<copy_params> const& a, work w, shared<Block>&) {
+    auto const& view = a.views.part[w.z];
+    for (index i = b.rank(), t = index{w.x} * segment_scores + i; i < segment_scores && t < view.tokens;
+         i += Block::threads, t += Block::threads)
+      view.result[w.y * view.stride + t] = view.score[w.y * view.stride + t];
+  }
+};
+
+/// Block (segment, head, view): result[t], the first score of token t, joined with the second, score[t].
+template <class Score>
+struct join_scores_body {
+  using args = scores_args<typename Score::params>;
+
+  template <block Block>
+  struct shared {};
+
+  template <block Block>
+  KVSIEVE_HD static void run(Block& b, args const& a, work w, shared<Block>&) {
+    auto const& view = a.views.part[w.z];
+    float const* const second = view.score + w.y * view.stride;
+    float* const first = view.result + w.y * view.stride;
+    for (index i = b.rank(), t = index{w.x} * segment_scores + i; i < segment_scores && t < view.tokens;
+         i += Block::threads, t += Block::threads)
+      first[t] = Score::joined(a.params, first[t], second[t]);
+  }
+};
+
 struct join_heads_params {};
 
 /// Block (segment, 0, view): the heads' scores of a token joined, added in ascending order. In place.

@@ -11,6 +11,8 @@
 #include <kvsieve/device/score_queries.hpp>
 #include <kvsieve/device/score_rows.hpp>
 #include <kvsieve/score/pattern.hpp>
+#include <kvsieve/select/top_k_in_spans.hpp>
+#include <kvsieve/select/whole_pieces.hpp>
 
 namespace kvsieve::inline v0 {
 namespace device {
@@ -29,11 +31,22 @@ struct workspace_size {
   std::size_t host = 0;    ///< of workspace::host
 };
 
-/// The only place that knows how a workspace is laid out.
 template <class C>
-struct plan_memory {
+struct score_memory;
+
+/// Memory of the two halves of a joined score.
+template <class Score, bool Joined>
+struct half_memory {};
+template <class Score>
+struct half_memory<Score, true> {
+  score_memory<typename Score::first> first;    ///< its scores lie where the joined ones come
+  score_memory<typename Score::second> second;  ///< has scores of its own
+};
+
+/// What the scores of a plan lie in, and what they are made in.
+template <class C>
+struct score_memory {
   using score = typename C::score_policy;
-  using rules_type = selection_rules<typename C::budget_policy, typename C::select_policy>;
   static constexpr bool pools = C::smooth_policy::pools;
   static constexpr bool per_row = cs::is_same_v<typename C::pattern, patterns::per_row>;
   /// Sums of keys and values that wait for their block.
@@ -41,16 +54,15 @@ struct plan_memory {
       per_row && row_scores::in_blocks<score> && row_scores::reads_keys<score> && row_scores::reads_values<score>;
   static constexpr bool per_chunk = cs::is_same_v<typename C::pattern, patterns::per_chunk>;
   static constexpr bool per_query = C::folds_queries;
+  static constexpr bool joins = cs::is_same_v<typename C::pattern, patterns::joined>;
 
-  index* offset = nullptr;        ///< host [views * heads + 1]
   index* score_offset = nullptr;  ///< host [views]
-  int* logical_tokens = nullptr;  ///< host [views]
   float* scores = nullptr;        ///< device, what selection sees
   float* raw = nullptr;           ///< device, as many: scores before pooling, or scratch of a scorer
-  float* second = nullptr;        ///< device, as many, of a scorer whose sums wait
+  float* sums = nullptr;          ///< device, as many, of a scorer whose sums wait
   float* partial = nullptr;       ///< device, the pattern's partial results of all views
   float* joined = nullptr;        ///< device, these joined: a summary for each head, or a mass for each query
-  int* list = nullptr;            ///< device
+  [[no_unique_address]] half_memory<score, joins> half{};  ///< of a joined score
 
   static constexpr bool score_normalises() {
     if constexpr (per_query)
@@ -74,10 +86,60 @@ struct plan_memory {
       }
     } else if constexpr (per_query && score_normalises()) {
       index const rows = query_heads / (heads < 1 ? 1 : heads) * score::queries(p.score, tokens);
-      return {heads * segments_of(rows, tokens).count * rows * 2, heads * rows};
+      return {heads * segments_of(rows, tokens).count * rows * floats_of_part<typename C::aggregate_policy>,
+              heads * rows};
     }
     return {};
   }
+
+  /// Carves what the scores are made in, for scores that lie at `offset` from `scores` on.
+  template <class Layer, class QueryHeads>
+  static score_memory carve(arena& device, cs::span<Layer const> layers, typename C::params const& p,
+                            QueryHeads const& query_heads, float* scores, index* offset) {
+    index floats = 0, partial = 0, joined = 0;
+    for (std::size_t v = 0; v < layers.size(); ++v) {
+      floats += layers[v].heads() * score_stride(describe<score>(p.score, layers[v].tokens()).tokens);
+      view_scratch const s = scratch_of(layers[v], p, query_heads(v));
+      partial += round_up<index>(s.partial, 16);
+      joined += round_up<index>(s.joined, 16);
+    }
+    auto const take = [&device](index n) { return device.template take<float>(static_cast<std::size_t>(n)); };
+    score_memory m;
+    m.score_offset = offset;
+    m.scores = scores;
+    m.raw = take(pools || per_chunk ? floats : 0);
+    m.sums = take(sums_wait ? floats : 0);
+    m.partial = take(partial);
+    m.joined = take(joined);
+    if constexpr (joins) {
+      float* const own = pools ? m.raw : scores;
+      m.half.first = m.half.first.carve(device, layers, p.score.first, query_heads, own, offset);
+      m.half.second = m.half.second.carve(device, layers, p.score.second, query_heads, take(floats), offset);
+    }
+    return m;
+  }
+};
+
+/// The only place that knows how a workspace is laid out.
+template <class C>
+struct plan_memory : score_memory<C> {
+  using score = typename C::score_policy;
+  using select_policy = typename C::select_policy;
+  using rules_type = selection_rules<typename C::budget_policy, select_policy>;
+  static constexpr bool in_pieces = select::in_whole_pieces<select_policy>;
+  static constexpr bool in_spans = cs::is_same_v<select_policy, select::top_k_in_spans>;
+  /// What a first round takes is forced in a second.
+  static constexpr bool in_rounds =
+      requires(typename C::params const& p) { select_policy::first_round(p.select, 0, 0); };
+
+  index* offset = nullptr;        ///< host [views * heads + 1]
+  int* logical_tokens = nullptr;  ///< host [views]
+  int* list = nullptr;            ///< device
+  float* beside = nullptr;        ///< device, as many as scores: means of pieces, or scores of a second round
+  int* first_list = nullptr;      ///< device, like `list`: pieces that stay, or what a first round takes
+  int* listed = nullptr;          ///< device [views, white list]: pieces that hold a listed token
+  int* quota = nullptr;           ///< host [spans]
+  index* number = nullptr;        ///< host [spans]
 
   /// What follows from shapes and numbers.
   template <class Layer>
@@ -85,33 +147,64 @@ struct plan_memory {
     return {p.budget, p.select,
             call_shape{static_cast<int>(layers.size()), layers.empty() ? 0 : layers[0].heads(), Layer::head_dim}};
   }
+  /// Forced tokens of a view before they are cut to its budget; the white list lies on the device and is not counted.
+  [[nodiscard]] static forced_set forced(rules_type const& rules, scored_view const& seen, int v) {
+    forced_set f = rules.forced(seen, rules.allotted(seen, v));
+    f.white_list = nullptr;
+    f.white_count = 0;
+    return f;
+  }
+  /// How a view is selected in whole pieces.
+  [[nodiscard]] static select::piece_choice choice(rules_type const& rules, scored_view const& seen, int v)
+    requires in_pieces
+  {
+    return select_policy::choice(rules.select, seen, rules.share(seen, rules.allotted(seen, v)));
+  }
+  /// The forced ones among these pieces.
+  [[nodiscard]] static forced_set forced_pieces(rules_type const& rules, scored_view const& seen, int v)
+    requires in_pieces
+  {
+    auto const p = choice(rules, seen, v).pieces;
+    return select::detail::pieces_of(forced(rules, seen, v).within(0, p.tokens), p, nullptr);
+  }
+  /// Tokens that a head of a view keeps; -1 where the scores alone tell.
+  [[nodiscard]] static int kept(rules_type const& rules, scored_view const& seen, int v) {
+    if constexpr (in_pieces)
+      return select::detail::tokens_of(choice(rules, seen, v), forced_pieces(rules, seen, v),
+                                       static_cast<int>(rules.select.white_list.size()));
+    else
+      return rules.kept(seen, v);
+  }
 
   template <class Layer, class QueryHeads>
   static plan_memory carve(arena& device, arena& host, cs::span<Layer const> layers, typename C::params const& p,
                            QueryHeads const& query_heads) {
     std::size_t const views = layers.size();
     std::size_t const heads = views == 0 ? 0 : static_cast<std::size_t>(layers[0].heads());
-    index scores = 0, lists = 0, partial = 0, joined = 0;
+    index floats = 0, lists = 0;
     for (std::size_t v = 0; v < views; ++v) {
-      index const rows = layers[v].heads();
       scored_view const seen = describe<score>(p.score, layers[v].tokens());
-      scores += rows * score_stride(seen.tokens);
-      lists += rows * rules(layers, p).kept(seen, static_cast<int>(v));
-      view_scratch const s = scratch_of(layers[v], p, query_heads(v));
-      partial += round_up<index>(s.partial, 16);
-      joined += round_up<index>(s.joined, 16);
+      floats += layers[v].heads() * score_stride(seen.tokens);
+      lists += index{layers[v].heads()} * kept(rules(layers, p), seen, static_cast<int>(v));
     }
-    auto const floats = [&device](index n) { return device.template take<float>(static_cast<std::size_t>(n)); };
+    auto const count = [](index n) { return static_cast<std::size_t>(n); };
+    index* const offset = host.template take<index>(views * heads + 1);
+    index* const score_offset = host.template take<index>(views);
     plan_memory m;
-    m.offset = host.template take<index>(views * heads + 1);
-    m.score_offset = host.template take<index>(views);
     m.logical_tokens = host.template take<int>(views);
-    m.scores = floats(scores);
-    m.list = device.template take<int>(static_cast<std::size_t>(lists));
-    m.raw = floats(pools || per_chunk ? scores : 0);
-    m.second = floats(sums_wait ? scores : 0);
-    m.partial = floats(partial);
-    m.joined = floats(joined);
+    float* const scores = device.template take<float>(count(floats));
+    m.list = device.template take<int>(count(lists));
+    static_cast<score_memory<C>&>(m) = score_memory<C>::carve(device, layers, p, query_heads, scores, score_offset);
+    m.offset = offset;
+    if constexpr (in_pieces || in_rounds) {
+      m.beside = device.template take<float>(count(floats));
+      m.first_list = device.template take<int>(count(lists));
+    }
+    if constexpr (in_pieces) m.listed = device.template take<int>(views * p.select.white_list.size());
+    if constexpr (in_spans) {
+      m.quota = host.template take<int>(count(select_policy::spans(p.select)));
+      m.number = host.template take<index>(count(select_policy::spans(p.select)));
+    }
     return m;
   }
 };

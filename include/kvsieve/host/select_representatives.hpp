@@ -1,25 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Drivers of the selections that are pages in another way: for a query, and with representatives of what goes.
+// Driver of pages with representatives of what goes.
 #pragma once
 #include <algorithm>
 
 #include <kvsieve/host/select_pieces.hpp>
 #include <kvsieve/select/page_representatives.hpp>
-#include <kvsieve/select/query_pages.hpp>
 
 namespace kvsieve::inline v0 {
 namespace host::inline KVSIEVE_TARGET {
-
-template <int Page>
-struct selection<select::query_pages<Page>> : detail::whole_piece_needs {
-  using params = typename select::query_pages<Page>::params;
-  static int run(params const& p, selection_row const& row, int* out, selection_scratch const& s) {
-    return selection<select::pages>::run(p.as_pages(), row, out, s);
-  }
-  static shortage short_of(params const& p, selection_row const& row, selection_scratch const& s) {
-    return selection<select::pages>::short_of(p.as_pages(), row, s);
-  }
-};
 
 template <>
 struct selection<select::page_representatives> {
@@ -30,7 +18,7 @@ struct selection<select::page_representatives> {
 
   static int run(params const& p, selection_row const& row, int* out, selection_scratch const& s) {
     auto const t = policy::of(p.as_pages(), row.share);
-    row_pieces const others{t.others * p.page, p.page};
+    select::row_pieces const others{t.others * p.page, p.page};
     forced_set const before = row.forced.within(0, others.tokens);
     int const closed = closed_pages(before, others), by_rule = static_cast<int>(t.kept * p.representatives);
     int const most = t.kept - (closed < t.kept ? closed : t.kept), extra = by_rule < most ? by_rule : most;
@@ -44,21 +32,21 @@ struct selection<select::page_representatives> {
     return written + t.newest;
   }
   static shortage short_of(params const& p, selection_row const& row, selection_scratch const& s) {
-    return selection<select::pages>::short_of(p.as_pages(), row, s);
+    return policy::short_of(p, row.seen, row.share, row.forced, s.list[1]);
   }
 
  private:
-  static bool has_forced(forced_set const& before, row_pieces const& pages, int page) {
+  static bool has_forced(forced_set const& before, select::row_pieces const& pages, int page) {
     return before.within(pages.begin(page), pages.length).size() > 0;
   }
-  static int closed_pages(forced_set const& before, row_pieces const& pages) {
+  static int closed_pages(forced_set const& before, select::row_pieces const& pages) {
     int n = 0;
     for (int i = 0; i < pages.count(); ++i) n += has_forced(before, pages, i);
     return n;
   }
 
   /// Adds `extra` of the pages that are not among the `kept` ones in s.list[0]; returns how many there are then.
-  static int add_representatives(params const& p, selection_row const& row, row_pieces const& pages,
+  static int add_representatives(params const& p, selection_row const& row, select::row_pieces const& pages,
                                  forced_set const& before, int kept, int extra, selection_scratch const& s) {
     int const page = p.page;
     // Scores of the tokens that may go; their places in the upper half; then bits.

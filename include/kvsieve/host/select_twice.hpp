@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Drivers of selections in two rounds: what the first takes is forced in the second.
 #pragma once
-#include <cmath>
-
 #include <kvsieve/host/selection.hpp>
 #include <kvsieve/select/gumbel.hpp>
 #include <kvsieve/select/two_stage.hpp>
@@ -26,14 +24,10 @@ struct selection<select::gumbel> {
   static constexpr int needs_lists = 1;
 
   static int run(params const& p, selection_row const& row, int* out, selection_scratch const& s) {
-    int const forced = row.forced.size(), left = forced < row.keep ? row.keep - forced : 0;
-    int const drawn = static_cast<int>(static_cast<double>(left) * p.drawn);
-    detail::two_rounds(row, row.keep - drawn, out, s, [&] {
-      if (drawn == 0) return row.score;  // nothing is drawn, and all that stays is known
-      for (int t = 0; t < row.seen.tokens; ++t) {
-        double const g = -std::log(-std::log(select::gumbel::uniform(p, t, row.number)));
-        s.score[t] = static_cast<float>(static_cast<double>(row.score[t]) / p.temperature + g);
-      }
+    int const first = select::gumbel::first_round(p, row.keep, row.forced.size());
+    detail::two_rounds(row, first, out, s, [&] {
+      if (first == row.keep) return row.score;  // nothing is drawn, and all that stays is known
+      for (int t = 0; t < row.seen.tokens; ++t) s.score[t] = select::gumbel::noisy(p, row.score[t], t, row.number);
       return static_cast<float const*>(s.score);
     });
     return row.keep;
@@ -50,9 +44,8 @@ struct selection<select::two_stage> {
   static constexpr int needs_lists = 1;
 
   static int run(params const& p, selection_row const& row, int* out, selection_scratch const& s) {
-    int const forced = row.forced.size() < row.keep ? row.forced.size() : row.keep;
-    int const share = static_cast<int>(static_cast<double>(row.keep) * p.first);
-    detail::two_rounds(row, share < forced ? forced : share, out, s, [&] { return row.weighed; });
+    int const first = select::two_stage::first_round(p, row.keep, row.forced.size());
+    detail::two_rounds(row, first, out, s, [&] { return row.weighed; });
     return row.keep;
   }
   static shortage short_of(params const&, selection_row const& row, selection_scratch const&) {

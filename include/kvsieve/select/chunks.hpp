@@ -4,6 +4,7 @@
 #pragma once
 #include <kvsieve/core/rules.hpp>
 #include <kvsieve/select/forced_fields.hpp>
+#include <kvsieve/select/whole_pieces.hpp>
 
 namespace kvsieve::inline v0 {
 namespace select {
@@ -44,6 +45,19 @@ struct chunks : policy_base<stages::select> {
   [[nodiscard]] static constexpr int kept(row_share const& share, int of) {
     int const n = share.of(of);
     return n < 1 ? 1 : n;
+  }
+  /// How a row is selected.
+  [[nodiscard]] static constexpr piece_choice choice(params const& p, scored_view const& seen, row_share const& share) {
+    if (seen.tokens < p.length) return {{seen.tokens, 1}, share.kept, 0, true};
+    row_pieces const pieces{seen.tokens, p.length};
+    return {pieces, kept(share, pieces.count()), 0};
+  }
+  /// What the forced tokens need; `list` has room for the white list of `forced`.
+  [[nodiscard]] static constexpr shortage short_of(params const& p, scored_view const& seen, row_share const& share,
+                                                   forced_set const& forced, int* list) {
+    piece_choice const c = choice(p, seen, share);
+    if (c.by_token) return {share.kept, forced.size()};
+    return {c.kept, detail::pieces_of(forced, c.pieces, list).size(), "chunks, less than those with forced tokens,"};
   }
 };
 }  // namespace select

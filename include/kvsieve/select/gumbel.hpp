@@ -4,6 +4,7 @@
 #pragma once
 #include <cuda/std/cstdint>
 
+#include <kvsieve/core/log.hpp>
 #include <kvsieve/core/math.hpp>
 #include <kvsieve/select/forced_fields.hpp>
 
@@ -16,7 +17,6 @@ namespace select {
 /// token) alone, so that the same call gives the same list. A NaN ranks below -inf in both parts.
 struct gumbel : policy_base<stages::select> {
   static constexpr bool in_partitions = false;  ///< one selection for the whole row
-  static constexpr bool host_only = true;       ///< plans on the device cannot
 
   /// Its numbers.
   struct params {
@@ -45,10 +45,20 @@ struct gumbel : policy_base<stages::select> {
   /// Forced recent tokens of a head.
   KVSIEVE_HD static constexpr int recent(params const& p, int /*count*/) { return p.recent; }
   /// A number inside (0, 1); `head` counts through the heads of all views of a call.
-  [[nodiscard]] static constexpr double uniform(params const& p, int token, int head) {
+  [[nodiscard]] KVSIEVE_HD static constexpr double uniform(params const& p, int token, int head) {
     cs::uint64_t const bits =
         mix(mix(p.seed ^ mix(static_cast<cs::uint64_t>(head))) + static_cast<cs::uint64_t>(token));
     return (static_cast<double>(bits >> 11) + 0.5) * 0x1p-53;
+  }
+  /// Of a row that keeps `keep`, `forced` tokens being forced: how many are not drawn, the forced included.
+  [[nodiscard]] KVSIEVE_HD static constexpr int first_round(params const& p, int keep, int forced) {
+    int const left = forced < 0 ? keep : forced < keep ? keep - forced : 0;
+    return keep - static_cast<int>(static_cast<double>(left) * p.drawn);
+  }
+  /// What a draw goes by: the same bits on every machine.
+  [[nodiscard]] KVSIEVE_HD static float noisy(params const& p, float score, int token, int head) {
+    double const g = -natural_log(-natural_log(uniform(p, token, head)));
+    return static_cast<float>(static_cast<double>(score) / p.temperature + g);
   }
 };
 }  // namespace select

@@ -15,6 +15,8 @@ namespace select {
 /// equal ones by their place; of n of them r stay in equal steps: places 0, s, 2 s, ... with s = floor(n / r). Pages
 /// with forced tokens and the newest page have no bits and come before all others.
 struct page_representatives : pages {
+  static constexpr bool host_only = true;  ///< plans on the device cannot
+
   /// Its numbers.
   struct params {
     int page = 16;                     ///< tokens of a page
@@ -46,6 +48,15 @@ struct page_representatives : pages {
   /// Tokens that stay.
   [[nodiscard]] static constexpr int count(params const& p, row_share const& share) {
     return pages::count(p.as_pages(), share);
+  }
+  /// How a row is selected.
+  [[nodiscard]] static constexpr piece_choice choice(params const& p, scored_view const& seen, row_share const& share) {
+    return pages::choice(p.as_pages(), seen, share);
+  }
+  /// What the forced tokens need; `list` has room for the white list of `forced`.
+  [[nodiscard]] static constexpr shortage short_of(params const& p, scored_view const& seen, row_share const& share,
+                                                   forced_set const& forced, int* list) {
+    return pages::short_of(p.as_pages(), seen, share, forced, list);
   }
   /// Bit of the anchor at a place of the page; `ones` of `of` pages have a 1 there.
   [[nodiscard]] static constexpr bool anchor_bit(params const& p, int place, int ones, int of) {

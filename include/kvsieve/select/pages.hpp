@@ -3,6 +3,7 @@
 #pragma once
 #include <kvsieve/core/rules.hpp>
 #include <kvsieve/select/forced_fields.hpp>
+#include <kvsieve/select/whole_pieces.hpp>
 
 namespace kvsieve::inline v0 {
 namespace select {
@@ -14,7 +15,6 @@ namespace select {
 /// note says so. All heads lose the same pages where their scores are joined (aggregate::heads_mean).
 struct pages : policy_base<stages::select> {
   static constexpr bool in_partitions = false;  ///< one selection for the whole row
-  static constexpr bool host_only = true;       ///< plans on the device cannot
 
   /// Its numbers.
   struct params {
@@ -54,6 +54,20 @@ struct pages : policy_base<stages::select> {
   [[nodiscard]] static constexpr int count(params const& p, row_share const& share) {
     table const t = of(p, share);
     return t.newest + t.kept * p.page;
+  }
+  /// How a row is selected.
+  [[nodiscard]] static constexpr piece_choice choice(params const& p, scored_view const& /*seen*/,
+                                                     row_share const& share) {
+    table const t = of(p, share);
+    return {{t.others * p.page, p.page}, t.kept, t.newest};
+  }
+  /// What the forced tokens need; `list` has room for the white list of `forced`.
+  [[nodiscard]] static constexpr shortage short_of(params const& p, scored_view const& seen, row_share const& share,
+                                                   forced_set const& forced, int* list) {
+    piece_choice const c = choice(p, seen, share);
+    if (share.kept < c.rest) return {share.kept, c.rest, "less than the newest page,"};
+    return {c.kept, detail::pieces_of(forced.within(0, c.pieces.tokens), c.pieces, list).size(),
+            "pages beside the newest, less than those with forced tokens,"};
   }
 };
 }  // namespace select

@@ -33,6 +33,15 @@ struct query_pages : pages {
   [[nodiscard]] static constexpr int count(params const& p, row_share const& share) {
     return pages::count(p.as_pages(), share);
   }
+  /// How a row is selected.
+  [[nodiscard]] static constexpr piece_choice choice(params const& p, scored_view const& seen, row_share const& share) {
+    return pages::choice(p.as_pages(), seen, share);
+  }
+  /// What the forced tokens need; `list` has room for the white list of `forced`.
+  [[nodiscard]] static constexpr shortage short_of(params const& p, scored_view const& seen, row_share const& share,
+                                                   forced_set const& forced, int* list) {
+    return pages::short_of(p.as_pages(), seen, share, forced, list);
+  }
 };
 }  // namespace select
 }  // namespace kvsieve::inline v0

@@ -2,7 +2,7 @@
 // Top-k inside each of the caller's spans, so that one part of a prompt is not forgotten for another: fair eviction,
 // "The Pitfalls of KV Cache Compression", arXiv 2510.00231.
 #pragma once
-#include <kvsieve/core/rules.hpp>
+#include <kvsieve/core/counts.hpp>
 #include <kvsieve/select/forced_fields.hpp>
 
 namespace kvsieve::inline v0 {
@@ -14,7 +14,6 @@ namespace select {
 /// a `quota` each span keeps that many, whatever the budget says.
 struct top_k_in_spans : policy_base<stages::select> {
   static constexpr bool in_partitions = false;  ///< spans do not come from the scorer
-  static constexpr bool host_only = true;       ///< plans on the device cannot
 
   /// Its numbers.
   struct params {
@@ -68,6 +67,59 @@ struct top_k_in_spans : policy_base<stages::select> {
     int sum = 0;
     for (int const q : p.quota) sum += q;
     return sum;
+  }
+  /// Spans of a row.
+  [[nodiscard]] static constexpr int spans(params const& p) {
+    return p.spans.empty() ? 1 : static_cast<int>(p.spans.size() / 2);
+  }
+  /// First token of a span.
+  [[nodiscard]] static constexpr int begin(params const& p, int i) {
+    return p.spans.empty() ? 0 : p.spans[cs::size_t{2} * static_cast<cs::size_t>(i)];
+  }
+  /// Tokens of a span of a row of `tokens`.
+  [[nodiscard]] static constexpr int size(params const& p, int tokens, int i) {
+    return p.spans.empty() ? tokens : p.spans[cs::size_t{2} * static_cast<cs::size_t>(i) + 1] - begin(p, i);
+  }
+  /// True where all that stays is forced: there is nothing to share, and the row is selected as a whole.
+  [[nodiscard]] static constexpr bool whole(params const& p, int keep, forced_set const& forced) {
+    return p.quota.empty() && forced.size() > keep;
+  }
+  /// What the forced tokens need.
+  [[nodiscard]] static constexpr shortage short_of(params const& p, int keep, forced_set const& forced) {
+    if (p.quota.empty()) return {keep, forced.size()};
+    shortage first;
+    for (int i = 0; i < spans(p); ++i) {
+      int const own = p.quota[static_cast<cs::size_t>(i)];
+      int const needed = forced.within(begin(p, i), size(p, forced.tokens, i)).size();
+      if (first.needed <= first.budget) first = {own, needed, "in a span, less than its forced tokens,"};
+    }
+    return first;
+  }
+  /// Fills quota[spans] with what each span of a row keeps that keeps `keep`; `number` has as much room.
+  static constexpr void share_out(params const& p, int keep, forced_set const& forced, int* quota,
+                                  cs::int64_t* number) {
+    int const n = spans(p), tokens = forced.tokens;
+    for (int i = 0; i < n; ++i) quota[i] = p.quota.empty() ? -1 : p.quota[static_cast<cs::size_t>(i)];
+    if (!p.quota.empty()) return;
+    // A span whose share is less than its forced tokens takes these and leaves; that only lowers the other shares.
+    int left = keep;
+    for (bool again = true; again;) {
+      auto const weight = [&](cs::int64_t i) {
+        return quota[i] < 0 ? cs::int64_t{size(p, tokens, static_cast<int>(i))} : cs::int64_t{0};
+      };
+      counts::apportion(n, left, weight, weight, number);
+      again = false;
+      for (int i = 0; i < n; ++i) {
+        if (quota[i] >= 0) continue;
+        int const needed = forced.within(begin(p, i), size(p, tokens, i)).size();
+        if (number[i] >= needed) continue;
+        quota[i] = needed;
+        left -= needed;
+        again = true;
+      }
+    }
+    for (int i = 0; i < n; ++i)
+      if (quota[i] < 0) quota[i] = static_cast<int>(number[i]);
   }
 };
 }  // namespace select

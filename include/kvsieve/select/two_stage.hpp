@@ -11,7 +11,6 @@ namespace select {
 /// beside the plain scores, which are what the budget and plan.scores() see. Equal scores: the smaller index.
 struct two_stage : policy_base<stages::select> {
   static constexpr bool in_partitions = false;   ///< one selection for the whole row
-  static constexpr bool host_only = true;        ///< plans on the device cannot
   static constexpr bool reads_unweighed = true;  ///< the scores without the weight, and with it
 
   /// Its numbers.
@@ -33,6 +32,11 @@ struct two_stage : policy_base<stages::select> {
 
   /// Forced recent tokens of a head.
   KVSIEVE_HD static constexpr int recent(params const& p, int /*count*/) { return p.recent; }
+  /// Of a row that keeps `keep`, `forced` tokens being forced: how many the plain score takes, the forced included.
+  [[nodiscard]] KVSIEVE_HD static constexpr int first_round(params const& p, int keep, int forced) {
+    int const share = static_cast<int>(static_cast<double>(keep) * p.first), least = forced < keep ? forced : keep;
+    return share < least ? least : share;
+  }
 };
 }  // namespace select
 }  // namespace kvsieve::inline v0

@@ -3,6 +3,7 @@
 #pragma once
 #include <kvsieve/core/counts.hpp>
 #include <kvsieve/select/forced_fields.hpp>
+#include <kvsieve/select/whole_pieces.hpp>
 
 namespace kvsieve::inline v0 {
 namespace select {
@@ -61,6 +62,26 @@ struct windows : policy_base<stages::select> {
     if (budget >= tokens) return of;
     int const drop = (tokens - budget) / length + ((tokens - budget) % length != 0 ? 1 : 0);
     return drop < of ? of - drop : 0;
+  }
+  /// How a row is selected: the suffix behind the windows stays, and has the budget first.
+  [[nodiscard]] static constexpr piece_choice choice(params const& p, scored_view const& seen, row_share const& share) {
+    int const suffix = suffix_of(seen), room = share.kept < suffix ? 0 : share.kept - suffix;
+    row_pieces const before{seen.tokens - suffix, p.length};
+    return {before, kept(p.length, before.count(), before.tokens, room), suffix < share.kept ? suffix : share.kept};
+  }
+  /// What the forced tokens need; `list` has room for the white list of `forced`.
+  [[nodiscard]] static constexpr shortage short_of(params const& p, scored_view const& seen, row_share const& share,
+                                                   forced_set const& forced, int* list) {
+    int const suffix = suffix_of(seen);
+    if (share.kept < suffix) return {share.kept, suffix};
+    piece_choice const c = choice(p, seen, share);
+    return {c.kept, detail::pieces_of(forced.within(0, c.pieces.tokens), c.pieces, list).size(),
+            "windows, less than those with forced tokens,"};
+  }
+
+ private:
+  static constexpr int suffix_of(scored_view const& seen) {
+    return seen.ends.tail < seen.tokens ? seen.ends.tail : seen.tokens;
   }
 };
 }  // namespace select

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// What the scores of a plan on the device refuse, by type and by shape.
+#pragma once
+#include <kvsieve/compressor.hpp>
+#include <kvsieve/device/check.hpp>
+#include <kvsieve/device/plan_scores.hpp>
+
+namespace kvsieve::inline v0 {
+namespace device {
+
+/// Numbers out of range; of a joined score those of either half as well.
+template <strategy C, class Launcher, class Layer, class Queries>
+[[nodiscard]] status check_params(plan_call<C, Launcher, Layer, Queries> const& call) {
+  status s = check::params(call.params, plan_memory<C>::rules(call.layers, call.params).call);
+  if constexpr (plan_memory<C>::joins) {
+    if (s) s = check_params(call.first_half());
+    if (s) s = check_params(call.second_half());
+  }
+  return s;
+}
+
+/// Views and queries that cannot be scored; of a joined score what either half refuses.
+template <strategy C, class Launcher, class Layer, class Queries>
+[[nodiscard]] status check_scores(plan_call<C, Launcher, Layer, Queries> const& call) {
+  using score = typename C::score_policy;
+  using aggregate = typename C::aggregate_policy;
+  constexpr bool joined = plan_memory<C>::joins;
+  if constexpr (joined) {
+    auto const first = call.first_half();
+    auto const second = call.second_half();
+    if (status const s = check_scores(first); !s) return s;
+    if (status const s = check_scores(second); !s) return s;
+    for (int v = 0; v < call.views(); ++v)
+      if (first.cached(v) != second.cached(v))
+        return fail(errc::bad_shape, "score.first, tokens", first.cached(v), "must equal those of score.second,",
+                    second.cached(v), v);
+  }
+  for (int v = 0; v < call.views(); ++v) {
+    auto const& l = call.layer(v);
+    if (status const s = check::layer(l, call.heads(), v); !s) return s;
+    if constexpr (reads(C::reads, needs::keys)) {
+      if (status const s = readable(l.keys, "keys", v); !s) return s;
+    }
+    if constexpr (reads(C::reads, needs::values)) {
+      if (status const s = readable(l.values, "values", v); !s) return s;
+    }
+    if constexpr (requires { score::check_view(call.params.score, v, l.tokens()); }) {
+      if (status const s = score::check_view(call.params.score, v, l.tokens()); !s) return s;
+    }
+    if constexpr (C::observes_queries && !joined) {
+      auto const& q = call.queries[static_cast<std::size_t>(v)];
+      if (status const s =
+              check::queries<score>(q, l, call.params.score, v, least_queries<aggregate>, weighs_queries<aggregate>);
+          !s)
+        return s;
+      if constexpr (C::folds_queries) {
+        if (auto const scales = score::scales(call.params.score); !scales.empty())
+          return fail(errc::bad_params, "score.scale", static_cast<double>(scales.size()), "entries; the device takes",
+                      0);
+        if (int const sets = score::set_count(call.params.score, l.tokens()); sets > most_query_sets)
+          return fail(errc::bad_params, "score.sets", sets, "must be, on the device, at most", most_query_sets, v);
+      }
+      if (status const s = readable(q, "queries", v); !s) return s;
+    }
+  }
+  return {};
+}
+}  // namespace device
+}  // namespace kvsieve::inline v0

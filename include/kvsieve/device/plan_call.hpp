@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The arguments of a plan on the device, and which scores it has no kernels for.
+#pragma once
+#include <kvsieve/compressor.hpp>
+#include <kvsieve/device/score_page_bound.hpp>
+
+namespace kvsieve::inline v0 {
+namespace device {
+
+/// The arguments of one plan, as its launches see them.
+template <strategy C, class Launcher, class Layer, class Queries>
+struct plan_call {
+  using score = typename C::score_policy;
+  using aggregate = typename C::aggregate_policy;
+  static_assert(!C::protect_policy::protects,
+                "kvsieve::plan on the device folds one row of a head: leave kvsieve::protect::mass out, or plan on the "
+                "host");
+  static_assert(!cs::is_same_v<typename C::pattern, patterns::per_head> || bounds_pages<score>,
+                "kvsieve::plan on the device does not factor matrices: choose a score of rows, chunks, queries or "
+                "positions, or plan on the host");
+  static_assert(
+      !weighs_heads<typename C::group_policy> && !weighs_tokens<typename C::group_policy>,
+      "kvsieve::plan on the device does not weigh query heads: use kvsieve::aggregate::group_mean, group_sum or "
+      "group_max, or plan on the host");
+  static_assert(!cs::is_same_v<typename C::pattern, patterns::per_pair>,
+                "kvsieve::plan on the device does not hold keys against each other: use another score than "
+                "kvsieve::score::redundancy, or plan on the host");
+  static_assert(!cs::is_same_v<typename C::pattern, patterns::per_hidden>,
+                "kvsieve::plan on the device does not score hidden states: use another score than "
+                "kvsieve::score::kv_zap or gate, or plan on the host");
+  static_assert(
+      !requires { C::weigh_policy::quadratic; },
+      "kvsieve::plan on the device does not project values: weigh by kvsieve::weigh::value_norm, or plan on the host");
+
+  Launcher const& on;
+  cs::span<Layer const> layers;
+  cs::span<Queries const> queries;
+  typename C::params const& params;
+
+  [[nodiscard]] int views() const { return static_cast<int>(layers.size()); }
+  [[nodiscard]] int heads() const { return layers[0].heads(); }
+  [[nodiscard]] Layer const& layer(int v) const { return layers[static_cast<std::size_t>(v)]; }
+  [[nodiscard]] scored_view seen(int v) const { return describe<score>(params.score, layer(v).tokens()); }
+  /// Tokens of the cache: rows of the view but the queries' own.
+  [[nodiscard]] int cached(int v) const { return seen(v).tokens; }
+  /// Query heads of a view; 0 where there are no queries.
+  [[nodiscard]] index query_heads(std::size_t v) const {
+    if constexpr (C::observes_queries)
+      return v < queries.size() ? queries[v].extent(0) : 0;
+    else
+      return 0;
+  }
+  /// The same call, of one half of a joined score.
+  [[nodiscard]] auto first_half() const {
+    return plan_call<typename score::first, Launcher, Layer, Queries>{on, layers, queries, params.score.first};
+  }
+  [[nodiscard]] auto second_half() const {
+    return plan_call<typename score::second, Launcher, Layer, Queries>{on, layers, queries, params.score.second};
+  }
+};
+}  // namespace device
+}  // namespace kvsieve::inline v0

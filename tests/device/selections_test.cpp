@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Selections of spans, whole pieces and in two rounds on emulated blocks: the same lists and marks as the host's, from
+// scores that are the same bit for bit.
+#include "emulated_plan.hpp"
+
+#include <kvsieve/host/run.hpp>
+
+using namespace kvsieve_test;
+namespace sel = kvs::select;
+
+namespace {
+/// Plans of the same views on both sides; `layers` of several lengths, one with a value that is not a number.
+template <class C, int Threads>
+void same_as_host(typename C::params const& p, std::vector<int> const& lengths) {
+  std::vector<cache<float, 64>> caches;
+  for (int const n : lengths) caches.emplace_back(2, n, static_cast<unsigned>(n));
+  caches[0].values.at(1, 2, 3) = not_a_number;
+  using layer = decltype(caches[0].layer());
+  std::vector<layer> layers;
+  for (auto& c : caches) layers.push_back(c.layer());
+  kvs::host::on<> const inline_;
+  kvs::kv_group<layer> const group(layers.data(), layers.size());
+  std::vector<workspace_line> memory(kvs::workspace_bytes<C>(inline_, group, p) / 64 + 1);
+  auto const expected =
+      kvs::plan<C>(inline_, group, p, std::span(reinterpret_cast<std::byte*>(memory.data()), memory.size() * 64));
+  REQUIRE(expected);
+  auto const made = emulated_plan<C, Threads>(layers, p);
+  CHECK(made.plan.uniformity_class == expected.uniformity_class);
+  bool listed = false;
+  if constexpr (requires { p.select.white_list; }) listed = !p.select.white_list.empty();
+  if (!listed) {  // which the device's note does not count
+    CHECK(made.plan.note.got == expected.note.got);
+    CHECK(made.plan.note.expected == expected.note.expected);
+    CHECK(std::string_view(made.plan.note.rule) == expected.note.rule);
+    CHECK(made.plan.note.layer == expected.note.layer);
+  }
+  for (int v = 0; v < expected.views; ++v)
+    for (int h = 0; h < 2; ++h) {
+      CAPTURE(v, h);
+      CHECK(kept(made.plan, v, h) == kept(expected, v, h));
+      auto const got = made.plan.scores(v, h), want = expected.scores(v, h);
+      for (std::size_t t = 0; t < got.size(); ++t) CHECK(kvs::ordered(got[t]) == kvs::ordered(want[t]));
+    }
+}
+
+/// Equal scores in many places: random ones, cut to a few values.
+struct coarse : kvs::policy_base<kvs::stages::score> {
+  using pattern = kvs::patterns::by_position;
+  static constexpr bool same_for_all_heads = false;
+  KVSIEVE_HD static float score(params const&, int token, int head) {
+    auto const x = kvs::mix(static_cast<kvs::cs::uint64_t>(token * 31 + head)) % 17;
+    return x == 0 ? not_a_number : x == 1 ? infinite : x == 2 ? -infinite : static_cast<float>(x);
+  }
+};
+template <class... Policies>
+using by_coarse = kvs::compressor<coarse, Policies...>;
+
+template <class C>
+std::string refusal(typename C::params const& p, int tokens) {
+  cache<float, 64> c(1, tokens);
+  std::vector const layers{c.layer()};
+  int launches = 0;
+  emulated_device<32> const on{&launches};
+  kvs::device::planner<C, emulated_device<32>, decltype(c.layer()), kvs::device::no_queries> planner(
+      on, {layers.data(), 1}, {}, p);
+  workspace_memory memory({1 << 16, 1 << 14});
+  auto const plan = planner.run(memory.get());
+  CHECK_FALSE(plan);
+  CHECK(launches == 0);
+  char line[200];
+  return std::string(plan.state.message(line));
+}
+}  // namespace
+
+TEST_CASE("device and host select the same pages", "[device][host][select]") {
+  std::vector<int> const listed{3, 17, 18, 40, 41, 59};
+  using strategy = by_coarse<sel::pages>;
+  for (double const keep : {0.0, 0.3, 0.7, 1.0}) {
+    same_as_host<strategy, 64>({.budget = {.keep = keep}}, {150, 61, 16, 1});
+    same_as_host<strategy, 32>({.budget = {.keep = keep}, .select = {.page = 7, .sink = 9, .recent = 12}}, {150, 61});
+    same_as_host<strategy, 64>(
+        {.budget = {.keep = keep}, .select = {.page = 8, .sink = 0, .recent = 20, .white_list = listed}}, {150, 61});
+  }
+  same_as_host<by_coarse<sel::pages, kvs::aggregate::heads_mean>, 64>({.budget = {.tokens = 50}}, {150, 61});
+  same_as_host<by_coarse<sel::query_pages<4>>, 64>({.budget = {.keep = 0.4}}, {150, 61});
+  same_as_host<strategy, 64>({.budget = {.tokens = 5}, .select = {.page = 8}}, {150});  // less than the newest page
+}
+
+TEST_CASE("device and host select the same chunks where shapes tell how many tokens stay", "[device][host][select]") {
+  std::vector<int> const listed{3, 17, 18, 40, 59};
+  using strategy = by_coarse<sel::chunks, kvs::store::ragged>;
+  for (double const keep : {0.0, 0.3, 0.7, 1.0}) {
+    same_as_host<strategy, 64>({.budget = {.keep = keep}, .select = {.length = 10}}, {150, 60, 10});
+    same_as_host<strategy, 32>({.budget = {.keep = keep}, .select = {.length = 10, .white_list = listed}}, {150, 60});
+    // The shorter last chunk is forced.
+    same_as_host<strategy, 64>({.budget = {.keep = keep}, .select = {.length = 20, .recent = 1}}, {150, 61, 13});
+  }
+  same_as_host<strategy, 64>({.budget = {.keep = 0.5}, .select = {.length = 200, .sink = 2}}, {150});  // by token
+  same_as_host<by_coarse<sel::chunks, kvs::aggregate::heads_sum>, 64>({.budget = {.keep = 0.3}}, {140, 60});
+  CHECK(refusal<strategy>({.budget = {.keep = 0.5}, .select = {.length = 20}}, 50) ==
+        "view 0: select.length is 20, must divide, on the device, what it cuts where the last piece is not forced, 50");
+}
+
+TEST_CASE("device and host select the same windows where shapes tell how many tokens stay", "[device][host][select]") {
+  using strategy = by_coarse<sel::windows, kvs::store::ragged>;
+  for (double const keep : {0.0, 0.3, 0.7, 1.0}) {
+    // Views of equal lengths take the windows of the first of their group.
+    same_as_host<strategy, 64>({.budget = {.keep = keep}, .select = {.group = 2}}, {160, 160, 160, 64});
+    same_as_host<strategy, 64>({.budget = {.keep = keep}, .select = {.length = 7, .sink = 1, .recent = 9}}, {150, 61});
+  }
+}
+
+TEST_CASE("device and host select the same tokens of spans", "[device][host][select]") {
+  std::vector<int> const spans{0, 5, 5, 60, 60, 61, 61, 150}, quota{2, 20, 0, 89}, listed{3, 17, 18, 40, 61, 90};
+  using strategy = by_coarse<sel::top_k_in_spans>;
+  for (double const keep : {0.0, 0.1, 0.4, 1.0}) {
+    same_as_host<strategy, 64>({.budget = {.keep = keep}, .select = {.spans = spans}}, {150, 150});
+    same_as_host<strategy, 64>({.budget = {.keep = keep}, .select = {.spans = spans, .sink = 6, .recent = 20}}, {150});
+    same_as_host<strategy, 32>({.budget = {.keep = keep}, .select = {.sink = 6, .recent = 20}}, {150, 61});
+  }
+  same_as_host<strategy, 64>(
+      {.select = {.spans = spans, .quota = quota, .sink = 6, .recent = 20, .white_list = listed}}, {150, 150});
+  CHECK(refusal<strategy>({.select = {.white_list = listed}}, 50) ==
+        "view 0: select.white_list is 6, entries; on the device, where spans have no quota, it takes 0");
+  std::vector<int> const gap{0, 5, 6, 50};
+  CHECK(refusal<strategy>({.select = {.spans = gap}}, 50).starts_with("view 0: select.spans is 6, leaves a gap"));
+}
+
+TEST_CASE("device and host draw the same tokens", "[device][host][select]") {
+  std::vector<int> const listed{3, 17, 18, 40, 59};
+  using strategy = by_coarse<sel::gumbel>;
+  for (double const keep : {0.0, 0.3, 0.7, 1.0})
+    for (double const drawn : {0.0, 0.4, 1.0}) {
+      same_as_host<strategy, 64>({.budget = {.keep = keep}, .select = {.drawn = drawn, .seed = 5}}, {150, 61, 1});
+      same_as_host<strategy, 32>(
+          {.budget = {.keep = keep},
+           .select = {.drawn = drawn, .temperature = 0.3, .seed = 7, .sink = 4, .recent = 9, .white_list = listed}},
+          {150, 61});
+    }
+}
+
+TEST_CASE("device and host select the same tokens in two stages", "[device][host][select]") {
+  std::vector<int> const listed{3, 17, 18, 40, 59};
+  using strategy = by_coarse<kvs::weigh::value_norm, sel::two_stage>;
+  for (double const keep : {0.0, 0.3, 0.7, 1.0})
+    for (double const first : {0.0, 0.5, 1.0}) {
+      same_as_host<strategy, 64>({.budget = {.keep = keep}, .select = {.first = first}}, {150, 61, 1});
+      same_as_host<strategy, 32>(
+          {.budget = {.keep = keep}, .select = {.first = first, .sink = 4, .recent = 9, .white_list = listed}},
+          {150, 61});
+    }
+}
