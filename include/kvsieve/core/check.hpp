@@ -138,8 +138,12 @@ template <row_view V>
 template <row_view V>
 [[nodiscard]] status readable(V const& v, char const* name, int view) {
   if (status const s = table(v, name, view); !s) return s;
-  if constexpr (is_encoded<V>)
+  if constexpr (is_encoded<V>) {
     if (status const s = tiles(v, name, view); !s) return s;
+    if constexpr (requires { codec_of<V>::template check<head_dim_of<V>>(v.accessor().state, 1, name, view); })
+      if (status const s = codec_of<V>::template check<head_dim_of<V>>(v.accessor().state, v.extent(0), name, view); !s)
+        return s;
+  }
   if constexpr (cs::is_pointer_v<typename V::data_handle_type>) {
     if (v.data_handle() == nullptr) return fail(errc::bad_pointer, name, 0, "must not be null;", 0, view);
   }

@@ -22,8 +22,10 @@ using byte = unsigned char;
 /// - `decode_row<D>(tile, token, to)`: a whole row [D], bit for bit what decode gives, where numbers one by one are
 /// dear;
 /// - `stored`: the format of the rows as they lie there, where they are rotated (core/rotate.hpp);
+/// - `gathered`, `kept`: the format of rows of `kept` channels, where only some are held (encode/kept_channels.hpp);
 /// - `state`: what rows are read with besides their bytes, such as scales held elsewhere. `state.at(row)` is what
-///   decode, load and encode take as their last argument for a row, counted from the view's first byte.
+///   decode, load and encode take as their last argument for a row, counted from the view's first byte;
+/// - `check<D>(state, heads, name, view)`: a status, where calls can refuse a state.
 template <class C>
 concept codec = requires(byte const* from, byte* to, float const* rows) {
   { C::name } -> cs::convertible_to<char const*>;
@@ -203,6 +205,35 @@ template <row_view V>
     return encoded_row<typename codec_of<V>::stored, head_dim_of<V>>{row.tile, row.token, {}};
   else
     return row;
+}
+
+/// Whether a view's rows hold only some of the channels, see encode/kept_channels.hpp.
+template <row_view V>
+inline constexpr bool is_gathered = [] {
+  if constexpr (is_encoded<V>)
+    return requires { typename codec_of<V>::gathered; };
+  else
+    return false;
+}();
+/// Channels that a row of a view holds.
+template <row_view V>
+inline constexpr int held_channels = [] {
+  if constexpr (is_gathered<V>)
+    return codec_of<V>::kept;
+  else
+    return head_dim_of<V>;
+}();
+/// The row of a token of a head with the channels that it holds: fewer where the view's rows are gathered, rotated
+/// where they are.
+template <row_view V>
+[[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD auto held_row_of(V const& view, index head, index token) {
+  if constexpr (is_gathered<V>) {
+    index const r = view.mapping()(head, token, 0) / head_dim_of<V>;
+    return encoded_row<typename codec_of<V>::gathered, held_channels<V>>{
+        view.data_handle() + V::accessor_type::tile_of(r), 0, {}};
+  } else {
+    return stored_row_of(view, head, token);
+  }
 }
 
 /// Bytes from the row of a token to that of the next, where they lie one behind another.

@@ -24,6 +24,20 @@ struct plain {
     __builtin_memcpy(&x, row + channel * static_cast<int>(sizeof(T)), sizeof(T));
     return to_float(x);
   }
+  /// As many as a fragment holds.
+  template <class Fragment, int D>
+  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static Fragment load(byte const* row, int, int channel) {
+    byte const* const from = row + channel * static_cast<int>(sizeof(T));
+    if constexpr (cs::is_same_v<T, f16>) {
+      return Fragment::of_f16s(from);
+    } else {
+      T x[Fragment::lanes];
+      __builtin_memcpy(&x, from, sizeof x);
+      Fragment r(0.0f);
+      for (int i = 0; i < Fragment::lanes; ++i) r.v[i] = to_float(x[i]);
+      return r;
+    }
+  }
   /// A row.
   template <int D>
   KVSIEVE_INLINE KVSIEVE_HD static void encode(float const* x, byte* row) {

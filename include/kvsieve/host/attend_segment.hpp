@@ -25,6 +25,7 @@ class attention_segment {
   using keys_view = typename Layer::keys_type;
   using values_view = typename Layer::values_type;
   static constexpr int D = Layer::head_dim, lanes = fragment::lanes, n = D / lanes;
+  static constexpr int DK = held_channels<keys_view>, nk = DK / lanes;  // of keys
   static constexpr int block = 64;  // tokens at a time: what is asked for ahead still finds room
   static constexpr bool biased = !cs::is_same_v<typename Layer::bias_type, no_bias>;
 
@@ -44,8 +45,11 @@ class attention_segment {
     float most[G];
     fragment total[G];
     for (int g = 0; g < G; ++g) {
-      for (int c = 0; c < n; ++c)
-        for (int i = 0; i < lanes; ++i) q[g][c * lanes + i] = rows[g][channel_in<keys_view>(c, i)];
+      if constexpr (is_gathered<keys_view>)
+        codec_of<keys_view>::template gather<D>(rows[g], l_.keys.accessor().state.of_head(head_), q[g]);
+      else
+        for (int c = 0; c < n; ++c)
+          for (int i = 0; i < lanes; ++i) q[g][c * lanes + i] = rows[g][channel_in<keys_view>(c, i)];
       for (int d = 0; d < D; ++d) out[g][d] = 0.0f;
       most[g] = -__builtin_inff();
       total[g] = fragment(0.0f);
@@ -82,18 +86,18 @@ class attention_segment {
     for (int j = 0; j < here; j += step) {
       fragment part[lanes], other[lanes];
       KVSIEVE_UNROLL for (int i = 0; i < lanes; ++i) part[i] = other[i] = fragment(0.0f);
-      decltype(stored_row_of(l_.keys, head_, first)) row[step];
+      decltype(held_row_of(l_.keys, head_, first)) row[step];
       KVSIEVE_UNROLL for (int t = 0; t < step; ++t) row[t] =
-          stored_row_of(l_.keys, head_, first + (j + t < here ? j + t : here - 1));
-      KVSIEVE_UNROLL for (int c = 0; c < n; c += 2) {
-        KVSIEVE_UNROLL for (int t = c / 2; t < step; t += (n + 1) / 2) ahead<1>(l_.values, first, j + t);
+          held_row_of(l_.keys, head_, first + (j + t < here ? j + t : here - 1));
+      KVSIEVE_UNROLL for (int c = 0; c < nk; c += 2) {
+        KVSIEVE_UNROLL for (int t = c / 2; t < step; t += (nk + 1) / 2) ahead<1>(l_.values, first, j + t);
         fragment k[step][2];
         KVSIEVE_UNROLL for (int t = 0; t < step; ++t) {
-          load_channels<D>(row[t], c, k[t]);
+          load_channels<DK>(row[t], c, k[t]);
           k[t][0] = pinned(k[t][0]);
-          if (c + 1 < n) k[t][1] = pinned(k[t][1]);
+          if (c + 1 < nk) k[t][1] = pinned(k[t][1]);
         }
-        KVSIEVE_UNROLL for (int i = 0; i < 2; ++i) KVSIEVE_UNROLL for (int g = 0; g < G; ++g) if (c + i < n) {
+        KVSIEVE_UNROLL for (int i = 0; i < 2; ++i) KVSIEVE_UNROLL for (int g = 0; g < G; ++g) if (c + i < nk) {
           fragment const x = pinned(load(q[g] + (c + i) * lanes));
           KVSIEVE_UNROLL for (int t = 0; t < step; ++t) {
             int const at = g * step + t;
