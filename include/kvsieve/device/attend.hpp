@@ -17,6 +17,7 @@ struct attended_rows {
   /// Rows that kernels read 16 bytes at a time, or encoded ones at even addresses.
   template <row_view V>
   [[nodiscard]] static status readable(V const& v, char const* name, int view) {
+    static_assert(!is_gathered<V>, "kvsieve::attend on the device reads no rows of kept channels: use the host");
     constexpr index size = is_encoded<V> ? 1 : index{sizeof(element_of<V>)};
     constexpr index unit = contiguous_rows<V> ? 16 : is_encoded<V> ? 2 : size;  // bytes
     static_assert(!is_encoded<V> || row_bytes<V>() % 2 == 0,

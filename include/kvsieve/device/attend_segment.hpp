@@ -152,8 +152,8 @@ struct attend_segment_body {
     }
     int const last_hidden = view.has_own_rows ? view.asked - 1 : 0;  // tokens at the end that some query does not see
     KVSIEVE_NO_UNROLL for (index t = begin + tile.index(); t < end; t += index{shared<Block>::tiles} * step) {
-      held_channels<keys_view> key[step][slice::count];
-      held_channels<values_view> value[step][slice::count];
+      held_octet<keys_view> key[step][slice::count];
+      held_octet<values_view> value[step][slice::count];
       bool there[step];
       KVSIEVE_UNROLL for (int j = 0; j < step; ++j) {
         index const at = t + index{j} * shared<Block>::tiles;

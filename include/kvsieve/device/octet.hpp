@@ -132,15 +132,15 @@ template <class T>
 
 /// What a thread holds of a row that it has asked for: elements as they are stored, or what they were decoded to.
 template <row_view V>
-using held_channels = cs::conditional_t<contiguous_rows<V>, eight<element_of<V>>, octet>;
+using held_octet = cs::conditional_t<contiguous_rows<V>, eight<element_of<V>>, octet>;
 
 /// Channels [channel, channel + 8) of the row of a token of a head as it is stored: by loads of 16 bytes where rows are
 /// contiguous, as their format knows how to where they are encoded, else an element at a time.
 template <row_view V>
-[[nodiscard]] KVSIEVE_HD inline held_channels<V> hold(V const& view, index head, index token, int channel) {
+[[nodiscard]] KVSIEVE_HD inline held_octet<V> hold(V const& view, index head, index token, int channel) {
   auto const row = stored_row_of(view, head, token);
   if constexpr (contiguous_rows<V>) {
-    held_channels<V> r;
+    held_octet<V> r;
     __builtin_memcpy(&r, __builtin_assume_aligned(row + channel, 16), sizeof r);
     return r;
   } else if constexpr (requires { row.template load<octet>(channel); }) {
