@@ -66,8 +66,9 @@ struct fragment {
   KVSIEVE_INLINE KVSIEVE_HD static fragment of_words(unsigned char const* p, int shift);
   /// f16 numbers at any address.
   KVSIEVE_INLINE KVSIEVE_HD static fragment of_f16s(unsigned char const* p);
-  /// f16 numbers spread to the lanes whose bit is set, from the first on; 0 in the others. Nothing behind them is read.
-  KVSIEVE_INLINE KVSIEVE_HD static fragment spread_f16s(unsigned char const* p, unsigned bits);
+  /// f16 numbers spread to the lanes whose bit is set, from the first on; 0 in the others. Nothing behind them is read;
+  /// with `before`, what lies before them may be: as many bytes before their end as `lanes` f16s take.
+  KVSIEVE_INLINE KVSIEVE_HD static fragment spread_f16s(unsigned char const* p, unsigned bits, bool before = false);
 
   /// E2M1 numbers of `lanes` / 2 bytes, low nibbles first, times `scale`.
   KVSIEVE_INLINE KVSIEVE_HD static fragment of_e2m1(unsigned char const* p, float scale);

@@ -113,7 +113,37 @@ KVSIEVE_INLINE KVSIEVE_HD fragment fragment::of_f16s(unsigned char const* p) {
 #endif
   return r;
 }
-KVSIEVE_INLINE KVSIEVE_HD fragment fragment::spread_f16s(unsigned char const* p, unsigned bits) {
+#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 8
+namespace detail {
+/// For each pattern of 8 bits how bytes of 8 f16s move: those that end the 16 go to the lanes that are set, in order.
+struct spread_moves {
+  alignas(16) unsigned char of[256][16] = {};
+  constexpr spread_moves() {
+    for (unsigned bits = 0; bits < 256; ++bits) {
+      int from = 16;
+      for (unsigned left = bits; left != 0; left &= left - 1) from -= 2;
+      for (unsigned i = 0; i < 8; ++i) {
+        bool const set = (bits >> i & 1u) != 0;
+        of[bits][2 * i] = static_cast<unsigned char>(set ? from : 0x80);
+        of[bits][2 * i + 1] = static_cast<unsigned char>(set ? from + 1 : 0x80);
+        from += set ? 2 : 0;
+      }
+    }
+  }
+};
+inline constexpr spread_moves moves_of_bits;
+}  // namespace detail
+#endif
+KVSIEVE_INLINE KVSIEVE_HD fragment fragment::spread_f16s(unsigned char const* p, unsigned bits,
+                                                         [[maybe_unused]] bool before) {
+#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 8
+  if (before) {
+    unsigned const set = bits & 0xffu;
+    __m128i const all = _mm_loadu_si128(reinterpret_cast<__m128i const*>(p + 2 * __builtin_popcount(set) - 16));
+    __m128i const move = _mm_load_si128(reinterpret_cast<__m128i const*>(detail::moves_of_bits.of[set]));
+    return (vector)_mm256_cvtph_ps(_mm_shuffle_epi8(all, move));
+  }
+#endif
 #if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
   unsigned const set = bits & 0xffffu, there = (1u << __builtin_popcount(set)) - 1;
   __m512 const x = _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(static_cast<__mmask16>(there), p));

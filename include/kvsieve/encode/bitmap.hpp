@@ -33,7 +33,8 @@ struct bitmap {
   template <class Fragment, int D>
   [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static Fragment load(byte const* row, int, int channel) {
     return Fragment::spread_f16s(row + 8 * words<D> + 2 * rank<D>(row, channel),
-                                 static_cast<unsigned>(word(row, channel / 64) >> channel % 64));
+                                 static_cast<unsigned>(word(row, channel / 64) >> channel % 64),
+                                 words<D> >= 2);  // the bits before the numbers take 16 bytes
   }
   /// A row.
   template <int D>

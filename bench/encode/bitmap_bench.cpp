@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Half of the channels of a row: attention and encoding.
+#include <kvsieve/encode/bitmap.hpp>
+
+#include "stored.hpp"
+
+namespace kvsieve::bench {
+namespace {
+auto const registered = register_format<encode::bitmap<head_dim / 2>>("bitmap", 0.55, 0.7);
+}  // namespace
+}  // namespace kvsieve::bench

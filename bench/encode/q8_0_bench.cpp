@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// ggml's q8_0: attention and encoding.
+#include <kvsieve/encode/q8_0.hpp>
+
+#include "stored.hpp"
+
+namespace kvsieve::bench {
+namespace {
+auto const registered = register_format<encode::q8_0>("q8_0", 0.55, 0.7);
+}  // namespace
+}  // namespace kvsieve::bench
