@@ -2,16 +2,26 @@
 // What formats of blocks share: numbers of 16 bits at any address, ranges of a block, rounding. All of it is inlined
 // wherever it is used, so that units compiled for different machines do not share it.
 #pragma once
+#include <cuda/std/bit>
+
 #include <kvsieve/core/dtype.hpp>
 #include <kvsieve/core/encoded.hpp>
 
 namespace kvsieve::inline v0 {
 namespace encode {
 
+/// The magnitude of a number as bits, which are ordered as numbers are: that of NaN is 0, that of infinities the
+/// largest f16, see finite(). In integers throughout, since compilers put these into vector registers and comparisons
+/// of floats that might trap not.
+[[nodiscard]] KVSIEVE_HD constexpr int finite_magnitude(float x) {
+  int const m = cs::bit_cast<int>(x) & 0x7fffffff, most = 0x477fe000;
+  return m > 0x7f800000 ? 0 : m < most ? m : most;
+}
 /// Numbers that are not finite cannot be scaled: NaN counts as 0, infinities as the largest f16, so that neither
 /// spreads beyond what the scale of its block does.
 [[nodiscard]] KVSIEVE_HD constexpr float finite(float x) {
-  return !(x == x) ? 0.0f : x > 65504.0f ? 65504.0f : x < -65504.0f ? -65504.0f : x;
+  int const u = cs::bit_cast<int>(x), sign = (u & 0x7fffffff) > 0x7f800000 ? 0 : u & ~0x7fffffff;
+  return cs::bit_cast<float>(finite_magnitude(x) | sign);
 }
 /// An address as memory is read there: kernels are given rows at even addresses (device/attend.hpp), the host any.
 [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD byte const* readable_at(byte const* p) {
@@ -35,23 +45,23 @@ KVSIEVE_INLINE KVSIEVE_HD void store_f16(byte* p, float x) {
 /// Largest magnitude of `Count` numbers.
 template <int Count>
 [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD float largest_magnitude(float const* x) {
-  float most = 0.0f;
+  int most = 0;
   for (int i = 0; i < Count; ++i) {
-    float const v = finite(x[i]), a = v < 0 ? -v : v;
-    most = most < a ? a : most;
+    int const m = finite_magnitude(x[i]);
+    most = most < m ? m : most;
   }
-  return most;
+  return cs::bit_cast<float>(most);
 }
 /// The number of largest magnitude of `Count`, the first of equal ones.
 template <int Count>
 [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD float extreme(float const* x) {
-  float most = 0.0f, at = 0.0f;
+  int const most = cs::bit_cast<int>(largest_magnitude<Count>(x));
+  int at = Count - 1;
   for (int i = 0; i < Count; ++i) {
-    float const v = finite(x[i]), a = v < 0 ? -v : v;
-    at = most < a ? v : at;
-    most = most < a ? a : most;
+    int const here = finite_magnitude(x[i]) == most ? i : Count - 1;
+    at = here < at ? here : at;
   }
-  return at;
+  return most == 0 ? 0.0f : finite(x[at]);
 }
 /// Smallest and largest of some numbers.
 struct value_range {
@@ -61,6 +71,17 @@ struct value_range {
 /// The range of `Count` numbers, `stride` apart.
 template <int Count>
 [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD value_range range_of(float const* x, int stride = 1) {
+  if (stride == 1) {
+    // Numbers as integers of the same order, but that -0 lies below 0: of zeros the first one counts.
+    int least = 0x7fffffff, most = -0x7fffffff - 1;
+    for (int i = 0; i < Count; ++i) {
+      int const u = cs::bit_cast<int>(finite(x[i])), key = u ^ (u >> 31 & 0x7fffffff);
+      least = key < least ? key : least;
+      most = most < key ? key : most;
+    }
+    auto const back = [](int key) { return cs::bit_cast<float>(key ^ (key >> 31 & 0x7fffffff)); };
+    if (back(least) != 0.0f && back(most) != 0.0f) return {back(least), back(most)};
+  }
   value_range r{finite(x[0]), finite(x[0])};
   for (int i = 1; i < Count; ++i) {
     float const v = finite(x[i * stride]);
@@ -92,11 +113,11 @@ KVSIEVE_INLINE KVSIEVE_HD void store_f32(byte* p, float x) { __builtin_memcpy(p,
   __builtin_memcpy(&x, readable_at(p), 4);
   return x;
 }
-/// To the nearest integer, halves away from zero; for magnitudes below 2^22.
-[[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD int round_away(float x) {
-  int const whole = static_cast<int>(x);
-  float const rest = x - static_cast<float>(whole);  // exact
-  return whole + (rest >= 0.5f ? 1 : rest <= -0.5f ? -1 : 0);
+/// x * inverse to the nearest integer, halves away from zero; for magnitudes below 2^22. It counts half steps and goes
+/// on in integers: a compiler that joins a product with what is added to it would round another number.
+[[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD int rounded(float x, float inverse) {
+  int const halves = static_cast<int>(x * (2.0f * inverse));
+  return (halves + (halves < 0 ? -1 : 1)) / 2;
 }
 /// 1 / scale, and 0 where that is no number: codes of a block without range are 0.
 [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD float inverse_of(float scale) {

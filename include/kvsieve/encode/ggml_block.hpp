@@ -65,13 +65,16 @@ struct ggml_block {
       }
       store_f16(row, scale);
       float const inverse = inverse_of(scale), up = Minimum ? 0.5f : static_cast<float>(half) + 0.5f;
-      auto const code = [&](int i) { return code_of(finite(x[first + i]) - least, inverse, up, top); };
+      int code[block];  // apart from the row, which the compiler has to take for x otherwise
+      for (int i = 0; i < block; ++i) code[i] = code_of(finite(x[first + i]) - least, inverse, up, top);
       if constexpr (Bits == 5) {
         unsigned fifth = 0;
-        for (int i = 0; i < block; ++i) fifth |= static_cast<unsigned>(code(i) >> 4 & 1) << i;
+        for (int i = 0; i < block; ++i) fifth |= static_cast<unsigned>(code[i] >> 4 & 1) << i;
         __builtin_memcpy(row + fifth_at, &fifth, 4);
       }
-      for (int i = 0; i < 16; ++i) row[codes_at + i] = static_cast<byte>((code(i) & 15) | (code(i + 16) & 15) << 4);
+      byte nibbles[16];
+      for (int i = 0; i < 16; ++i) nibbles[i] = static_cast<byte>((code[i] & 15) | (code[i + 16] & 15) << 4);
+      __builtin_memcpy(row + codes_at, nibbles, 16);
     }
   }
 };

@@ -30,8 +30,9 @@ struct int8_row {
   template <int D>
   KVSIEVE_INLINE KVSIEVE_HD static void encode(float const* x, byte* row) {
     float const scale = largest_magnitude<D>(x) / 127.0f, inverse = inverse_of(scale);
-    for (int d = 0; d < D; ++d)
-      row[d] = static_cast<byte>(static_cast<signed char>(round_away(finite(x[d]) * inverse)));
+    signed char code[D];  // apart from the row, which the compiler has to take for x otherwise
+    for (int d = 0; d < D; ++d) code[d] = static_cast<signed char>(rounded(finite(x[d]), inverse));
+    __builtin_memcpy(row, code, D);
     store_f32(row + D, scale);
   }
 };

@@ -36,8 +36,9 @@ struct q8_0 {
     for (int first = 0; first < D; first += block, row += block_bytes) {
       float const scale = largest_magnitude<block>(x + first) / 127.0f, inverse = inverse_of(scale);
       store_f16(row, scale);
-      for (int i = 0; i < block; ++i)
-        row[2 + i] = static_cast<byte>(static_cast<signed char>(round_away(finite(x[first + i]) * inverse)));
+      signed char code[block];  // apart from the row, which the compiler has to take for x otherwise
+      for (int i = 0; i < block; ++i) code[i] = static_cast<signed char>(rounded(finite(x[first + i]), inverse));
+      __builtin_memcpy(row + 2, code, block);
     }
   }
 };
