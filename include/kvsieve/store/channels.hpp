@@ -18,7 +18,7 @@ namespace store {
 
 /// Words of the mask of a head.
 [[nodiscard]] constexpr index mask_words(int head_dim) { return (head_dim + 63) / 64; }
-/// Channels that a head keeps. @param mask  its words
+/// Channels that a head keeps, counted in the words `mask` of a head of `head_dim` channels.
 [[nodiscard]] constexpr int mask_count(cs::uint64_t const* mask, int head_dim) {
   int count = 0;
   for (index i = 0; i < mask_words(head_dim); ++i) count += cs::popcount(mask[i]);
