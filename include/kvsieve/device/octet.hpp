@@ -78,7 +78,7 @@ struct octet {
         static_cast<float>(static_cast<int>(load_even<cs::uint32_t>(p + 4 * i) >> shift & ((1u << Bits) - 1))));
   }
   KVSIEVE_HD static octet of_f16s(unsigned char const* p) { KVSIEVE_EACH(widened(load_even<f16>(p + 2 * i))); }
-  KVSIEVE_HD static octet spread_f16s(unsigned char const* p, unsigned bits) {
+  KVSIEVE_HD static octet spread_f16s(unsigned char const* p, unsigned bits, bool = false) {
     octet r(0.0f);
     KVSIEVE_UNROLL for (int i = 0; i < lanes; ++i) {
       if ((bits >> i & 1u) == 0) continue;
