@@ -73,24 +73,32 @@ struct workspace_memory {
   }
 };
 
+/// A plan of the host's or a plan of which the device has the counts, and its memory.
+template <class Plan>
 struct made_plan {
   workspace_memory memory;
-  kvs::token_plan plan;
+  Plan plan;
 };
 
 /// Plans on emulated blocks of `Threads` threads, in a workspace of exactly the bytes asked for.
 template <class C, int Threads, class Layer, class Queries = kvs::device::no_queries>
-made_plan emulated_plan(std::vector<Layer> const& layers, typename C::params const& p,
-                        std::vector<Queries> const& queries = {}) {
+made_plan<kvs::device::plan_of<C>> emulated_plan(std::vector<Layer> const& layers, typename C::params const& p,
+                                                 std::vector<Queries> const& queries = {}) {
   emulated_device<Threads> const on;
   kvs::device::planner<C, emulated_device<Threads>, Layer, Queries> planner(on, {layers.data(), layers.size()},
                                                                             {queries.data(), queries.size()}, p);
-  made_plan made{workspace_memory(planner.bytes()), {}};
+  made_plan<kvs::device::plan_of<C>> made{workspace_memory(planner.bytes()), {}};
   made.plan = planner.run(made.memory.get());
   char line[200];
   INFO(made.plan.state.message(line));
   REQUIRE(made.plan);
   return made;
+}
+
+/// The same plan with its counts where the host reads them; on emulated blocks all memory is the host's.
+inline kvs::token_plan on_host(kvs::token_plan const& plan) { return plan; }
+inline kvs::token_plan on_host(kvs::device::open_plan const& plan) {
+  return plan.with({plan.offset, static_cast<std::size_t>(plan.entries())});
 }
 
 inline std::vector<int> kept(kvs::token_plan const& plan, int view, int head) {

@@ -86,6 +86,7 @@ struct grouped_cache {
 struct device_plan {
   std::unique_ptr<buffer> memory;
   std::vector<std::byte> host;
+  std::vector<kvs::index> offset;  // of a plan whose counts the device makes
   kvs::token_plan plan;
 };
 
@@ -102,7 +103,13 @@ device_plan plan_on_device(kvs::device::on on, grouped_cache<T, D> const& cache,
     made.host.resize(size.host);
     REQUIRE(cudaMemset(made.memory->template as<void>(), 0xcd, size.device) == cudaSuccess);
     REQUIRE(cudaDeviceSynchronize() == cudaSuccess);
-    made.plan = kvs::plan<C>(on, group, q..., p, workspace_of(*made.memory, made.host));
+    auto const planned = kvs::plan<C>(on, group, q..., p, workspace_of(*made.memory, made.host));
+    if constexpr (kvs::ranked_budget<typename C::budget_policy>) {
+      made.offset.resize(static_cast<std::size_t>(planned.entries()));
+      made.plan = kvs::copy_offsets(on, planned, made.offset);
+    } else {
+      made.plan = planned;
+    }
   };
   if constexpr (C::observes_queries)
     plan(observed);

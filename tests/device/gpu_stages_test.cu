@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Stages between scoring and selection, and budgets that differ by layer, on a real GPU: the host makes the same plan.
+// Stages between scoring and selection, and budgets that differ by layer or head, on a real GPU: the host makes the
+// same plan.
+#include <kvsieve/budget/head_shares.hpp>
+#include <kvsieve/budget/over_heads_mixed.hpp>
 #include <kvsieve/budget/per_layer.hpp>
 #include <kvsieve/budget/pyramid.hpp>
 #include <kvsieve/lift/mean.hpp>
@@ -53,6 +56,57 @@ void budgets_by_layer() {
                                                       cosines);
 }
 
+/// By drawn scores, which are the same numbers on both machines, so counts are too.
+template <class Budget>
+void check_heads(cache const& c, typename Budget::params const& budget) {
+  using strategy = kvs::random<Budget, kvs::store::ragged>;
+  typename strategy::params const p{.budget = budget, .select = {.sink = 2}};
+  same_as_host<strategy>(c, p);
+
+  stream s;
+  kvs::device::on const on{s.handle};
+  device_plan const made = plan_on_device<strategy>(on, c, p);
+  kvs::token_plan const& plan = made.plan;
+  auto const rows = static_cast<std::size_t>(plan.offset[plan.views * plan.heads]);
+  buffer const keys(rows * 64 * sizeof(kvs::f16)), values(rows * 64 * sizeof(kvs::f16));
+  auto const layers = c.on_device();
+  std::vector<kvs::kv_layer<kvs::rows<kvs::f16, 64, kvs::layout_ragged>>> to;
+  for (int v = 0; v < plan.views; ++v) {
+    auto const packed = [&](buffer const& all) {
+      return kvs::make_ragged<64>(all.as<kvs::f16>(), plan.heads, plan.device_offset + v * plan.heads, plan.count(v));
+    };
+    to.push_back({packed(keys), packed(values)});
+  }
+  using packed_layer = typename decltype(to)::value_type;
+  REQUIRE(kvs::apply<strategy>(on, plan, kvs::kv_group<cache::layer>(layers.data(), layers.size()),
+                               kvs::kv_group<packed_layer>(to.data(), to.size())));
+  s.wait();
+  auto const got_keys = fetch(keys.as<kvs::f16>(), rows * 64), got_values = fetch(values.as<kvs::f16>(), rows * 64);
+  std::size_t at = 0, wrong = 0;
+  for (int v = 0; v < plan.views; ++v)
+    for (int h = 0; h < plan.heads; ++h)
+      for (int const t : fetch(plan, v, h).kept) {
+        auto const all = static_cast<std::size_t>(v);
+        auto const row =
+            (static_cast<std::size_t>(h) * static_cast<std::size_t>(plan.tokens(v)) + static_cast<std::size_t>(t)) * 64;
+        bool const same = std::memcmp(&got_keys[at], &c.keys[all]->host[row], 64 * sizeof(kvs::f16)) == 0 &&
+                          std::memcmp(&got_values[at], &c.values[all]->host[row], 64 * sizeof(kvs::f16)) == 0;
+        wrong += same ? 0u : 1u;
+        at += 64;
+      }
+  CHECK(at == rows * 64);
+  CHECK(wrong == 0);
+}
+
+void budgets_by_head() {
+  cache const c(3, 1, {300, 301, 64}, 111);
+  check_heads<kvs::budget::over_heads>(c, {.keep = 0.3});
+  check_heads<kvs::budget::over_heads_mixed>(c, {.keep = 0.3});
+  check_heads<kvs::budget::over_all>(c, {.keep = 0.3});
+  std::vector<double> const keep{0.5, 0, 1, 0.25, 0.1, 0.9, 0.3, 0.6, 0.02};
+  check_heads<kvs::budget::head_shares>(c, {.keep = keep});
+}
+
 void many_views() {
   std::vector<int> lengths;
   for (int i = 0; i < 70; ++i) lengths.push_back(1 + i * 37 % 400);
@@ -67,6 +121,7 @@ std::span<gpu_case const> kvsieve_test::stage_cases() {
       {"GPU: stages after the score over a small cache", "[gpu][score][sanitize]", small_cache},
       {"GPU: stages after the score", "[gpu][score]", large_cache},
       {"GPU: budgets by layer", "[gpu][budget][sanitize]", budgets_by_layer},
+      {"GPU: budgets by head", "[gpu][budget][sanitize]", budgets_by_head},
       {"GPU: more views than a launch takes", "[gpu][plan]", many_views}};
   return all;
 }

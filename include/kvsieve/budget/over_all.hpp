@@ -13,6 +13,7 @@ namespace budget {
 struct over_all : policy_base<stages::budget> {
   static constexpr uniformity uniformity_class = uniformity::U3;  ///< how alike its counts are
   static constexpr bool reads_scores = true;                      ///< of the whole call
+  static constexpr bool ranks = true;                             ///< its counts are rankings
 
   /// Its numbers.
   struct params {
@@ -45,9 +46,9 @@ struct over_all : policy_base<stages::budget> {
   /// Most tokens that the heads of a view may keep together.
   static constexpr cs::int64_t room(params const&, int heads, int tokens) { return cs::int64_t{heads} * tokens; }
 
-  /// Tokens of each head, [views, heads].
-  template <class Rows>
-  static void allot(params const& p, Rows const& rows, int* count) {
+  /// Calls rank(counts::ranking) for each sequence.
+  template <class Rows, class Rank>
+  static void rankings(params const& p, Rows const& rows, Rank const& rank) {
     int const step = counts::layers_of(p.layers, rows.views());
     for (int first = 0; first < rows.views(); first += step) {
       cs::int64_t all = 0, limited = 0;
@@ -61,8 +62,13 @@ struct over_all : policy_base<stages::budget> {
         cs::int64_t const fit = p.bytes / (p.row_bytes > 0 ? p.row_bytes : rows.row_bytes());
         total = fit < all ? fit : all;
       }
-      rows.best(first, first + step, total, count, 0, p.as_source);
+      rank(counts::ranking{first, first + step, total, 0, p.as_source});
     }
+  }
+  /// Tokens of each head, [views, heads].
+  template <class Rows>
+  static void allot(params const& p, Rows const& rows, int* count) {
+    rankings(p, rows, [&](counts::ranking const& r) { rows.best(r, count); });
   }
 };
 }  // namespace budget

@@ -12,6 +12,7 @@ namespace budget {
 struct over_heads : policy_base<stages::budget> {
   static constexpr uniformity uniformity_class = uniformity::U3;  ///< how alike its counts are
   static constexpr bool reads_scores = true;                      ///< of the whole call
+  static constexpr bool ranks = true;                             ///< its counts are rankings
 
   /// Its numbers.
   struct params {
@@ -36,14 +37,19 @@ struct over_heads : policy_base<stages::budget> {
     return cs::int64_t{heads} * counts::of_share(p.keep, p.tokens, tokens);
   }
 
-  /// Tokens of each head, [views, heads].
-  template <class Rows>
-  static void allot(params const& p, Rows const& rows, int* count) {
+  /// Calls rank(counts::ranking) for each view.
+  template <class Rows, class Rank>
+  static void rankings(params const& p, Rows const& rows, Rank const& rank) {
     for (int v = 0; v < rows.views(); ++v) {
       int const mean = counts::of_share(p.keep, p.tokens, rows.tokens(v));
       int const least = counts::of_share(p.safeguard, -1, mean);
-      rows.best(v, v + 1, room(p, rows.heads(), rows.tokens(v)), count, least);
+      rank(counts::ranking{v, v + 1, room(p, rows.heads(), rows.tokens(v)), least});
     }
+  }
+  /// Tokens of each head, [views, heads].
+  template <class Rows>
+  static void allot(params const& p, Rows const& rows, int* count) {
+    rankings(p, rows, [&](counts::ranking const& r) { rows.best(r, count); });
   }
 };
 }  // namespace budget

@@ -14,6 +14,8 @@ namespace budget {
 struct over_heads_mixed : policy_base<stages::budget> {
   static constexpr uniformity uniformity_class = uniformity::U3;  ///< how alike its counts are
   static constexpr bool reads_scores = true;                      ///< of the whole call
+  static constexpr bool ranks = true;                             ///< its counts are rankings,
+  static constexpr bool shares_ranking = true;                    ///< of which each head has a part
 
   /// Its numbers.
   struct params {
@@ -41,33 +43,43 @@ struct over_heads_mixed : policy_base<stages::budget> {
     return p.as_source && exact < cs::int64_t{heads} * tokens ? exact + heads : exact;
   }
 
+  /// Calls rank(counts::ranking) for each view.
+  template <class Rows, class Rank>
+  static void rankings(params const& p, Rows const& rows, Rank const& rank) {
+    for (int v = 0; v < rows.views(); ++v)
+      rank(counts::ranking{v, v + 1, cs::int64_t{rows.heads()} * counts::of_share(p.keep, p.tokens, rows.tokens(v))});
+  }
+  /// Turns what the ranking gave the heads of a view of `tokens`, of which `forced` stay in each, into what they keep;
+  /// `part` is scratch, [heads].
+  KVSIEVE_HD static constexpr void share(params const& p, int heads, int tokens, int forced, int* own,
+                                         cs::int64_t* part) {
+    int const b = counts::of_share(p.keep, p.tokens, tokens) - forced;
+    if (b <= 0) return;
+    if (p.as_source)
+      for (int h = 0; h < heads; ++h) own[h] = forced + rounded(p, own[h] - forced, b);
+    else
+      mix(p, heads, b, forced, own, part);
+  }
   /// Tokens of each head, [views, heads].
   template <class Rows>
   static void allot(params const& p, Rows const& rows, int* count) {
-    int const heads = rows.heads();
-    for (int v = 0; v < rows.views(); ++v) {
-      int const n = counts::of_share(p.keep, p.tokens, rows.tokens(v)), forced = rows.forced(v, n).size(),
-                b = n - forced;
-      rows.best(v, v + 1, cs::int64_t{heads} * n, count);
-      if (b <= 0) continue;
-      int* const own = count + cs::int64_t{v} * heads;
-      if (p.as_source)
-        for (int h = 0; h < heads; ++h) own[h] = forced + rounded(p, own[h] - forced, b);
-      else
-        mix(p, heads, b, forced, own, rows.scratch());
-    }
+    rankings(p, rows, [&](counts::ranking const& r) {
+      rows.best(r, count);
+      int const n = static_cast<int>(r.total / rows.heads()), forced = rows.forced(r.first, n).size();
+      share(p, rows.heads(), rows.tokens(r.first), forced, count + cs::int64_t{r.first} * rows.heads(), rows.scratch());
+    });
   }
 
  private:
   // Products of a count and a float are exact in double, so only the conversions round: float arithmetic that no
   // compiler fuses.
-  static int rounded(params const& p, int c, int b) {
+  KVSIEVE_HD static constexpr int rounded(params const& p, int c, int b) {
     auto const scaled =
         static_cast<float>(static_cast<double>(c) * static_cast<double>(static_cast<float>(1 - p.floor)));
     int const share = counts::of_share(p.floor, -1, b);
     return static_cast<int>(counts::half_to_even(static_cast<float>(static_cast<double>(scaled) + share)));
   }
-  static void mix(params const& p, int heads, int b, int forced, int* own, cs::int64_t* part) {
+  KVSIEVE_HD static constexpr void mix(params const& p, int heads, int b, int forced, int* own, cs::int64_t* part) {
     // In units of 2^-30 of a token, which the floor is rounded to: whole numbers sum exactly.
     constexpr cs::int64_t one = cs::int64_t{1} << 30;
     auto const floor = counts::half_to_even(p.floor * static_cast<double>(one));

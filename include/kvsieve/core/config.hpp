@@ -9,6 +9,13 @@
 #define KVSIEVE_HD
 #endif
 
+/// Before a template that KVSIEVE_HD marks and that calls what it is given: on the host that may be host code.
+#if defined(__CUDACC__)
+#define KVSIEVE_CALLS_GIVEN _Pragma("nv_exec_check_disable")
+#else
+#define KVSIEVE_CALLS_GIVEN
+#endif
+
 /// Marks the hot inner pieces that have to be inlined into their loop to stay in registers.
 #define KVSIEVE_INLINE inline __attribute__((always_inline))
 

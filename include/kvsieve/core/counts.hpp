@@ -12,13 +12,13 @@ namespace kvsieve::inline v0 {
 namespace counts {
 
 /// floor(tokens * keep), the product in double; `limit` (at most `tokens`) where that is not negative.
-[[nodiscard]] constexpr int of_share(double keep, int limit, int tokens) {
+[[nodiscard]] KVSIEVE_HD constexpr int of_share(double keep, int limit, int tokens) {
   if (limit >= 0) return limit < tokens ? limit : tokens;
   return static_cast<int>(static_cast<double>(tokens) * keep);
 }
 
 /// `x` from 0 to `most`.
-[[nodiscard]] constexpr int limited(cs::int64_t x, int most) {
+[[nodiscard]] KVSIEVE_HD constexpr int limited(cs::int64_t x, int most) {
   return x < 0 ? 0 : x < most ? static_cast<int>(x) : most;
 }
 
@@ -26,7 +26,7 @@ namespace counts {
 [[nodiscard]] constexpr cs::int64_t floor_of(cs::int64_t a, cs::int64_t b) { return a / b - (a % b < 0 ? 1 : 0); }
 
 /// The nearest integer, of two the even one. @pre |x| < 2^62
-[[nodiscard]] constexpr cs::int64_t half_to_even(double x) {
+[[nodiscard]] KVSIEVE_HD constexpr cs::int64_t half_to_even(double x) {
   auto whole = static_cast<cs::int64_t>(x);
   if (static_cast<double>(whole) > x) --whole;
   double const rest = x - static_cast<double>(whole);
@@ -42,6 +42,16 @@ namespace counts {
 #endif
   return p;
 }
+
+/// One ranking over the heads of views [first, last): each keeps its forced tokens and as many of its best as make that
+/// `least`, and the best scores of all of them together get the rest.
+struct ranking {
+  int first = 0;           ///< first view
+  int last = 0;            ///< one past the last
+  cs::int64_t total = 0;   ///< tokens that their heads keep together
+  int least = 0;           ///< tokens that each head keeps
+  bool drop_ties = false;  ///< none of those that equal the last one that would stay
+};
 
 /// Which layer of a model a view is: the list says, or views are the layers in order, again and again.
 [[nodiscard]] constexpr int layer_of(cs::span<int const> list, int layers, int view) {
@@ -96,9 +106,10 @@ __extension__ typedef unsigned __int128 wide;
 /// the largest of them, the lower i where they are equal. Weights that are all zero count as equal. The shares sum to
 /// `total`, to all of least(i) where that is more, or to all of most(i) where that is less.
 /// @pre 0 <= least(i) <= most(i)
+KVSIEVE_CALLS_GIVEN
 template <class Weight, class Least, class Most>
-constexpr void apportion(cs::int64_t n, cs::int64_t total, Weight const& weight, Least const& least, Most const& most,
-                         cs::int64_t* share) {
+KVSIEVE_HD constexpr void apportion(cs::int64_t n, cs::int64_t total, Weight const& weight, Least const& least,
+                                    Most const& most, cs::int64_t* share) {
   using detail::wide;
   cs::int64_t left = total, open = n;
   for (cs::int64_t i = 0; i < n; ++i) share[i] = -1;
@@ -112,15 +123,13 @@ constexpr void apportion(cs::int64_t n, cs::int64_t total, Weight const& weight,
     bool const equal = sum == 0;
     cs::int64_t const now = left < 0 ? 0 : left;
     wide const all = equal ? static_cast<wide>(open) : sum;
-    auto const exact = [&](cs::int64_t i) {
-      return (equal ? 1 : static_cast<wide>(weight(i))) * static_cast<wide>(now);
-    };
+    auto const exact = [&](cs::int64_t w) { return (equal ? 1 : static_cast<wide>(w)) * static_cast<wide>(now); };
     wide given = 0, taken = 0;
     for (cs::int64_t i = 0; i < n; ++i) {
       if (share[i] >= 0) continue;
       wide const low = all * static_cast<wide>(least(i)), high = all * static_cast<wide>(most(i));
-      given += exact(i) < low ? low - exact(i) : 0;
-      taken += exact(i) > high ? exact(i) - high : 0;
+      given += exact(weight(i)) < low ? low - exact(weight(i)) : 0;
+      taken += exact(weight(i)) > high ? exact(weight(i)) - high : 0;
     }
     changed = false;
     for (cs::int64_t i = 0; i < n; ++i) {
@@ -128,7 +137,7 @@ constexpr void apportion(cs::int64_t n, cs::int64_t total, Weight const& weight,
       bool const low = given > taken;
       cs::int64_t const limit = low ? least(i) : most(i);
       wide const at = all * static_cast<wide>(limit);
-      if (low ? at < exact(i) : exact(i) < at) continue;
+      if (low ? at < exact(weight(i)) : exact(weight(i)) < at) continue;
       share[i] = limit;
       left -= limit;
       --open;
@@ -138,43 +147,42 @@ constexpr void apportion(cs::int64_t n, cs::int64_t total, Weight const& weight,
   if (open == 0) return;
   if (left < 0) left = 0;
   wide const all = sum == 0 ? static_cast<wide>(open) : sum;
-  auto const exact = [&](cs::int64_t i) {
-    return (sum == 0 ? 1 : static_cast<wide>(weight(i))) * static_cast<wide>(left);
-  };
+  auto const exact = [&](cs::int64_t w) { return (sum == 0 ? 1 : static_cast<wide>(w)) * static_cast<wide>(left); };
   cs::int64_t rest = left;
   for (cs::int64_t i = 0; i < n; ++i)
-    if (share[i] < 0) rest -= static_cast<cs::int64_t>(exact(i) / all);
+    if (share[i] < 0) rest -= static_cast<cs::int64_t>(exact(weight(i)) / all);
   // The smallest fraction above which at most `rest` of them lie.
-  auto const above = [&](wide cut) {
-    cs::int64_t k = 0;
-    for (cs::int64_t i = 0; i < n; ++i) k += share[i] < 0 && exact(i) % all > cut;
-    return k;
-  };
   wide low = 0, high = all;
-  while (low < high) {
+  cs::int64_t ties = 0;
+  for (;;) {
     wide const middle = low + (high - low) / 2;
-    if (above(middle) > rest)
+    ties = rest;
+    for (cs::int64_t i = 0; i < n; ++i) ties -= share[i] < 0 && exact(weight(i)) % all > middle ? 1 : 0;
+    if (low == high) break;
+    if (ties < 0)
       low = middle + 1;
     else
       high = middle;
   }
-  cs::int64_t ties = rest - above(low);
   for (cs::int64_t i = 0; i < n; ++i) {
     if (share[i] >= 0) continue;
-    wide const fraction = exact(i) % all;
+    wide const fraction = exact(weight(i)) % all;
     bool const tie = fraction == low && ties > 0;
     ties -= tie ? 1 : 0;
-    share[i] = static_cast<cs::int64_t>(exact(i) / all) + (fraction > low || tie ? 1 : 0);
+    share[i] = static_cast<cs::int64_t>(exact(weight(i)) / all) + (fraction > low || tie ? 1 : 0);
   }
 }
 /// The same without least shares.
+KVSIEVE_CALLS_GIVEN
 template <class Weight, class Most>
-constexpr void apportion(cs::int64_t n, cs::int64_t total, Weight const& weight, Most const& most, cs::int64_t* share) {
+KVSIEVE_HD constexpr void apportion(cs::int64_t n, cs::int64_t total, Weight const& weight, Most const& most,
+                                    cs::int64_t* share) {
   apportion(n, total, weight, [](cs::int64_t) { return cs::int64_t{0}; }, most, share);
 }
 /// The same in equal shares: for a total that is less than what is forced.
+KVSIEVE_CALLS_GIVEN
 template <class Most>
-constexpr void share_equally(cs::int64_t n, cs::int64_t total, Most const& most, cs::int64_t* share) {
+KVSIEVE_HD constexpr void share_equally(cs::int64_t n, cs::int64_t total, Most const& most, cs::int64_t* share) {
   apportion(n, total, [](cs::int64_t) { return cs::int64_t{1}; }, most, share);
 }
 }  // namespace counts

@@ -23,6 +23,9 @@ struct token_plan {
   int const* list = nullptr;            ///< kept tokens, device memory when the plan was made there
   float const* score = nullptr;         ///< what selection saw; row r of view v starts at score_offset[v] + r * stride
   index const* score_offset = nullptr;  ///< [views]
+  /// `offset` in device memory, for kernels; of plans made there in which heads of a view keep different numbers, else
+  /// null. From view * heads on it is a table of ragged storage.
+  index const* device_offset = nullptr;
 
   /// True when there is a plan.
   constexpr explicit operator bool() const noexcept { return static_cast<bool>(state); }

@@ -49,6 +49,15 @@ concept closed_budget = requires(typename B::params const& p, head_shape const& 
   { B::count(p, s) } -> cs::same_as<int>;
 };
 
+/// A budget whose counts are rankings of scores, of which shapes tell how many there are and what they spend:
+/// `rankings(params, rows, rank)` calls rank(counts::ranking) for each, ascending, and every view is in one.
+template <class B>
+concept ranked_budget = requires { requires B::ranks; };
+/// A ranked budget that shares out what a ranking of one view gave its heads:
+/// `share(params, heads, tokens, forced, count, scratch)`.
+template <class B>
+concept shared_ranking = ranked_budget<B> && requires { requires B::shares_ranking; };
+
 /// A row's budget as a share, for a selection that spends it on pieces of the row: chunks, or the tokens of a span.
 struct row_share {
   double exact = -1;  ///< the share itself; negative: kept / tokens

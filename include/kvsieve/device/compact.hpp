@@ -5,6 +5,7 @@
 
 #include <kvsieve/core/views.hpp>
 #include <kvsieve/device/block.hpp>
+#include <kvsieve/device/open_plan.hpp>
 
 namespace kvsieve::inline v0 {
 namespace device {
@@ -57,16 +58,14 @@ inline constexpr int moved_in_flight = 16;
 /// Rows that one block copies.
 inline constexpr int copy_rows = 128;
 
-/// One view of a compaction. Lists of heads lie `list_stride` apart.
+/// One view of a compaction.
 template <class From, class To>
 struct copy_part {
   typename From::keys_type from_keys;
   typename From::values_type from_values;
   typename To::keys_type to_keys;
   typename To::values_type to_values;
-  int const* list;
-  index list_stride;
-  int keep;
+  kept_lists kept;
 };
 template <class From, class To>
 struct copy_args {
@@ -83,9 +82,10 @@ struct copy_body {
   KVSIEVE_HD static void run(Block& b, copy_args<From, To> const& a, work w, shared<Block>&) {
     auto const& view = a.views.part[w.z / 2];
     index const first = index{w.x} * copy_rows;
-    if (first >= view.keep) return;
-    int const rows = view.keep - first < copy_rows ? static_cast<int>(view.keep - first) : copy_rows;
-    int const* const list = view.list + w.y * view.list_stride + first;
+    int const keep = view.kept.count(w.y);
+    if (first >= keep) return;
+    int const rows = keep - first < copy_rows ? static_cast<int>(keep - first) : copy_rows;
+    int const* const list = view.kept.of(w.y) + first;
     if (w.z % 2 == 0)
       copy(b, view.from_keys, view.to_keys, w.y, first, list, rows);
     else
@@ -95,15 +95,27 @@ struct copy_body {
  private:
   template <block Block, class X, class Y>
   KVSIEVE_HD static void copy(Block& b, X const& from, Y const& to, int head, index first, int const* list, int rows) {
+    if constexpr (ragged_rows<Y>) {
+      // The rows of one head, so that its offset is read once.
+      constexpr int D = head_dim_of<Y>;
+      auto const own = make_rows<D>(to.data_handle() + to.mapping().offset[head] * D, 1, first + rows);
+      copy(b, from, own, head, 0, first, list, rows);
+    } else {
+      copy(b, from, to, head, head, first, list, rows);
+    }
+  }
+  template <block Block, class X, class Y>
+  KVSIEVE_HD static void copy(Block& b, X const& from, Y const& to, int head, int to_head, index first, int const* list,
+                              int rows) {
     if constexpr (contiguous_rows<X> && contiguous_rows<Y>) {
       if (quad_rows(from) && quad_rows(to))
-        return copy_units<quad<element_of<X>>>(b, from, to, head, first, list, rows);
+        return copy_units<quad<element_of<X>>>(b, from, to, head, to_head, first, list, rows);
     }
-    copy_units<element_of<X>>(b, from, to, head, first, list, rows);
+    copy_units<element_of<X>>(b, from, to, head, to_head, first, list, rows);
   }
   template <class Unit, block Block, class X, class Y>
-  KVSIEVE_HD static void copy_units(Block& b, X const& from, Y const& to, int head, index first, int const* list,
-                                    int rows) {
+  KVSIEVE_HD static void copy_units(Block& b, X const& from, Y const& to, int head, int to_head, index first,
+                                    int const* list, int rows) {
     using mover = row_mover<Unit, X, Y>;
     int const all = rows * mover::units;
     for (int base = b.rank(); base < all; base += Block::threads * units_in_flight) {
@@ -114,7 +126,7 @@ struct copy_body {
       }
       KVSIEVE_UNROLL for (int j = 0; j < units_in_flight; ++j) {
         int const i = base + j * Block::threads;
-        if (i < all) mover::write(to, head, first + i / mover::units, i % mover::units, held[j]);
+        if (i < all) mover::write(to, to_head, first + i / mover::units, i % mover::units, held[j]);
       }
     }
   }
@@ -125,9 +137,7 @@ template <class Layer>
 struct move_part {
   typename Layer::keys_type keys;
   typename Layer::values_type values;
-  int const* list;
-  index list_stride;
-  int keep;
+  kept_lists kept;
 };
 template <class Layer>
 struct move_args {
@@ -144,11 +154,12 @@ struct move_body {
   template <block Block>
   KVSIEVE_HD static void run(Block& b, move_args<Layer> const& a, work w, shared<Block>&) {
     auto const& view = a.views.part[w.z / 2];
-    int const* const list = view.list + w.y * view.list_stride;
+    int const* const list = view.kept.of(w.y);
+    int const keep = view.kept.count(w.y);
     if (w.z % 2 == 0)
-      move(b, view.keys, w.y, list, view.keep);
+      move(b, view.keys, w.y, list, keep);
     else
-      move(b, view.values, w.y, list, view.keep);
+      move(b, view.values, w.y, list, keep);
   }
 
  private:

@@ -7,15 +7,62 @@
 #include <kvsieve/device/check.hpp>
 #include <kvsieve/device/compact.hpp>
 #include <kvsieve/device/launch_views.hpp>
+#include <kvsieve/device/open_plan.hpp>
 
 namespace kvsieve::inline v0 {
 namespace device {
 
-/// Copies the kept rows of every view into other memory.
-template <strategy C, class Launcher, class From, class To>
-[[nodiscard]] status copy_kept(Launcher const& on, token_plan const& plan, cs::span<From const> from,
-                               cs::span<To const> to) {
-  static_assert(walks<From> && walks<To>,
+/// Packed rows as kernels write them: of heads with a number of tokens each, as the table of a plan says.
+template <class Layer>
+inline constexpr bool packs = cs::is_same_v<typename Layer::keys_type::layout_type, layout_ragged> &&
+                              cs::is_same_v<typename Layer::values_type::layout_type, layout_ragged>;
+
+/// Where `view` lies as a target; of packed rows those of all views of the plan, whose table is device memory.
+template <row_view View>
+[[nodiscard]] check::extent_of_memory target_memory(View const& view, index rows) {
+  if constexpr (ragged_rows<View>) {
+    auto const from = reinterpret_cast<std::uintptr_t>(view.data_handle());
+    constexpr auto row = static_cast<std::uintptr_t>(row_bytes<View>());
+    return {from, from + static_cast<std::uintptr_t>(rows) * row};
+  } else {
+    return check::memory(view);
+  }
+}
+/// True when a target of up to `rows` rows a head shares memory with another view.
+template <row_view To, row_view Other>
+[[nodiscard]] bool target_meets(To const& to, int rows, Other const& other, int other_rows, index all) {
+  if constexpr (ragged_rows<To> || ragged_rows<Other>)
+    return rows > 0 && other_rows > 0 && target_memory(to, all).meets(target_memory(other, all));
+  else
+    return check::rows_meet(to, rows, other, other_rows);
+}
+/// True when they do, but for two views of one pool of packed rows, which the plan's table keeps apart.
+template <row_view To>
+[[nodiscard]] bool targets_meet(To const& a, int a_rows, To const& b, int b_rows, index all) {
+  if constexpr (ragged_rows<To>)
+    if (a.data_handle() == b.data_handle()) return false;
+  return target_meets(a, a_rows, b, b_rows, all);
+}
+
+/// Packed rows have the table of the plan: then all that is kept has its place, and no two rows the same.
+template <class Plan, class To>
+[[nodiscard]] status has_table_of(Plan const& plan, To const& to, int v) {
+  if constexpr (packs<To>) {
+    auto const at = [](index const* p) { return static_cast<double>(reinterpret_cast<std::uintptr_t>(p)); };
+    index const* const table = lists_of(plan, v).offset;
+    index const* const keys = to.keys.mapping().offset;
+    index const* const given = keys == table ? to.values.mapping().offset : keys;
+    if (table == nullptr || given != table)
+      return fail(errc::bad_plan, "to.offset", at(given),
+                  "is an address, which must be that of the plan's own table in device memory,", at(table), v);
+  }
+  return {};
+}
+
+/// Copies the kept rows of every view into other memory; `Plan` is a token_plan or an open_plan.
+template <strategy C, class Launcher, class Plan, class From, class To>
+[[nodiscard]] status copy_kept(Launcher const& on, Plan const& plan, cs::span<From const> from, cs::span<To const> to) {
+  static_assert(walks<From> && (walks<To> || packs<To>),
                 "kvsieve on the device walks rows by strides: give it kvsieve::make_rows, or plan and apply views in "
                 "pages and ragged views on the host");
   static_assert(cs::is_same_v<element_of<typename From::keys_type>, element_of<typename To::keys_type>> &&
@@ -39,24 +86,27 @@ template <strategy C, class Launcher, class From, class To>
       return fail(errc::bad_plan, "from.tokens", f.tokens(), "must equal that of the plan,", plan.tokens(v), v);
     if (t.heads() != plan.heads)
       return fail(errc::bad_shape, "to.heads", t.heads(), "must equal that of the plan,", plan.heads, v);
-    for (index const rows : {t.keys.extent(1), t.values.extent(1)}) {
-      if (rows < plan.count(v))
-        return fail(errc::bad_shape, "to.tokens", static_cast<double>(rows), "must be at least the kept tokens,",
-                    plan.count(v), v);
+    int const rows = lists_of(plan, v).most;
+    for (index const room : {t.keys.extent(1), t.values.extent(1)}) {
+      if (room < rows)
+        return fail(errc::bad_shape, "to.tokens", static_cast<double>(room), "must be at least the kept tokens,", rows,
+                    v);
     }
-    int const rows = plan.count(v);
-    if (check::rows_meet(t.keys, rows, t.values, rows))
+    if (status const s = has_table_of(plan, t, v); !s) return s;
+    index const all = rows_of(plan);
+    if (target_meets(t.keys, rows, t.values, rows, all))
       return fail(errc::overlap, "to", 1, "must hold keys and values in memory of their own;", 0, v);
     for (int u = 0; u < plan.views; ++u) {
-      auto const& other = to[static_cast<std::size_t>(u)];
-      auto const meets = [&](auto const& keys, auto const& values, index n) {
-        return check::rows_meet(t.keys, rows, keys, n) || check::rows_meet(t.keys, rows, values, n) ||
-               check::rows_meet(t.values, rows, keys, n) || check::rows_meet(t.values, rows, values, n);
-      };
       auto const& cache = from[static_cast<std::size_t>(u)];
-      if (meets(cache.keys, cache.values, cache.tokens()))
+      int const n = cache.tokens();
+      if (target_meets(t.keys, rows, cache.keys, n, all) || target_meets(t.keys, rows, cache.values, n, all) ||
+          target_meets(t.values, rows, cache.keys, n, all) || target_meets(t.values, rows, cache.values, n, all))
         return fail(errc::overlap, "to", 1, "must not overlap from; for compaction in place leave it out;", 0, v);
-      if (u < v && meets(other.keys, other.values, plan.count(u)))
+      auto const& other = to[static_cast<std::size_t>(u)];
+      int const m = lists_of(plan, u).most;
+      if (u < v &&
+          (targets_meet(t.keys, rows, other.keys, m, all) || target_meets(t.keys, rows, other.values, m, all) ||
+           target_meets(t.values, rows, other.keys, m, all) || targets_meet(t.values, rows, other.values, m, all)))
         return fail(errc::overlap, "to", 1, "must not overlap the target of another view,", u, v);
     }
   }
@@ -64,15 +114,14 @@ template <strategy C, class Launcher, class From, class To>
   return launch_views<copy_body<From, To>>(on, plan.views, plan.heads, 2, args, [&](int v, copy_part<From, To>& part) {
     auto const& f = from[static_cast<std::size_t>(v)];
     auto const& t = to[static_cast<std::size_t>(v)];
-    part = {f.keys,           f.values,        t.keys, t.values, plan.list + plan.offset[index{v} * plan.heads],
-            plan.count(v, 0), plan.count(v, 0)};
-    return pieces(part.keep, copy_rows);
+    part = {f.keys, f.values, t.keys, t.values, lists_of(plan, v)};
+    return pieces(part.kept.most, copy_rows);
   });
 }
 
-/// Moves the kept rows of every view to its front; rows behind them keep what they hold.
-template <strategy C, class Launcher, class Layer>
-[[nodiscard]] status move_kept(Launcher const& on, token_plan const& plan, cs::span<Layer const> layers) {
+/// Moves the kept rows of every head to its front; rows behind them keep what they hold.
+template <strategy C, class Launcher, class Plan, class Layer>
+[[nodiscard]] status move_kept(Launcher const& on, Plan const& plan, cs::span<Layer const> layers) {
   static_assert(walks<Layer>,
                 "kvsieve on the device walks rows by strides: give it kvsieve::make_rows, or plan and apply views in "
                 "pages and ragged views on the host");
@@ -95,8 +144,9 @@ template <strategy C, class Launcher, class Layer>
   move_args<Layer> args{};
   return launch_views<move_body<Layer>>(on, plan.views, plan.heads, 2, args, [&](int v, move_part<Layer>& part) {
     auto const& l = layers[static_cast<std::size_t>(v)];
-    part = {l.keys, l.values, plan.list + plan.offset[index{v} * plan.heads], plan.count(v, 0), plan.count(v, 0)};
-    return part.keep < plan.tokens(v) && part.keep > 0 ? 1 : 0;
+    part = {l.keys, l.values, lists_of(plan, v)};
+    bool const whole = part.kept.offset == nullptr && part.kept.most == plan.tokens(v);
+    return whole || part.kept.most == 0 ? 0 : 1;
   });
 }
 }  // namespace device

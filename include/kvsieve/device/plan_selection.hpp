@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// The selection of a plan as launches: rows, spans, chunks, whole pieces, or two rounds.
+// The selection of a plan as launches: rows, rows of unequal counts, spans, chunks, whole pieces, or two rounds.
 #pragma once
 #include <kvsieve/device/plan_scores.hpp>
 #include <kvsieve/device/select.hpp>
@@ -30,6 +30,8 @@ class plan_selection {
       return rounds();
     else if constexpr (memory::in_spans)
       return spans();
+    else if constexpr (memory::by_head)
+      return rows_apart();
     else
       return rows();
   }
@@ -83,6 +85,21 @@ class plan_selection {
       }
       return part.spans.count < 1 ? 1 : part.spans.count;
     });
+  }
+
+  /// Heads keep different numbers of tokens, which kernels read.
+  [[nodiscard]] status rows_apart() const {
+    select_rows_args<select_policy> args{{}, call_.params.select};
+    return launch_views<select_rows_body<select_policy>>(
+        call_.on, call_.views(), call_.heads(), 1, args, [&](int v, select_rows_part& part) {
+          // What depends on the count comes on top.
+          forced_set const f = memory::forced_of(rules_, call_.seen(v), 0);
+          int const tokens = call_.cached(v);
+          part = {
+              scores(v), memory_.list, memory_.device_offset + index{v} * call_.heads(), score_stride(tokens), tokens,
+              f.sink,    f.recent};
+          return 1;
+        });
   }
 
   /// A span of a view is a part of a launch: spans and quotas are host memory.

@@ -3,6 +3,8 @@
 #pragma once
 #include <kvsieve/compressor.hpp>
 #include <kvsieve/device/check_scores.hpp>
+#include <kvsieve/device/open_plan.hpp>
+#include <kvsieve/device/plan_counts.hpp>
 #include <kvsieve/device/plan_scores.hpp>
 #include <kvsieve/device/plan_selection.hpp>
 #include <kvsieve/device/workspace.hpp>
@@ -14,15 +16,22 @@ namespace device {
 /// Stands where a strategy reads no queries.
 struct no_queries {};
 
+/// What plan() gives for a strategy: an open_plan where counts follow from scores, else a token_plan.
+template <strategy C>
+using plan_of = cs::conditional_t<ranked_budget<typename C::budget_policy>, open_plan, token_plan>;
+
 /// One plan being made: the arguments of the call and the memory they got.
 template <strategy C, class Launcher, class Layer, class Queries>
 class planner {
   using memory = plan_memory<C>;
   using call_type = plan_call<C, Launcher, Layer, Queries>;
   using rules_type = typename memory::rules_type;
-  static_assert(closed_budget<typename C::budget_policy> && C::budget_policy::uniformity_class <= uniformity::U2,
-                "kvsieve::plan on the device takes budgets that give all heads of a view the same count and read no "
-                "scores: use kvsieve::budget::uniform, or plan on the host");
+  static_assert(closed_budget<typename C::budget_policy> || memory::ranks,
+                "kvsieve::plan on the device takes budgets that read no scores, or rank them: use "
+                "kvsieve::budget::uniform, over_heads, over_heads_mixed or over_all, or plan on the host");
+  static_assert(!memory::by_head || memory::whole_rows,
+                "kvsieve::plan on the device selects whole rows where heads keep different numbers of tokens: use "
+                "kvsieve::select::top_k or heavy_hitters, or plan on the host");
   static_assert(walks<Layer>,
                 "kvsieve on the device walks rows by strides: give it kvsieve::make_rows, or plan and apply views in "
                 "pages and ragged views on the host");
@@ -54,8 +63,8 @@ class planner {
     return {device.used(), host.used()};
   }
 
-  [[nodiscard]] token_plan run(workspace const& w) {
-    token_plan plan;
+  [[nodiscard]] plan_of<C> run(workspace const& w) {
+    plan_of<C> plan;
     plan.state = check_all();
     if (!plan) return plan;
     if (plan.state = fits(w, bytes()); !plan) return plan;
@@ -63,6 +72,8 @@ class planner {
     memory_ = carve(device, host);
     lay_out(plan);
     if (plan.state = plan_scores(call_, memory_).run(); !plan) return plan;
+    if constexpr (memory::by_head)
+      if (plan.state = plan_counts(call_, memory_).run(); !plan) return plan;
     plan.state = plan_selection(call_, memory_).run();
     return plan;
   }
@@ -110,14 +121,14 @@ class planner {
   }
 
   [[nodiscard]] rules_type rules() const { return memory::rules(call_.layers, call_.params); }
-  [[nodiscard]] int kept(int v) const { return memory::kept(rules(), call_.seen(v), v); }
+  [[nodiscard]] int kept(int v, int head = 0) const { return memory::kept(rules(), call_.seen(v), v, head); }
   [[nodiscard]] row_share share(int v) const {
     return rules().share(call_.seen(v), rules().allotted(call_.seen(v), v));
   }
-  /// What the forced tokens of a view need, as far as the host knows them.
-  [[nodiscard]] shortage short_of(int v) const {
+  /// What the forced tokens of a head need, as far as the host knows them.
+  [[nodiscard]] shortage short_of(int v, int head) const {
     using select_policy = typename C::select_policy;
-    forced_set const f = memory::forced(rules(), call_.seen(v), v);
+    forced_set const f = memory::forced(rules(), call_.seen(v), v, head);
     [[maybe_unused]] auto const& p = call_.params.select;
     if constexpr (memory::in_pieces)
       return select_policy::short_of(p, call_.seen(v), share(v), f, nullptr);
@@ -128,31 +139,66 @@ class planner {
     else if constexpr (select_policy::in_partitions)
       return {};
     else
-      return {kept(v), f.size()};
+      return {kept(v, head), f.size()};
   }
 
   /// The arrays on the host, from shapes and numbers alone.
-  void lay_out(token_plan& plan) const {
-    index lists = 0, scores = 0;
+  void lay_out(plan_of<C>& plan) const {
+    index scores = 0;
     for (int v = 0; v < call_.views(); ++v) {
-      int const tokens = call_.cached(v), keep = kept(v);
+      int const tokens = call_.cached(v);
       memory_.logical_tokens[v] = tokens;
       memory_.score_offset[v] = scores;
       scores += index{call_.heads()} * score_stride(tokens);
-      for (int h = 0; h < call_.heads(); ++h, lists += keep) memory_.offset[index{v} * call_.heads() + h] = lists;
-      shortage const missing = short_of(v);
-      if (plan.note && missing.needed > missing.budget)
-        plan.note = fail(errc::bad_params, "budget", missing.budget, missing.rule, missing.needed, v);
     }
-    memory_.offset[index{call_.views()} * call_.heads()] = lists;
+    if constexpr (memory::ranks) {
+      plan.longest = memory_.longest;
+      for (int i = 0; i < memory_.rankings; ++i) note_shortage(memory_.ranking[i], plan.note);
+      plan.rows = memory_.room;
+      plan.offset = memory_.device_offset;
+    } else {
+      place_lists(plan.note);
+      plan.offset = memory_.offset;
+      plan.device_offset = memory_.device_offset;
+    }
     plan.uniformity_class = C::uniformity_class;
     plan.views = call_.views();
     plan.heads = call_.heads();
     plan.logical_tokens = memory_.logical_tokens;
-    plan.offset = memory_.offset;
     plan.list = memory_.list;
     plan.score = memory_.scores;
     plan.score_offset = memory_.score_offset;
+  }
+
+  /// Where lists lie by a closed budget.
+  void place_lists(status& note) const {
+    index lists = 0;
+    for (int v = 0; v < call_.views(); ++v) {
+      for (int h = 0; h < call_.heads(); ++h) {
+        memory_.offset[index{v} * call_.heads() + h] = lists;
+        lists += kept(v, h);
+        if (!memory::by_head && h > 0) continue;
+        shortage const missing = short_of(v, h);
+        if (note && missing.needed > missing.budget)
+          note = fail(errc::bad_params, "budget", missing.budget, missing.rule, missing.needed, v);
+      }
+    }
+    memory_.offset[index{call_.views()} * call_.heads()] = lists;
+  }
+  /// A ranking of fewer tokens than are forced: all heads get the same.
+  void note_shortage(counts::ranking const& r, status& note) const {
+    index const heads = call_.heads();
+    index needed = 0;
+    for (int v = r.first; v < r.last; ++v)
+      needed += heads * memory::forced_of(rules(), call_.seen(v), average(r, call_.heads(), call_.cached(v))).size();
+    if (!note || needed <= r.total) return;
+    auto const tokens = [&](index i) { return index{call_.cached(r.first + static_cast<int>(i / heads))}; };
+    counts::share_equally((r.last - r.first) * heads, r.total, tokens, memory_.equal);
+    for (index i = 0; note && i < (r.last - r.first) * heads; ++i) {
+      int const v = r.first + static_cast<int>(i / heads), keep = static_cast<int>(memory_.equal[i]);
+      if (int const size = memory::forced_of(rules(), call_.seen(v), keep).size(); size > keep)
+        note = fail(errc::bad_params, "budget", keep, "less than the forced tokens,", size, v);
+    }
   }
 
   call_type call_;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // plan, apply, attend and workspace_bytes on a CUDA device: the calls of the host with device::on{stream} first. Views
-// then hold device pointers, and so does params.select.white_list. A plan's lists and scores are device memory; its
-// counts and offsets are host memory and may be read at once.
+// then hold device pointers, and so does params.select.white_list. A plan's lists and scores are device memory. The
+// counts and offsets of a token_plan are host memory and may be read at once; those of an open_plan, which budgets that
+// read scores give, are device memory too.
 #pragma once
 #include <kvsieve/device/attend.hpp>
 #include <kvsieve/device/compactor.hpp>
@@ -62,51 +63,74 @@ template <strategy C, device_layer Layer, row_view Queries>
 
 /// Chooses what stays, for all views in one go. Nothing is launched when an argument is at fault. A white list is read
 /// by kernels alone, so plan.note speaks of sinks and recent tokens only.
-/// @returns the plan; valid on the stream from here on, and on the host its counts and offsets at once.
+/// @returns the plan, a token_plan or, by a budget that reads scores, an open_plan; valid on the stream from here on,
+/// and on the host the counts and offsets of a token_plan at once.
 template <strategy C, device_layer Layer>
-[[nodiscard]] token_plan plan(device::on on, kv_group<Layer> layers, typename C::params const& params,
-                              device::workspace const& workspace) noexcept {
+[[nodiscard]] device::plan_of<C> plan(device::on on, kv_group<Layer> layers, typename C::params const& params,
+                                      device::workspace const& workspace) noexcept {
   device::require_no_queries<C>();
   return device::planner<C, device::on, Layer, device::no_queries>(on, layers, {}, params).run(workspace);
 }
 /// The same for one view.
 template <strategy C, device_layer Layer>
-[[nodiscard]] token_plan plan(device::on on, Layer const& layer, typename C::params const& params,
-                              device::workspace const& workspace) noexcept {
+[[nodiscard]] device::plan_of<C> plan(device::on on, Layer const& layer, typename C::params const& params,
+                                      device::workspace const& workspace) noexcept {
   return plan<C>(on, kv_group<Layer>(&layer, 1), params, workspace);
 }
 /// The same with queries: [views] of [Hq, at least the observed, D], of which the last ones are observed.
 template <strategy C, device_layer Layer, row_view Queries>
-[[nodiscard]] token_plan plan(device::on on, kv_group<Layer> layers, cs::span<Queries const> queries,
-                              typename C::params const& params, device::workspace const& workspace) noexcept {
+[[nodiscard]] device::plan_of<C> plan(device::on on, kv_group<Layer> layers, cs::span<Queries const> queries,
+                                      typename C::params const& params, device::workspace const& workspace) noexcept {
   device::require_queries<C>();
   return device::planner<C, device::on, Layer, Queries>(on, layers, queries, params).run(workspace);
 }
 /// The same for one view and its queries.
 template <strategy C, device_layer Layer, row_view Queries>
-[[nodiscard]] token_plan plan(device::on on, Layer const& layer, Queries const& queries,
-                              typename C::params const& params, device::workspace const& workspace) noexcept {
+[[nodiscard]] device::plan_of<C> plan(device::on on, Layer const& layer, Queries const& queries,
+                                      typename C::params const& params, device::workspace const& workspace) noexcept {
   return plan<C>(on, kv_group<Layer>(&layer, 1), cs::span<Queries const>(&queries, 1), params, workspace);
 }
 
-/// Copies the kept rows of every view into other memory: row i of `to` is row kept[i] of `from`.
-template <strategy C, device_layer From, device_layer To>
-[[nodiscard]] status apply(device::on on, token_plan const& plan, kv_group<From> from, kv_group<To> to) noexcept {
+/// Copies where the lists of a plan lie to the host, on the stream: `offset` has [views * heads + 1] entries, in memory
+/// that is page-locked, or the runtime waits for the stream. No other call of a plan needs it.
+/// @returns the plan as one that knows its counts, once the stream has got there; or what is wrong.
+[[nodiscard]] inline token_plan copy_offsets(device::on on, device::open_plan const& plan,
+                                             cs::span<index> offset) noexcept {
+  token_plan counted = plan.with(offset);
+  if (!counted) return counted;
+  cudaError_t const error =
+      cudaMemcpyAsync(offset.data(), plan.offset, offset.size_bytes(), cudaMemcpyDeviceToHost, on.stream());
+  if (error == cudaSuccess) return counted;
+  counted.state.code = errc::cuda;
+  counted.state.native = static_cast<int>(error);
+  counted.state.argument = "copy";
+  return counted;
+}
+
+/// A plan of the device.
+template <class P>
+concept device_plan = cs::is_same_v<P, token_plan> || cs::is_same_v<P, device::open_plan>;
+
+/// Copies the kept rows of every view into other memory: row i of `to` is row kept[i] of `from`. Where heads keep
+/// different numbers of tokens, `to` may be packed rows with the plan's own table, make_ragged<D>(data, heads, offsets
+/// in device memory, most rows of a head): token_plan::device_offset + view * heads, or open_plan::offsets(view).
+template <strategy C, device_layer From, device_layer To, device_plan Plan>
+[[nodiscard]] status apply(device::on on, Plan const& plan, kv_group<From> from, kv_group<To> to) noexcept {
   return device::copy_kept<C>(on, plan, from, to);
 }
 /// The same for one view.
-template <strategy C, device_layer From, device_layer To>
-[[nodiscard]] status apply(device::on on, token_plan const& plan, From const& from, To const& to) noexcept {
+template <strategy C, device_layer From, device_layer To, device_plan Plan>
+[[nodiscard]] status apply(device::on on, Plan const& plan, From const& from, To const& to) noexcept {
   return device::copy_kept<C>(on, plan, kv_group<From>(&from, 1), kv_group<To>(&to, 1));
 }
-/// Moves the kept rows of every view to its front; rows behind them keep what they hold.
-template <strategy C, device_layer Layer>
-[[nodiscard]] status apply(device::on on, token_plan const& plan, kv_group<Layer> layers) noexcept {
+/// Moves the kept rows of every head to its front; rows behind them keep what they hold.
+template <strategy C, device_layer Layer, device_plan Plan>
+[[nodiscard]] status apply(device::on on, Plan const& plan, kv_group<Layer> layers) noexcept {
   return device::move_kept<C>(on, plan, layers);
 }
 /// The same for one view.
-template <strategy C, device_layer Layer>
-[[nodiscard]] status apply(device::on on, token_plan const& plan, Layer const& layer) noexcept {
+template <strategy C, device_layer Layer, device_plan Plan>
+[[nodiscard]] status apply(device::on on, Plan const& plan, Layer const& layer) noexcept {
   return device::move_kept<C>(on, plan, kv_group<Layer>(&layer, 1));
 }
 

@@ -88,6 +88,14 @@ struct row_pick {
     }
   }
 
+  /// Marks all that was asked for, also what gave way. run() syncs after its last look at a score.
+  template <block Block>
+  KVSIEVE_HD static void mark(Block& b, float* score, int length, forced_set const& asked) {
+    for (index t = b.rank(); t < length; t += Block::threads) {
+      if (asked.holds(static_cast<int>(t))) score[t] = __builtin_inff();
+    }
+  }
+
  private:
   KVSIEVE_HD static unsigned key_of(float score, int token, forced_set const& forced) {
     return forced.holds(token) ? forced_key : ordered(score);
@@ -136,8 +144,7 @@ struct select_args {
 };
 
 /// Block (span, head, view): the indices of the `keep` largest scores of its span, ascending; the span behind the equal
-/// ones is the last. Forced tokens come before
-/// all others; equal scores: the smaller index; NaN ranks below -inf.
+/// ones is the last. Forced tokens come before all others; equal scores: the smaller index; NaN ranks below -inf.
 struct select_body {
   template <block Block>
   using shared = row_pick::shared<Block>;
@@ -162,11 +169,7 @@ struct select_body {
                                  .within(begin, length);
     int* const kept = list + (view.inside_only ? 0 : view.spans.begin) + w.x * view.keep;
     if (keep > 0) row_pick::run(b, score + begin, begin, length, keep, asked.cut(keep), kept, s);
-    if (!view.marks) return;
-    // All that was asked for is marked, also what gave way. The pick syncs after its last look at a score.
-    for (index t = b.rank(); t < length; t += Block::threads) {
-      if (asked.holds(static_cast<int>(t))) score[begin + t] = __builtin_inff();
-    }
+    if (view.marks) row_pick::mark(b, score + begin, length, asked);
   }
 
  private:
@@ -177,6 +180,41 @@ struct select_body {
       score[t] = __builtin_inff();
       list[at + t - from] = static_cast<int>(t);
     }
+  }
+};
+
+/// One view of a selection whose heads keep different numbers of tokens.
+struct select_rows_part {
+  float* score;         ///< [heads] rows of `stride`; forced tokens are marked +inf
+  int* list;            ///< what offsets count from
+  index const* offset;  ///< [heads + 1]: where the list of each head begins and ends
+  index stride;
+  int tokens, sink, recent;  ///< what stays beside what the selection itself asks for
+};
+template <class Select>
+struct select_rows_args {
+  batch<select_rows_part> views;
+  typename Select::params select;
+};
+
+/// Block (0, head, view): the same for a whole row; how many stay is read from the offsets, and so is what depends on
+/// it.
+template <class Select>
+struct select_rows_body {
+  template <block Block>
+  using shared = row_pick::shared<Block>;
+
+  template <block Block>
+  KVSIEVE_HD static void run(Block& b, select_rows_args<Select> const& a, work w, shared<Block>& s) {
+    auto const& view = a.views.part[w.z];
+    index const first = view.offset[w.y];
+    int const keep = static_cast<int>(view.offset[w.y + 1] - first), own = Select::recent(a.select, keep);
+    int const recent = own > view.recent ? own : view.recent;
+    forced_set const asked{view.tokens, view.sink, recent < view.tokens ? recent : view.tokens,
+                           a.select.white_list.data(), static_cast<int>(a.select.white_list.size())};
+    float* const score = view.score + w.y * view.stride;
+    if (keep > 0) row_pick::run(b, score, 0, view.tokens, keep, asked.cut(keep), view.list + first, s);
+    row_pick::mark(b, score, view.tokens, asked);
   }
 };
 }  // namespace device

@@ -8,9 +8,11 @@
 #include <kvsieve/core/math.hpp>
 #include <kvsieve/core/plan.hpp>
 #include <kvsieve/core/rules.hpp>
+#include <kvsieve/device/count_memory.hpp>
 #include <kvsieve/device/score_queries.hpp>
 #include <kvsieve/device/score_rows.hpp>
 #include <kvsieve/score/pattern.hpp>
+#include <kvsieve/select/top_k.hpp>
 #include <kvsieve/select/top_k_in_spans.hpp>
 #include <kvsieve/select/whole_pieces.hpp>
 
@@ -19,7 +21,8 @@ namespace device {
 
 /// The caller's memory for one plan, in two parts. `device` holds scores, kept lists and scratch; kernels alone touch
 /// it. `host` holds what the engine reads without waiting for the device: where the lists lie and how long they are
-/// (token_plan::offset, logical_tokens, score_offset). Both live as long as the plan.
+/// (token_plan::offset, logical_tokens, score_offset), or how long at most (open_plan::longest). Both live as long as
+/// the plan.
 struct workspace {
   std::span<std::byte> device;  ///< device memory, aligned to 64 bytes
   std::span<std::byte> host;    ///< ordinary memory, aligned to 8 bytes
@@ -122,17 +125,21 @@ struct score_memory {
 
 /// The only place that knows how a workspace is laid out.
 template <class C>
-struct plan_memory : score_memory<C> {
+struct plan_memory : score_memory<C>, count_memory<C> {
+  using counted = count_memory<C>;
   using score = typename C::score_policy;
   using select_policy = typename C::select_policy;
   using rules_type = selection_rules<typename C::budget_policy, select_policy>;
   static constexpr bool in_pieces = select::in_whole_pieces<select_policy>;
   static constexpr bool in_spans = cs::is_same_v<select_policy, select::top_k_in_spans>;
+  /// One selection of the best of a row, whatever other heads keep.
+  static constexpr bool whole_rows =
+      cs::is_same_v<select_policy, select::top_k> || cs::is_same_v<select_policy, select::heavy_hitters>;
   /// What a first round takes is forced in a second.
   static constexpr bool in_rounds =
       requires(typename C::params const& p) { select_policy::first_round(p.select, 0, 0); };
 
-  index* offset = nullptr;        ///< host [views * heads + 1]
+  index* offset = nullptr;        ///< host [views * heads + 1], where the host knows it
   int* logical_tokens = nullptr;  ///< host [views]
   int* list = nullptr;            ///< device
   float* beside = nullptr;        ///< device, as many as scores: means of pieces, or scores of a second round
@@ -144,12 +151,18 @@ struct plan_memory : score_memory<C> {
   /// What follows from shapes and numbers.
   template <class Layer>
   [[nodiscard]] static rules_type rules(cs::span<Layer const> layers, typename C::params const& p) {
+    using shape = shape_rows<score, Layer>;
     return {p.budget, p.select,
-            call_shape{static_cast<int>(layers.size()), layers.empty() ? 0 : layers[0].heads(), Layer::head_dim}};
+            call_shape{static_cast<int>(layers.size()), layers.empty() ? 0 : layers[0].heads(), Layer::head_dim,
+                       shape::row_bytes()}};
   }
   /// Forced tokens of a view before they are cut to its budget; the white list lies on the device and is not counted.
-  [[nodiscard]] static forced_set forced(rules_type const& rules, scored_view const& seen, int v) {
-    forced_set f = rules.forced(seen, rules.allotted(seen, v));
+  [[nodiscard]] static forced_set forced(rules_type const& rules, scored_view const& seen, int v, int head = 0) {
+    return forced_of(rules, seen, rules.allotted(seen, v, head));
+  }
+  /// The same of a head that is allotted `kept`.
+  [[nodiscard]] static forced_set forced_of(rules_type const& rules, scored_view const& seen, int kept) {
+    forced_set f = rules.forced(seen, kept);
     f.white_list = nullptr;
     f.white_count = 0;
     return f;
@@ -168,12 +181,13 @@ struct plan_memory : score_memory<C> {
     return select::detail::pieces_of(forced(rules, seen, v).within(0, p.tokens), p, nullptr);
   }
   /// Tokens that a head of a view keeps; -1 where the scores alone tell.
-  [[nodiscard]] static int kept(rules_type const& rules, scored_view const& seen, int v) {
+  [[nodiscard]] static int kept(rules_type const& rules, scored_view const& seen, int v,
+                                [[maybe_unused]] int head = 0) {
     if constexpr (in_pieces)
       return select::detail::tokens_of(choice(rules, seen, v), forced_pieces(rules, seen, v),
                                        static_cast<int>(rules.select.white_list.size()));
     else
-      return rules.kept(seen, v);
+      return rules.kept(seen, v, head);
   }
 
   template <class Layer, class QueryHeads>
@@ -185,25 +199,29 @@ struct plan_memory : score_memory<C> {
     for (std::size_t v = 0; v < views; ++v) {
       scored_view const seen = describe<score>(p.score, layers[v].tokens());
       floats += layers[v].heads() * score_stride(seen.tokens);
-      lists += index{layers[v].heads()} * kept(rules(layers, p), seen, static_cast<int>(v));
+      if constexpr (!counted::ranks)
+        for (int h = 0; h < layers[v].heads(); ++h) lists += kept(rules(layers, p), seen, static_cast<int>(v), h);
     }
-    auto const count = [](index n) { return static_cast<std::size_t>(n); };
-    index* const offset = host.template take<index>(views * heads + 1);
-    index* const score_offset = host.template take<index>(views);
+    auto const entries = [](index n) { return static_cast<std::size_t>(n); };
     plan_memory m;
+    static_cast<counted&>(m) = counted::carve(device, host, layers, p);
+    if constexpr (counted::ranks)
+      lists = m.room;
+    else
+      m.offset = host.template take<index>(views * heads + 1);
+    index* const score_offset = host.template take<index>(views);
     m.logical_tokens = host.template take<int>(views);
-    float* const scores = device.template take<float>(count(floats));
-    m.list = device.template take<int>(count(lists));
+    float* const scores = device.template take<float>(entries(floats));
+    m.list = device.template take<int>(entries(lists));
     static_cast<score_memory<C>&>(m) = score_memory<C>::carve(device, layers, p, query_heads, scores, score_offset);
-    m.offset = offset;
     if constexpr (in_pieces || in_rounds) {
-      m.beside = device.template take<float>(count(floats));
-      m.first_list = device.template take<int>(count(lists));
+      m.beside = device.template take<float>(entries(floats));
+      m.first_list = device.template take<int>(entries(lists));
     }
     if constexpr (in_pieces) m.listed = device.template take<int>(views * p.select.white_list.size());
     if constexpr (in_spans) {
-      m.quota = host.template take<int>(count(select_policy::spans(p.select)));
-      m.number = host.template take<index>(count(select_policy::spans(p.select)));
+      m.quota = host.template take<int>(entries(select_policy::spans(p.select)));
+      m.number = host.template take<index>(entries(select_policy::spans(p.select)));
     }
     return m;
   }

@@ -82,6 +82,9 @@ class budget_rows {
         count + index{first} * heads(), least, drop_ties);
   }
 
+  /// The same by numbers that say all this.
+  void best(counts::ranking const& r, int* count) const { best(r.first, r.last, r.total, count, r.least, r.drop_ties); }
+
   /// Spends `total` tokens a head on views [first, last) by their curves: place i of a view's curve is the mean over
   /// its heads of their i-th best scores, forced tokens left out; the first view's curve is raised to the others'
   /// wherever it is lower. Counts are alike in a view, and at least `least`. For a budget that says `sorts_rows`.

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The memory of counts that differ between heads, and of those that kernels make from scores.
+#pragma once
+#include <cstddef>
+
+#include <kvsieve/core/arena.hpp>
+#include <kvsieve/core/counts.hpp>
+#include <kvsieve/core/rules.hpp>
+#include <kvsieve/core/stages.hpp>
+#include <kvsieve/core/views.hpp>
+#include <kvsieve/device/count_best.hpp>
+
+namespace kvsieve::inline v0 {
+namespace device {
+
+/// The rows of scores of a call, of which only shapes are known.
+template <class Score, class Layer>
+struct shape_rows {
+  cs::span<Layer const> layers;
+  typename Score::params const& score;
+
+  [[nodiscard]] int views() const { return static_cast<int>(layers.size()); }
+  [[nodiscard]] int heads() const { return layers.empty() ? 0 : layers[0].heads(); }
+  [[nodiscard]] int tokens(int v) const {
+    return describe<Score>(score, layers[static_cast<std::size_t>(v)].tokens()).tokens;
+  }
+  /// Bytes of a token of a head, its key and its value.
+  [[nodiscard]] static constexpr int row_bytes() {
+    return Layer::head_dim * static_cast<int>(sizeof(element_of<typename Layer::keys_type>) +
+                                              sizeof(element_of<typename Layer::values_type>));
+  }
+};
+
+/// What a head of a ranking keeps on average, at most its tokens.
+[[nodiscard]] inline int average(counts::ranking const& r, int heads, int tokens) {
+  index const rows = index{r.last - r.first} * heads, each = rows == 0 ? 0 : r.total / rows;
+  return each < tokens ? static_cast<int>(each) : tokens;
+}
+
+/// What a plan counts in. Empty where all heads of a view keep the same number of tokens.
+template <class C>
+struct count_memory {
+  using budget = typename C::budget_policy;
+  static constexpr bool ranks = ranked_budget<budget>;
+  /// Heads of a view keep different numbers of tokens.
+  static constexpr bool by_head = ranks || budget::uniformity_class > uniformity::U2;
+
+  index* device_offset = nullptr;      ///< device [views * heads + 1], where heads differ
+  counts::ranking* ranking = nullptr;  ///< host [views], of a budget that ranks
+  int* longest = nullptr;              ///< host [views], as open_plan has it
+  index* equal = nullptr;              ///< host [views * heads], scratch
+  int rankings = 0;                    ///< how many there are
+  index room = 0;                      ///< tokens that all heads keep at most
+  counted_row* row = nullptr;          ///< device [views * heads]
+  int* count = nullptr;                ///< device [views * heads]: what they keep
+  index* scratch = nullptr;            ///< device [views * heads]
+  unsigned* at_least = nullptr;        ///< device [views * heads, key_bins]
+  ranking_state* state = nullptr;      ///< device [views]
+
+  /// Carves it, and notes the rankings where there is memory.
+  template <class Layer>
+  static count_memory carve(arena& device, arena& host, cs::span<Layer const> layers, typename C::params const& p) {
+    count_memory m;
+    std::size_t const views = layers.size();
+    std::size_t const rows = views == 0 ? 0 : views * static_cast<std::size_t>(layers[0].heads());
+    if constexpr (by_head) m.device_offset = device.template take<index>(rows + 1);
+    if constexpr (ranks) {
+      m.ranking = host.template take<counts::ranking>(views);
+      m.longest = host.template take<int>(views);
+      m.equal = host.template take<index>(rows);
+      m.row = device.template take<counted_row>(rows);
+      m.count = device.template take<int>(rows);
+      m.scratch = device.template take<index>(rows);
+      m.at_least = device.template take<unsigned>(rows * key_bins);
+      m.state = device.template take<ranking_state>(views);
+      m.rank(shape_rows<typename C::score_policy, Layer>{layers, p.score}, p.budget);
+    }
+    return m;
+  }
+
+ private:
+  template <class Rows>
+  void rank(Rows const& shape, typename budget::params const& p) {
+    budget::rankings(p, shape, [&](counts::ranking const& r) {
+      index most = r.total;
+      if constexpr (shared_ranking<budget>) most = budget::room(p, shape.heads(), shape.tokens(r.first));
+      if (ranking != nullptr) ranking[rankings] = r;
+      for (int v = r.first; longest != nullptr && v < r.last; ++v)
+        longest[v] = most < shape.tokens(v) ? static_cast<int>(most) : shape.tokens(v);
+      room += most;
+      ++rankings;
+    });
+  }
+};
+}  // namespace device
+}  // namespace kvsieve::inline v0

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Where the lists of a plan lie whose heads keep different numbers of tokens, as launches: offsets that the host knows
+// are written, others counted from the scores.
+#pragma once
+#include <kvsieve/device/count_best.hpp>
+#include <kvsieve/device/place_lists.hpp>
+#include <kvsieve/device/plan_scores.hpp>
+
+namespace kvsieve::inline v0 {
+namespace device {
+
+/// The counts of one plan.
+template <strategy C, class Launcher, class Layer, class Queries>
+class plan_counts {
+  using budget = typename C::budget_policy;
+  using memory = plan_memory<C>;
+  using call_type = plan_call<C, Launcher, Layer, Queries>;
+  using rules_type = typename memory::rules_type;
+
+ public:
+  plan_counts(call_type const& call, memory const& m) : call_(call), memory_(m) {}
+
+  /// Launches them. Offsets lie in memory.device_offset afterwards.
+  [[nodiscard]] status run() const {
+    if constexpr (memory::ranks) {
+      for (int shift = 24; shift >= 0; shift -= 8)
+        if (status const s = pass(shift); !s) return s;
+      if constexpr (shared_ranking<budget>)
+        if (status const s = share(); !s) return s;
+      place_lists_args const args{memory_.count, rows(), memory_.device_offset};
+      return call_.on.template launch<place_lists_body>(grid{}, args);
+    } else {
+      write_offsets_args args{};
+      for (index first = 0; first <= rows(); first += write_offsets_args::limit) {
+        index const left = rows() + 1 - first;
+        args.offset = memory_.device_offset + first;
+        args.count = static_cast<int>(left < write_offsets_args::limit ? left : write_offsets_args::limit);
+        for (int i = 0; i < args.count; ++i) args.value[i] = memory_.offset[first + i];
+        if (status const s = call_.on.template launch<write_offsets_body>(grid{}, args); !s) return s;
+      }
+      return {};
+    }
+  }
+
+ private:
+  [[nodiscard]] index rows() const { return index{call_.views()} * call_.heads(); }
+
+  /// Eight bits of the cut of every ranking.
+  [[nodiscard]] status pass(int shift) const {
+    rules_type const rules = memory::rules(call_.layers, call_.params);
+    count_keys_args keys{};
+    keys.shift = shift;
+    keys.white_list = call_.params.select.white_list.data();
+    keys.white_count = static_cast<int>(call_.params.select.white_list.size());
+    int at = 0;
+    status const s = launch_views<count_keys_body>(
+        call_.on, call_.views(), call_.heads(), 1, keys, [&](int v, count_keys_part& part) {
+          while (v >= memory_.ranking[at].last) ++at;
+          counts::ranking const& r = memory_.ranking[at];
+          int const tokens = call_.cached(v);
+          forced_set const f = memory::forced_of(rules, call_.seen(v), average(r, call_.heads(), tokens));
+          index const row = index{v} * call_.heads();
+          part = {memory_.scores + memory_.score_offset[v],
+                  score_stride(tokens),
+                  memory_.row + row,
+                  memory_.at_least + row * key_bins,
+                  memory_.state + at,
+                  tokens,
+                  f.sink,
+                  f.recent};
+          return 1;
+        });
+    if (!s) return s;
+    find_cut_args cut{};
+    cut.shift = shift;
+    return launch_views<find_cut_body>(call_.on, memory_.rankings, 1, 1, cut, [&](int i, find_cut_part& part) {
+      counts::ranking const& r = memory_.ranking[i];
+      index const row = index{r.first} * call_.heads();
+      part = {memory_.row + row,
+              memory_.at_least + row * key_bins,
+              memory_.state + i,
+              memory_.count + row,
+              memory_.scratch + row,
+              r.total,
+              index{r.last - r.first} * call_.heads(),
+              r.least,
+              r.drop_ties};
+      return 1;
+    });
+  }
+
+  /// What the heads of a view have of its ranking.
+  [[nodiscard]] status share() const {
+    share_ranking_args<budget> args{{}, call_.params.budget};
+    return launch_views<share_ranking_body<budget>>(
+        call_.on, call_.views(), 1, 1, args, [&](int v, share_ranking_part& part) {
+          index const row = index{v} * call_.heads();
+          part = {memory_.row + row, memory_.count + row, memory_.scratch + row, call_.cached(v), call_.heads()};
+          return 1;
+        });
+  }
+
+  call_type const& call_;
+  memory const& memory_;
+};
+}  // namespace device
+}  // namespace kvsieve::inline v0
