@@ -90,6 +90,7 @@ std::vector<double> const importance{0.5, 3, 1, 0.25, 2, 0.125};
 }  // namespace
 
 TEST_CASE("device counts: AdaKV", "[device][budget]") {
+  if (race_check) return;  // its bodies are those of counts_test
   for (double const keep : {0.3, 0.02, 1.0})
     check_preset<kvs::ada_kv<>>({.score = {.window = 16}, .budget = {.keep = keep}, .select = {.sink = 2}});
   check_preset<kvs::ada_kv<>, 128>({.score = {.window = 16}, .budget = {.tokens = 30, .safeguard = 0.5}});
@@ -115,6 +116,7 @@ TEST_CASE("device counts: PyramidKV", "[device][budget]") {
 }
 
 TEST_CASE("device counts: KeyDiff in one ranking", "[device][budget]") {
+  if (race_check) return;  // its bodies are those of counts_test
   using strategy = kvs::key_diff<budget::over_all, kvs::store::ragged>;
   check_preset<strategy>({.budget = {.keep = 0.3}});
   check_preset<strategy, 128>({.budget = {.keep = 0.3, .layers = 1}, .select = {.sink = 4, .recent = 12}});
@@ -123,6 +125,7 @@ TEST_CASE("device counts: KeyDiff in one ranking", "[device][budget]") {
 }
 
 TEST_CASE("device counts: more layers than the parameters of one launch hold", "[device][budget]") {
+  if (race_check) return;  // its bodies are those of counts_test
   std::vector<std::unique_ptr<cache<float, 64>>> caches;
   std::vector<decltype(caches[0]->layer())> layers;
   for (unsigned i = 0; i < 70; ++i) {

@@ -82,7 +82,7 @@ void both_select(support::scored_views const& g, typename Budget::params const& 
   }
 }
 int drawn_limit() { return *rc::gen::resize(100, rc::gen::oneOf(rc::gen::just(-1), rc::gen::inRange(0, 300))); }
-constexpr int rounds = race_check ? 5 : 80;
+constexpr int rounds = race_check ? 3 : 80;
 }  // namespace
 
 TEST_CASE("device counts: one ranking over the heads of a layer, as on the host", "[device][budget]") {
