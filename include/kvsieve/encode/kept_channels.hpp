@@ -123,15 +123,15 @@ struct kept_channels {
 
   /// Ok, or which mask has more channels than rows hold, or channels that are not there.
   template <int D>
-  [[nodiscard]] static status check(channel_masks const& s, index heads, char const* name, int view) {
+  [[nodiscard]] static status check(channel_masks const& s, index heads, char const* argument, int view) {
     auto const at = [](index x) { return static_cast<double>(x); };
     if (s.words == nullptr) return {};
     if (s.heads != 1 && s.heads != heads)
-      return fail(errc::bad_shape, name, at(s.heads), "masks of channels; there must be 1, or one a head,", at(heads),
-                  view);
+      return fail(errc::bad_shape, argument, at(s.heads), "masks of channels; there must be 1, or one a head,",
+                  at(heads), view);
     if (s.offset == nullptr && s.head_rows < 1)
-      return fail(errc::bad_shape, name, at(s.head_rows), "rows from a mask of channels to the next, must be at least",
-                  1, view);
+      return fail(errc::bad_shape, argument, at(s.head_rows),
+                  "rows from a mask of channels to the next, must be at least", 1, view);
     for (index h = 0; h < s.heads; ++h) {
       int count = 0;
       cs::uint64_t beyond = 0;
@@ -141,11 +141,11 @@ struct kept_channels {
         if (64 * i + 64 > D) beyond = word >> (D - 64 * i);
       }
       if (beyond != 0)
-        return fail(errc::bad_params, name, D + cs::countr_zero(beyond),
+        return fail(errc::bad_params, argument, D + cs::countr_zero(beyond),
                     "is a channel of a mask, which must be less than", D, view);
       if (count > K)
-        return fail(errc::bad_params, name, count, "channels in a mask; they must be at most those that rows hold,", K,
-                    view);
+        return fail(errc::bad_params, argument, count, "channels in a mask; they must be at most those that rows hold,",
+                    K, view);
     }
     return {};
   }
