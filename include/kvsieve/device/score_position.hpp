@@ -27,6 +27,14 @@ struct scores_args {
   Params params;
 };
 
+/// Calls f(t) for the tokens of a segment of `tokens`, shared out among the threads of a block.
+template <block Block, class F>
+KVSIEVE_HD inline void each_score(Block& b, int segment, int tokens, F const& f) {
+  for (index i = b.rank(), t = index{segment} * segment_scores + i; i < segment_scores && t < tokens;
+       i += Block::threads, t += Block::threads)
+    f(static_cast<int>(t));
+}
+
 /// Block (segment, head, view): result[t] = the policy's score of token t.
 template <class Score>
 struct score_position_body {
@@ -39,10 +47,7 @@ struct score_position_body {
   KVSIEVE_HD static void run(Block& b, args const& a, work w, shared<Block>&) {
     auto const& view = a.views.part[w.z];
     float* const result = view.result + w.y * view.stride;
-    for (index i = b.rank(), t = index{w.x} * segment_scores + i; i < segment_scores && t < view.tokens;
-         i += Block::threads, t += Block::threads) {
-      result[t] = Score::score(a.params, static_cast<int>(t), view.first_head + w.y);
-    }
+    each_score(b, w.x, view.tokens, [&](int t) { result[t] = Score::score(a.params, t, view.first_head + w.y); });
   }
 };
 }  // namespace device

@@ -104,15 +104,13 @@ struct spread_pieces_body {
     int* const list = view.list + index{w.y} * view.keep;
     int const* const piece = view.piece + index{w.y} * view.keep;
     forced_set const forced{view.tokens, view.sink, view.recent, a.white_list, a.white_count};
-    for (index i = b.rank(), at = index{w.x} * segment_scores + i; i < segment_scores && at < view.tokens;
-         i += Block::threads, at += Block::threads) {
-      int const t = static_cast<int>(at);
+    each_score(b, w.x, view.tokens, [&](int t) {
       if (t < view.keep - view.rest)
         list[t] = piece[t / view.length] * view.length + t % view.length;
       else if (t < view.keep)
         list[t] = view.tokens - (view.keep - t);
       if (forced.holds(t)) score[t] = __builtin_inff();
-    }
+    });
   }
 };
 }  // namespace device

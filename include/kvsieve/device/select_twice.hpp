@@ -20,10 +20,8 @@ struct noisy_scores_body {
     auto const& view = a.views.part[w.z];
     float const* const score = view.score + w.y * view.stride;
     float* const result = view.result + w.y * view.stride;
-    for (index i = b.rank(), t = index{w.x} * segment_scores + i; i < segment_scores && t < view.tokens;
-         i += Block::threads, t += Block::threads) {
-      result[t] = select::gumbel::noisy(a.params, score[t], static_cast<int>(t), view.first_head + w.y);
-    }
+    each_score(b, w.x, view.tokens,
+               [&](int t) { result[t] = select::gumbel::noisy(a.params, score[t], t, view.first_head + w.y); });
   }
 };
 
@@ -63,9 +61,7 @@ struct select_twice_body {
       row_pick::run(b, view.second + w.y * view.stride, 0, view.tokens, view.keep,
                     forced_set{view.tokens, 0, 0, first, taken}, view.list + index{w.y} * view.keep, s);
     }
-    for (index t = b.rank(); t < view.tokens; t += Block::threads) {
-      if (asked.holds(static_cast<int>(t))) score[t] = __builtin_inff();
-    }
+    row_pick::mark(b, score, view.tokens, asked);
   }
 };
 }  // namespace device

@@ -17,9 +17,9 @@ struct copy_scores_body {
   template <block Block>
   KVSIEVE_HD static void run(Block& b, scores_args<copy_params> const& a, work w, shared<Block>&) {
     auto const& view = a.views.part[w.z];
-    for (index i = b.rank(), t = index{w.x} * segment_scores + i; i < segment_scores && t < view.tokens;
-         i += Block::threads, t += Block::threads)
-      view.result[w.y * view.stride + t] = view.score[w.y * view.stride + t];
+    float const* const score = view.score + w.y * view.stride;
+    float* const result = view.result + w.y * view.stride;
+    each_score(b, w.x, view.tokens, [&](int t) { result[t] = score[t]; });
   }
 };
 
@@ -36,9 +36,7 @@ struct join_scores_body {
     auto const& view = a.views.part[w.z];
     float const* const second = view.score + w.y * view.stride;
     float* const first = view.result + w.y * view.stride;
-    for (index i = b.rank(), t = index{w.x} * segment_scores + i; i < segment_scores && t < view.tokens;
-         i += Block::threads, t += Block::threads)
-      first[t] = Score::joined(a.params, first[t], second[t]);
+    each_score(b, w.x, view.tokens, [&](int t) { first[t] = Score::joined(a.params, first[t], second[t]); });
   }
 };
 
@@ -53,13 +51,12 @@ struct join_heads_body {
   template <block Block>
   KVSIEVE_HD static void run(Block& b, scores_args<join_heads_params> const& a, work w, shared<Block>&) {
     auto const& view = a.views.part[w.z];
-    for (index i = b.rank(), t = index{w.x} * segment_scores + i; i < segment_scores && t < view.tokens;
-         i += Block::threads, t += Block::threads) {
+    each_score(b, w.x, view.tokens, [&](int t) {
       float sum = 0;
       for (int h = 0; h < view.heads; ++h) sum += view.score[h * view.stride + t];
       for (int h = 0; h < view.heads; ++h)
         view.result[h * view.stride + t] = Heads::joined(view.score[h * view.stride + t], sum, view.heads);
-    }
+    });
   }
 };
 
@@ -147,13 +144,11 @@ struct pool_body {
     auto const& view = a.views.part[w.z];
     float const* const score = view.score + w.y * view.stride;
     float* const result = view.result + w.y * view.stride;
-    for (index i = b.rank(), t = index{w.x} * segment_scores + i; i < segment_scores && t < view.tokens;
-         i += Block::threads, t += Block::threads) {
+    each_score(b, w.x, view.tokens, [&](int t) {
       result[t] = t < view.first || t >= view.scored
                       ? score[t]
-                      : Smooth::pooled(a.params, score + view.first, view.scored - view.first,
-                                       static_cast<int>(t) - view.first);
-    }
+                      : Smooth::pooled(a.params, score + view.first, view.scored - view.first, t - view.first);
+    });
   }
 };
 }  // namespace device
