@@ -153,6 +153,9 @@ template <class C>
   return {};
 }
 
+/// The model's rotation as the dump has it, wherever a strategy asks for one.
+void fill_rotation(cache_dump const& dump, field_refs const& fields);
+
 /// The keys of a cache with those of a pass behind each head's.
 [[nodiscard]] std::vector<float> keys_with_pass(cache_dump const& dump, dump_layer const& layer);
 /// The queries of a pass with the last `window` of the cache behind each head's.

@@ -126,16 +126,4 @@ message set_field(field_refs const& fields, std::string const& key, std::string 
   if (!known) return "--set " + key + ": " + owner + " no such field";
   return {};
 }
-
-void fill_rotation(cache_dump const& dump, field_refs const& fields) {
-  for (auto const& f : fields) {
-    auto const is = [&](char const* word) { return f.name == word || f.name.ends_with(std::string(".") + word); };
-    if (auto* const* base = std::get_if<double*>(&f.member); base && is("rope_base") && dump.rope_theta > 0)
-      **base = dump.rope_theta;
-    if (auto* const* style = std::get_if<bool*>(&f.member); style && is("rope_interleaved"))
-      **style = dump.rope_style == "interleaved";
-    if (auto* const* first = std::get_if<int*>(&f.member); first && is("first_position"))
-      **first = static_cast<int>(dump.first_position);
-  }
-}
 }  // namespace kvsieve::tool

@@ -78,8 +78,6 @@ void add_fields(field_refs& fields, char const* stage, Params& params) {
 /// Sets a field; `owner` is who a message says has none of that name: "this policy has".
 [[nodiscard]] message set_field(field_refs const& fields, std::string const& key, std::string const& text,
                                 list_memory& lists, char const* owner);
-/// The model's rotation as the dump has it, wherever a strategy asks for one.
-void fill_rotation(cache_dump const& dump, field_refs const& fields);
 
 /// Which layer each view is, for a policy that asks.
 template <class Params>

@@ -10,6 +10,17 @@
 namespace kvsieve::inline v0 {
 namespace encode {
 
+/// The name of a format that holds rows of another one.
+struct joined_name {
+  char text[48] = {};  ///< both, ended by 0
+  /// `own` and then `other`, as far as there is room.
+  constexpr joined_name(char const* own, char const* other) {
+    int at = 0;
+    for (char const* from : {own, other})
+      for (; *from != 0 && at < 47; ++from) text[at++] = *from;
+  }
+};
+
 /// The magnitude of a number as bits, which are ordered as numbers are: that of NaN is 0, that of infinities the
 /// largest f16, see finite(). In integers throughout, since compilers put these into vector registers and comparisons
 /// of floats that might trap not.

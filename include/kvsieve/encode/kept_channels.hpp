@@ -6,6 +6,7 @@
 
 #include <kvsieve/core/encoded.hpp>
 #include <kvsieve/core/status.hpp>
+#include <kvsieve/encode/block.hpp>
 
 namespace kvsieve::inline v0 {
 namespace encode {
@@ -54,16 +55,8 @@ struct channel_masks {
 };
 
 namespace detail {
-/// "kept_" and the name of a format.
 template <class Codec>
-struct kept_name {
-  char text[48] = "kept_";
-  constexpr kept_name() {
-    for (int i = 0; i < 42 && Codec::name[i] != 0; ++i) text[5 + i] = Codec::name[i];
-  }
-};
-template <class Codec>
-inline constexpr kept_name<Codec> name_of_kept;
+inline constexpr joined_name name_of_kept("kept_", Codec::name);
 }  // namespace detail
 
 /// K of the channels of a row in another format, ascending; the others read as 0. Heads may have fewer: rows end in

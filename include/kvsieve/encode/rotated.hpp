@@ -9,16 +9,8 @@ namespace kvsieve::inline v0 {
 namespace encode {
 
 namespace detail {
-/// "rotated_" and the name of a format.
 template <class Codec>
-struct rotated_name {
-  char text[48] = "rotated_";
-  constexpr rotated_name() {
-    for (int i = 0; i < 39 && Codec::name[i] != 0; ++i) text[8 + i] = Codec::name[i];
-  }
-};
-template <class Codec>
-inline constexpr rotated_name<Codec> name_of_rotated;
+inline constexpr joined_name name_of_rotated("rotated_", Codec::name);
 }  // namespace detail
 
 /// A format that stores H x instead of x, H the orthonormal Hadamard matrix in Sylvester's order over blocks of the
