@@ -2,7 +2,7 @@
 // Kernel bodies around the selection of whole pieces: what a piece scores, and the tokens of those that stay.
 #pragma once
 #include <kvsieve/core/forced.hpp>
-#include <kvsieve/device/score_position.hpp>
+#include <kvsieve/device/scores_part.hpp>
 #include <kvsieve/select/whole_pieces.hpp>
 
 namespace kvsieve::inline v0 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Kernel bodies of selections in two rounds: what the first takes is forced in the second.
 #pragma once
-#include <kvsieve/device/score_position.hpp>
+#include <kvsieve/device/scores_part.hpp>
 #include <kvsieve/device/select.hpp>
 #include <kvsieve/select/gumbel.hpp>
 

@@ -2,7 +2,7 @@
 // Kernel bodies between scoring and selection: lift, pooling along the tokens, scale, joining the heads of a layer.
 #pragma once
 #include <kvsieve/core/scalar.hpp>
-#include <kvsieve/device/score_position.hpp>
+#include <kvsieve/device/scores_part.hpp>
 
 namespace kvsieve::inline v0 {
 namespace device {
