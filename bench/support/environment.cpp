@@ -87,25 +87,31 @@ environment const& here() {
   return all;
 }
 
-double umbrella_seconds(std::string& why) {
-  if (output_of("command -v g++").empty()) return why = "no g++ here", -1;
-  if (here().includes.empty()) return why = "no compile_commands.json in the build folder", -1;
+umbrella_seconds compile_umbrella(std::string& why) {
+  if (output_of("command -v g++").empty()) return why = "no g++ here", umbrella_seconds{};
+  if (here().includes.empty()) return why = "no compile_commands.json in the build folder", umbrella_seconds{};
   char folder[] = "/tmp/kvsieve_bench_XXXXXX";
-  if (mkdtemp(folder) == nullptr) return why = "no temporary folder", -1;
+  if (mkdtemp(folder) == nullptr) return why = "no temporary folder", umbrella_seconds{};
   std::string const source = std::string(folder) + "/umbrella.cpp", object = std::string(folder) + "/umbrella.o";
   std::ofstream(source) << "#include <kvsieve/kvsieve.hpp>\n";
-  std::string const command = "g++ -std=c++20 -O2 " + here().includes + " -I'" + (source_root() / "include").string() +
-                              "' -c " + source + " -o " + object + " >/dev/null 2>&1";
-  double best = 1e9;
-  bool compiled = true;
-  for (int i = 0; i < 3 && compiled; ++i) {
-    auto const start = std::chrono::steady_clock::now();
-    compiled = std::system(command.c_str()) == 0;
-    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-  }
+  auto const best_of_three = [&](std::string const& definitions) {
+    std::string const command = "g++ -std=c++20 -O2 " + definitions + here().includes + " -I'" +
+                                (source_root() / "include").string() + "' -c " + source + " -o " + object +
+                                " >/dev/null 2>&1";
+    double best = 1e9;
+    for (int i = 0; i < 3; ++i) {
+      auto const start = std::chrono::steady_clock::now();
+      if (std::system(command.c_str()) != 0) return why = "g++ did not compile it", -1.0;
+      best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    }
+    return best;
+  };
+  std::string switches;
+  for (char const* type : {"FP16", "BF16", "NVFP8", "NVFP6", "NVFP4"})
+    switches += "-DCCCL_DISABLE_" + std::string(type) + "_SUPPORT ";
+  umbrella_seconds const seconds{.found = best_of_three(""), .cccl_alone = best_of_three(switches)};
   std::error_code error;
   fs::remove_all(folder, error);
-  if (!compiled) return why = "g++ did not compile it", -1;
-  return best;
+  return seconds;
 }
 }  // namespace kvsieve::bench
