@@ -20,10 +20,12 @@ struct competing_row {
 /// Scratch of count_best over rows of `scores` scores together.
 struct count_best_scratch {
   static constexpr index samples = 16384;
+  static constexpr int digit_bits = 12;
   unsigned *sample, *candidate;
   index *first, *left, *above;  ///< [rows]: where a row's candidates lie, how many there are, scores above the bracket
   index* held;                  ///< [rows]: for who asks; count_best itself leaves it alone
   double* number;               ///< [rows]: the same
+  index* digit;                 ///< [2^digit_bits]: candidates by their next bits
   static count_best_scratch carve(arena& a, index rows, index scores) {
     auto const n = static_cast<std::size_t>(rows);
     auto* const sample = a.take<unsigned>(scores > 0 ? samples : 0);
@@ -32,7 +34,8 @@ struct count_best_scratch {
     auto* const left = a.take<index>(n);
     auto* const above = a.take<index>(n);
     auto* const held = a.take<index>(n);
-    return {sample, candidate, first, left, above, held, a.take<double>(n)};
+    auto* const number = a.take<double>(n);
+    return {sample, candidate, first, left, above, held, number, a.take<index>(scores > 0 ? 1u << digit_bits : 0)};
   }
 };
 
@@ -49,20 +52,24 @@ void each_run(forced_set const& s, F const& f) {
   if (from < end) f(from, end);
 }
 
-/// Keys above `high` are counted, keys in [low, high] appended to `to`; returns how many were.
-inline index split_keys(float const* score, index n, unsigned low, unsigned high, unsigned* to, index& above) {
+/// Of the n keys that `read(from, live)` gives in turn those above `high` are counted and those in [low, high] appended
+/// to `to`; returns how many were.
+template <class Read>
+index split_keys(Read const& read, index n, unsigned low, unsigned high, unsigned* to, index& above) {
+  constexpr int lanes = key_lanes::count;
   key_lanes const l = key_lanes::same(low), h = key_lanes::same(high);
-  index q = 0;
-  for (index i = 0; i < n; i += key_lanes::count) {
-    int const live = live_lanes(n, i);
-    key_lanes const k = key_lanes::of_scores(score + i, live);
-    unsigned const some = first_set(live), over = k.above(h) & some;
-    unsigned const in = (k.above(l) | k.equal(l)) & ~over & some;
-    above += key_lanes::size(over);
+  index q = 0, over = 0;
+  auto const split = [&](key_lanes k, unsigned some) {
+    unsigned const higher = k.above(h) & some, in = (k.above(l) | k.equal(l)) & ~higher & some;
+    over += key_lanes::size(higher);
     // Stored even when nothing is in: every third vector has something, and no branch predictor knows which.
     k.store_first(to + q, in);
     q += key_lanes::size(in);
-  }
+  };
+  index i = 0;
+  for (; i + lanes <= n; i += lanes) split(read(i, lanes), first_set(lanes));
+  if (i < n) split(read(i, live_lanes(n, i)), first_set(live_lanes(n, i)));
+  above += over;
   return q;
 }
 }  // namespace detail
@@ -100,9 +107,19 @@ void count_best(Exec const& on, index rows, Row const& row, index total, int* co
   }
   double const share = static_cast<double>(total) / static_cast<double>(all), n = static_cast<double>(taken);
   double const at = share * n, spread = 4 * __builtin_sqrt(n * share * (1 - share)) + 8;
-  std::sort(s.sample, s.sample + taken, [](unsigned a, unsigned b) { return a > b; });
-  unsigned high = at - spread < 1 ? ~0u : s.sample[static_cast<index>(at - spread)];
-  unsigned low = at + spread >= n - 1 ? 0u : s.sample[static_cast<index>(at + spread)];
+  constexpr auto larger = [](unsigned a, unsigned b) { return a > b; };
+  unsigned *const last = s.sample + taken, *from = s.sample;
+  unsigned high = ~0u, low = 0;
+  if (at - spread >= 1) {
+    from += static_cast<index>(at - spread);
+    std::nth_element(s.sample, from, last, larger);
+    high = *from;
+  }
+  if (at + spread < n - 1) {
+    unsigned* const to = s.sample + static_cast<index>(at + spread);
+    std::nth_element(from, to, last, larger);
+    low = *to;
+  }
 
   index above = 0, inside = 0;
   for (;;) {
@@ -110,7 +127,8 @@ void count_best(Exec const& on, index rows, Row const& row, index total, int* co
       competing_row const r = row(i);
       index over = 0, q = 0;
       detail::each_run(r.forced, [&](index begin, index end) {
-        q += detail::split_keys(r.score + begin, end - begin, low, high, s.candidate + s.first[i] + q, over);
+        auto const read = [&](index t, int live) { return key_lanes::of_scores(r.score + begin + t, live); };
+        q += detail::split_keys(read, end - begin, low, high, s.candidate + s.first[i] + q, over);
       });
       s.above[i] = over;
       s.left[i] = q;
@@ -128,25 +146,27 @@ void count_best(Exec const& on, index rows, Row const& row, index total, int* co
       high = low, low = 0u;
   }
 
-  // The key of the last one that stays, a bit at a time; `need` of the candidates stay.
+  // The key of the last one that stays, a digit at a time; `need` of the candidates stay.
   index need = total - above;
   for (index i = 0; i < rows; ++i) count[i] = static_cast<int>(s.above[i]);
-  unsigned const differ = low ^ high;
-  int const top = differ == 0 ? -1 : 31 - cs::countl_zero(differ);
-  for (int b = top; b >= 0; --b) {
-    unsigned const bit = 1u << b;
-    index with = 0;
-    for (index i = 0; i < rows; ++i) with += detail::count_bit(s.candidate + s.first[i], s.left[i], bit);
-    bool const set = with >= need;
-    if (!set) need -= with;
+  for (int bits = 32 - cs::countl_zero(low ^ high); bits > 0;) {
+    int const shift = bits > count_best_scratch::digit_bits ? bits - count_best_scratch::digit_bits : 0;
+    unsigned const digits = 1u << (bits - shift);
+    for (unsigned d = 0; d < digits; ++d) s.digit[d] = 0;
+    for (index i = 0; i < rows; ++i)
+      for (index c = 0; c < s.left[i]; ++c) ++s.digit[s.candidate[s.first[i] + c] >> shift & (digits - 1)];
+    unsigned d = digits - 1;
+    for (; s.digit[d] < need; --d) need -= s.digit[d];
+    low = (bits < 32 ? low >> bits << bits : 0u) | d << shift;
+    high = low | ((1u << shift) - 1);
     for (index i = 0; i < rows; ++i) {
       unsigned* const c = s.candidate + s.first[i];
-      index const kept_side =
-          set ? detail::count_bit(c, s.left[i], bit) : s.left[i] - detail::count_bit(c, s.left[i], bit);
-      if (!set) count[i] += static_cast<int>(s.left[i] - kept_side);
-      if (kept_side != s.left[i]) detail::keep_side(c, s.left[i], bit, set, c);
-      s.left[i] = kept_side;
+      index over = 0;
+      auto const read = [&](index t, int) { return key_lanes::load(c + t); };
+      s.left[i] = detail::split_keys(read, s.left[i], low, high, c, over);
+      count[i] += static_cast<int>(over);
     }
+    bits = shift;
   }
   for (index i = 0; i < rows && need > 0 && !drop_ties; ++i) {
     index const ties = need < s.left[i] ? need : s.left[i];
