@@ -41,6 +41,13 @@
 #define KVSIEVE_TARGET array
 #define KVSIEVE_HOST_VECTORS 0
 #define KVSIEVE_HOST_LANES 8
+#elif defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__) &&    \
+    ((defined(__AMX_TILE__) && defined(__AMX_BF16__)) || (defined(__AMXTILE__) && defined(__AMXBF16__))) && \
+    defined(__linux__)
+#define KVSIEVE_TARGET avx512_amx
+#define KVSIEVE_HOST_VECTORS 1
+#define KVSIEVE_HOST_LANES 16
+#define KVSIEVE_HOST_TILES 1
 #elif defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
 #define KVSIEVE_TARGET avx512
 #define KVSIEVE_HOST_VECTORS 1
@@ -53,4 +60,7 @@
 #define KVSIEVE_TARGET base128
 #define KVSIEVE_HOST_VECTORS 1
 #define KVSIEVE_HOST_LANES 4
+#endif
+#ifndef KVSIEVE_HOST_TILES
+#define KVSIEVE_HOST_TILES 0
 #endif

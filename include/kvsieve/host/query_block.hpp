@@ -9,6 +9,7 @@
 #include <kvsieve/core/query_set.hpp>
 #include <kvsieve/core/scalar.hpp>
 #include <kvsieve/core/views.hpp>
+#include <kvsieve/host/tile_logits.hpp>
 
 namespace kvsieve::inline v0 {
 namespace host::inline KVSIEVE_TARGET {
@@ -27,6 +28,8 @@ struct query_block {
   float* row_weight;  ///< [padded]: the accumulator's weight; 0 for padding and for queries that are not finite
   int* row_position;  ///< [padded]: the last token a row sees
   seen_keys* seen;    ///< [query_block_positions]: what a position sees
+  cs::uint16_t* pairs = nullptr;  ///< [D * padded]: the same queries for the tiles, not scaled; nullptr: not in tiles
+  float scale = 1;                ///< what the lanes' queries are scaled by
   int positions = 0, row_stride = 0, padded = 0;
   bool restricted = false;  ///< some position does not see all keys up to its last
 
@@ -62,11 +65,13 @@ struct query_block {
 
 /// Packs query positions [first, first + positions) of the group of `head`; query 0 is row `query_row` of `queries`.
 /// `row_stride` >= positions; query i of query head g counts weight(g, i). block.seen holds what each position sees.
+/// Where block.pairs is set, bf16 queries of D % 32 == 0 are packed there too.
 template <class Queries, class Weight>
 void pack_queries(Queries const& queries, index head, int group, index query_row, index first, int positions,
                   int row_stride, double unit, Weight const& weight, query_block& block) {
   constexpr int D = head_dim_of<Queries>;
   float const scale = static_cast<float>(unit / __builtin_sqrt(static_cast<double>(D)));
+  block.scale = scale;
   block.positions = positions;
   block.row_stride = row_stride;
   block.padded = round_up(group * row_stride, fragment::lanes);
@@ -75,14 +80,19 @@ void pack_queries(Queries const& queries, index head, int group, index query_row
     int const first_row = row / strip_rows * strip_rows, width = block.strip(first_row);
     float* const packed = block.packed + first_row * D + (row - first_row);
     bool usable = g < group && w < positions;
+    auto const row_at = [&] { return row_of(queries, head * group + g, query_row + first + w); };
     if (usable) {
-      auto const q = row_of(queries, head * group + g, query_row + first + w);
+      auto const q = row_at();
       for (int d = 0; d < D; ++d) usable = usable && finite(to_float(q[d]));
       if (usable)
         for (int d = 0; d < D; ++d) packed[d * width] = to_float(q[d]) * scale;
     }
     if (!usable)
       for (int d = 0; d < D; ++d) packed[d * width] = 0.0f;
+    if constexpr (cs::is_same_v<element_of<Queries>, bf16>)
+      if (block.pairs != nullptr)
+        for (int d = 0; d < D; ++d)
+          block.pairs[first_row * D + pair_place(row - first_row, d, width)] = usable ? row_at()[d].bits : 0;
     block.row_weight[row] = usable ? weight(g, static_cast<int>(first) + w) : 0.0f;
     block.row_position[row] = block.seen_of(row).last;
   }
@@ -152,11 +162,9 @@ key_tile load_keys(Keys const& keys, index head, index first, float* room) {
   return tile;
 }
 
-/// Logits of the strip of V fragments of rows at `first_row` over one block of keys, into e[key][row]; what a row does
-/// not see gives `unseen`. With `Idle`, so do rows without weight.
-template <int D, int V, bool Idle>
-KVSIEVE_INLINE void seen_logits(query_block const& q, int first_row, key_tile const& k, index first_key, float unseen,
-                                float* e) {
+/// Logits of the strip of V fragments of rows at `first_row` over one block of keys, into e[key][row].
+template <int D, int V>
+KVSIEVE_INLINE void block_logits(query_block const& q, int first_row, key_tile const& k, float* e) {
   constexpr int lanes = fragment::lanes;
   constexpr int KJ = lanes == 16 ? 8 : 6;  // sums of two fragments that fit the registers, 32 or 16 of them
   constexpr int rest = key_block % KJ;
@@ -165,6 +173,20 @@ KVSIEVE_INLINE void seen_logits(query_block const& q, int first_row, key_tile co
   };
   for (int j = 0; j + KJ <= key_block; j += KJ) block(cs::integral_constant<int, KJ>{}, j);
   if constexpr (rest > 0) block(cs::integral_constant<int, rest>{}, key_block - rest);
+}
+/// The same in tiles.
+template <int D, int V, class Tiles>
+KVSIEVE_INLINE void block_logits(query_block const& q, int first_row, key_pairs<Tiles> const& k, float* e) {
+  tile_logits<D, V>(q.pairs + first_row * D, k, q.scale, e);
+}
+
+/// The logits that rows see, of the strip of V fragments at `first_row` over one block of keys, a key_tile or
+/// key_pairs, into e[key][row]; what a row does not see gives `unseen`. With `Idle`, so do rows without weight.
+template <int D, int V, bool Idle, class Block>
+KVSIEVE_INLINE void seen_logits(query_block const& q, int first_row, Block const& k, index first_key, float unseen,
+                                float* e) {
+  constexpr int lanes = fragment::lanes;
+  block_logits<D, V>(q, first_row, k, e);
 
   int const* const position = q.row_position + first_row;
   int lowest = position[0];
@@ -189,9 +211,8 @@ KVSIEVE_INLINE void seen_logits(query_block const& q, int first_row, key_tile co
 /// For the strip of V fragments of rows at `first_row`, e[key][row] = 2^(logit - m[row]) over one block of keys; m is
 /// the rows' maximum over the block and s the sum. What a row does not see gives 0; a row that sees nothing has m =
 /// -inf.
-template <int D, int V>
-void exponentials(query_block const& q, int first_row, key_tile const& k, index first_key, float* e, float* m,
-                  float* s) {
+template <int D, int V, class Block>
+void exponentials(query_block const& q, int first_row, Block const& k, index first_key, float* e, float* m, float* s) {
   constexpr int lanes = fragment::lanes;
   float const minus_inf = -__builtin_inff();
   seen_logits<D, V, false>(q, first_row, k, first_key, minus_inf, e);

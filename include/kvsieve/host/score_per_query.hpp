@@ -88,6 +88,8 @@ class score_per_query {
       scratch c{};
       c.queries.packed = floats(rows * Layer::head_dim);
       c.queries.row_weight = floats(rows);
+      if (amx_tiles::exist && fit_tiles<decltype(layers[0].keys), Queries>)
+        c.queries.pairs = a.take<cs::uint16_t>(static_cast<std::size_t>(rows * Layer::head_dim));
       c.queries.row_position = a.take<int>(static_cast<std::size_t>(rows));
       c.queries.seen = a.take<seen_keys>(query_block_positions);
       c.e = floats(blocks * key_block * rows);
@@ -223,6 +225,7 @@ class score_per_query {
       float set_weight[query_block_positions];
       q.restricted = place(sets, static_cast<int>(first), positions, cached, q.seen, set_weight);
       q.positions = positions;
+      if (!amx_tiles::granted()) q.pairs = nullptr;
       pack_queries(
           queries, head, group, query_row, first, positions, joint ? positions : round_up(positions, lanes),
           form::normalises ? 1.4426950408889634 : 1.0,
@@ -243,7 +246,7 @@ class score_per_query {
         });
       };
       sweep(blocks, false, [&](index b, int worker) {
-        measure(l.keys, head, q, b, c, c.room + worker * key_block * Layer::head_dim);
+        measure<Queries>(l.keys, head, q, b, c, c.room + worker * key_block * Layer::head_dim);
       });
       fold.row_factors(q, blocks, c);
       index const scored = visible < cached ? blocks : (cached + key_block - 1) / key_block;
@@ -297,7 +300,7 @@ class score_per_query {
   }
 
   // Exponentials, maxima and sums, or logits, of one block of keys.
-  template <class Keys>
+  template <class Queries, class Keys>
   static void measure(Keys const& keys, index head, query_block const& q, index b, scratch const& c, float* room) {
     constexpr int D = head_dim_of<Keys>;
     index const first_key = b * key_block;
@@ -310,9 +313,19 @@ class score_per_query {
         for (index i = 0; i < key_block * q.padded; i += lanes) store(c.e + first_key * q.padded + i, fragment(0.0f));
       return;
     }
-    key_tile const k = load_keys(keys, head, first_key, room);
-    c.bad[b] = k.bad;
     prefetch_keys(keys, head, first_key + key_block);
+    if constexpr (amx_tiles::exist && fit_tiles<Keys, Queries>)
+      if (q.pairs != nullptr) {
+        amx_tiles tiles;
+        return measure_strips<D>(q, b, c,
+                                 load_pairs(keys, head, first_key, reinterpret_cast<cs::uint16_t*>(room), tiles));
+      }
+    measure_strips<D>(q, b, c, load_keys(keys, head, first_key, room));
+  }
+  template <int D, class Block>
+  static void measure_strips(query_block const& q, index b, scratch const& c, Block const& k) {
+    index const first_key = b * key_block;
+    c.bad[b] = k.bad;
     for (int row = 0; row < q.padded; row += strip_rows) {
       float* const e = c.e + first_key * q.padded + row * key_block;
       float *const most = c.most + b * q.padded + row, *const total = c.total + b * q.padded + row;
