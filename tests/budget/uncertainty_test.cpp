@@ -14,7 +14,7 @@ namespace {
 using kvsieve::budget::uncertainty;
 
 long count_mass(float const* score, long n, double share) {
-  std::vector<unsigned> room(static_cast<std::size_t>(n) + 1, 77u);  // one behind the last stays as it is
+  std::vector<unsigned> room(static_cast<std::size_t>((n + 15) / 16 * 16 + 17), 77u);  // one behind it stays as it is
   long const count = kvsieve::host::count_mass(score, n, share, room.data());
   CHECK(room.back() == 77u);
   return count;

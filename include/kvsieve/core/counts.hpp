@@ -123,7 +123,7 @@ KVSIEVE_HD constexpr void apportion(cs::int64_t n, cs::int64_t total, Weight con
     bool const equal = sum == 0;
     cs::int64_t const now = left < 0 ? 0 : left;
     wide const all = equal ? static_cast<wide>(open) : sum;
-    auto const exact = [&](cs::int64_t w) { return (equal ? 1 : static_cast<wide>(w)) * static_cast<wide>(now); };
+    auto const exact = [&](auto w) { return (equal ? 1 : static_cast<wide>(w)) * static_cast<wide>(now); };
     wide given = 0, taken = 0;
     for (cs::int64_t i = 0; i < n; ++i) {
       if (share[i] >= 0) continue;
@@ -147,7 +147,7 @@ KVSIEVE_HD constexpr void apportion(cs::int64_t n, cs::int64_t total, Weight con
   if (open == 0) return;
   if (left < 0) left = 0;
   wide const all = sum == 0 ? static_cast<wide>(open) : sum;
-  auto const exact = [&](cs::int64_t w) { return (sum == 0 ? 1 : static_cast<wide>(w)) * static_cast<wide>(left); };
+  auto const exact = [&](auto w) { return (sum == 0 ? 1 : static_cast<wide>(w)) * static_cast<wide>(left); };
   cs::int64_t rest = left;
   for (cs::int64_t i = 0; i < n; ++i)
     if (share[i] < 0) rest -= static_cast<cs::int64_t>(exact(weight(i)) / all);

@@ -50,8 +50,8 @@ class budget_rows {
 
   /// How many of a head's largest scores make up `share` of the sum of its positive ones, at least 1.
   [[nodiscard]] index mass(int view, int head, double share) const {
-    // Each head its own part of the candidates' memory, so that all may count at once.
-    index const at = scores_.row(view, head, tokens(view)) - scores_.data;
+    // Each head its own part of the candidates' memory and the 16 behind it, so that all may count at once.
+    index const at = scores_.row(view, head, tokens(view)) - scores_.data + 16 * (index{view} * heads() + head);
     return count_mass(row(view, head).data(), scored(view), share, scratch_.candidate + at);
   }
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include <kvsieve/host/on.hpp>
+#include <kvsieve/host/split_keys.hpp>
 #include <kvsieve/host/top_k.hpp>
 
 namespace kvsieve::inline v0 {
@@ -50,27 +51,6 @@ void each_run(forced_set const& s, F const& f) {
     from = s.white_list[i] + 1;
   }
   if (from < end) f(from, end);
-}
-
-/// Of the n keys that `read(from, live)` gives in turn those above `high` are counted and those in [low, high] appended
-/// to `to`; returns how many were.
-template <class Read>
-index split_keys(Read const& read, index n, unsigned low, unsigned high, unsigned* to, index& above) {
-  constexpr int lanes = key_lanes::count;
-  key_lanes const l = key_lanes::same(low), h = key_lanes::same(high);
-  index q = 0, over = 0;
-  auto const split = [&](key_lanes k, unsigned some) {
-    unsigned const higher = k.above(h) & some, in = (k.above(l) | k.equal(l)) & ~higher & some;
-    over += key_lanes::size(higher);
-    // Stored even when nothing is in: every third vector has something, and no branch predictor knows which.
-    k.store_first(to + q, in);
-    q += key_lanes::size(in);
-  };
-  index i = 0;
-  for (; i + lanes <= n; i += lanes) split(read(i, lanes), first_set(lanes));
-  if (i < n) split(read(i, live_lanes(n, i)), first_set(live_lanes(n, i)));
-  above += over;
-  return q;
 }
 }  // namespace detail
 

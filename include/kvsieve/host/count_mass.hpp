@@ -1,37 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // How many of the largest scores make up a share of their sum, without a sort: a histogram of mass over the leading
-// bits of the scores, then finer ones among those that share the bits of the cut. Bound by two passes over the scores.
+// bits of the scores, then finer ones among those that share the bits of the cut. Bound by two passes over the scores,
+// of which the first adds one number at a time.
 #pragma once
 #include <cuda/std/bit>
 
 #include <kvsieve/core/views.hpp>
+#include <kvsieve/host/split_keys.hpp>
 
 namespace kvsieve::inline v0 {
 namespace host::inline KVSIEVE_TARGET {
 
 namespace detail {
-/// Mass and number of scores by some of their bits.
+/// Mass of positive scores by some of their bits.
 struct mass_histogram {
   static constexpr int bins = 2048;
   double mass[bins];
-  index count[bins];
   mass_histogram() {
-    for (int b = 0; b < bins; ++b) mass[b] = 0, count[b] = 0;
-  }
-  void add(unsigned bin, float x) {
-    mass[bin] += static_cast<double>(x);
-    ++count[bin];
+    for (double& m : mass) m = 0;
   }
   /// The bin of the cut, from the last one down: the first with which `taken` reaches `wanted`. What lies above it is
-  /// added to `taken` and `above`. Rounding may leave all of them a little short: then the lowest that is not empty.
-  [[nodiscard]] unsigned cut(double wanted, double& taken, index& above) const {
+  /// added to `taken`. Rounding may leave all of them a little short: then the lowest that is not empty.
+  [[nodiscard]] unsigned cut(double wanted, double& taken) const {
     int lowest = 0;
-    while (lowest < bins - 1 && count[lowest] == 0) ++lowest;
+    while (lowest < bins - 1 && !(mass[lowest] > 0)) ++lowest;
     for (int b = bins - 1; b > lowest; --b) {
-      if (count[b] == 0) continue;
+      if (!(mass[b] > 0)) continue;
       if (taken + mass[b] >= wanted) return static_cast<unsigned>(b);
       taken += mass[b];
-      above += count[b];
     }
     return static_cast<unsigned>(lowest);
   }
@@ -39,51 +35,50 @@ struct mass_histogram {
 }  // namespace detail
 
 /// With the positive scores sorted, the largest first: 1 + how many of their running sums lie below `share` of the
-/// whole sum, at most n. What is not positive, or not finite, counts as 0. `room` holds n numbers.
+/// whole sum, at most n. What is not positive, or not finite, counts as 0. `room` holds n numbers, rounded up to whole
+/// lanes and 16 more.
 [[nodiscard]] inline index count_mass(float const* score, index n, double share, unsigned* room) {
+  constexpr unsigned sign = 0x80000000u, infinity = 0x7f800000u;
+  constexpr int coarse = 22;
+  constexpr unsigned leading = 512;  // bins of one part
   // Four parts of one histogram in turn, since neighbours are often alike and would wait for each other's sums.
-  constexpr unsigned coarse = 22, leading = 512;
-  constexpr float least = 0x1p-149f, most = 3.4028234664e38f;  // of positive and finite numbers
   detail::mass_histogram first;
-  for (index t = 0; t < n; ++t) {
-    float const x = score[t];
-    if (!(least <= x && x <= most)) continue;
-    first.add((cs::bit_cast<unsigned>(x) >> coarse) + leading * static_cast<unsigned>(t % 4), x);
-  }
+  index infinite = 0;
+  auto const add = [&](index t, unsigned part) {
+    unsigned const bits = cs::bit_cast<unsigned>(score[t]), own = bits < infinity ? bits : 0u;
+    infinite += bits == infinity;
+    first.mass[part * leading + (own >> coarse)] += static_cast<double>(cs::bit_cast<float>(own));
+  };
+  index t = 0;
+  for (; t + 4 <= n; t += 4)
+    for (unsigned part = 0; part < 4; ++part) add(t + part, part);
+  for (; t < n; ++t) add(t, 0);
   double sum = 0;
   for (unsigned b = leading; b-- > 0;) {
     for (unsigned part = 1; part < 4; ++part) {
       first.mass[b] += first.mass[b + part * leading];
-      first.count[b] += first.count[b + part * leading];
-      first.count[b + part * leading] = 0;
+      first.mass[b + part * leading] = 0;
     }
     sum += first.mass[b];
   }
   if (!(sum > 0)) return n < 1 ? n : 1;
   double const wanted = share * sum;
-  double taken = 0;  // the mass of the scores above the cut's bin
-  index above = 0;   // and their number
-  unsigned const bits = first.cut(wanted, taken, above);
+  double taken = 0;         // the mass of the scores above the cut's bin
+  index above = -infinite;  // and their number
+  unsigned cut = first.cut(wanted, taken) << coarse;
 
-  index q = 0;
-  for (index t = 0; t < n; ++t) {  // no branch: nobody could predict it
-    unsigned const own = cs::bit_cast<unsigned>(score[t]);
-    room[q] = own;
-    q += own >> coarse == bits && own != 0;
-  }
-  unsigned cut = bits << coarse;
-  for (unsigned const shift : {11u, 0u}) {
+  // Ordered keys of positive scores are their bits with the sign bit set; that of 0 has no other.
+  auto const bounds = [&](int shift, auto const& read, index count) {
+    unsigned const low = cut | sign;
+    return detail::split_keys(read, count, low == sign ? low + 1 : low, low | ((1u << shift) - 1), room, above);
+  };
+  index q = bounds(coarse, [&](index i, int live) { return key_lanes::of_scores(score + i, live); }, n);
+  for (int const shift : {11, 0}) {
     detail::mass_histogram finer;
-    for (index i = 0; i < q; ++i) finer.add(room[i] >> shift & 2047u, cs::bit_cast<float>(room[i]));
-    unsigned const own = finer.cut(wanted, taken, above);
-    cut |= own << shift;
-    index left = 0;
-    for (index i = 0; i < q; ++i) {
-      unsigned const x = room[i];
-      room[left] = x;
-      left += (x >> shift & 2047u) == own;
-    }
-    q = left;
+    for (index i = 0; i < q; ++i)
+      finer.mass[room[i] >> shift & 2047u] += static_cast<double>(cs::bit_cast<float>(room[i] & ~sign));
+    cut |= finer.cut(wanted, taken) << shift;
+    q = bounds(shift, [&](index i, int) { return key_lanes::load(room + i); }, q);
   }
   // Equal scores are left, q of them.
   auto const value = static_cast<double>(cs::bit_cast<float>(cut));
