@@ -4,13 +4,18 @@
 #include <kvsieve/encode/q4_1.hpp>
 #include <kvsieve/encode/q5_0.hpp>
 #include <kvsieve/encode/q5_1.hpp>
+#include <kvsieve/reference/affine_block.hpp>
 
 #include "stored.hpp"
 
 namespace kvsieve::bench {
 namespace {
-auto const registered =
-    register_format<encode::q4_0>("q4_0", 0.4, 0.7) + register_format<encode::q4_1>("q4_1", 0.4, 0.7) +
-    register_format<encode::q5_0>("q5_0", 0.4, 0.7) + register_format<encode::q5_1>("q5_1", 0.4, 0.7);
+using row = std::span<float const>;
+template <class C, int Bits, bool Minimum>
+int register_blocks() {
+  return register_format<C>(C::name, 0.4, 0.7, [](row x) { return reference::ggml_blocks(x, Bits, Minimum); });
+}
+auto const registered = register_blocks<encode::q4_0, 4, false>() + register_blocks<encode::q4_1, 4, true>() +
+                        register_blocks<encode::q5_0, 5, false>() + register_blocks<encode::q5_1, 5, true>();
 }  // namespace
 }  // namespace kvsieve::bench

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstring>
 #include <random>
+#include <span>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -165,38 +166,45 @@ auto stored_target(int heads, int tokens) {
                   make_encoded<Values, head_dim>(p + keys, heads, tokens)};
 }
 
-/// Bytes of rows against the plain definition of their format.
+/// The bytes of a tile as reference/ has them.
+using reference_bytes = std::vector<unsigned char> (*)(std::span<float const> rows);
+
+/// Bytes of rows against the reference of their format.
 template <codec C, class T>
-bool encoded_as_defined(matrix<T> const& from, encoded_rows<C, head_dim, byte> const& to) {
+bool encoded_as_reference(matrix<T> const& from, encoded_rows<C, head_dim, byte> const& to, reference_bytes bytes_of) {
   constexpr int tile = C::tile_tokens, bytes = C::template tile_bytes<head_dim>;
   for (index h = 0; h < from.extent(0); ++h)
     for (index t = 0; t < from.extent(1); t += tile) {
       float rows[tile * head_dim];
       for (int j = 0; j < tile; ++j)
         for (int d = 0; d < head_dim; ++d) rows[j * head_dim + d] = to_float(from(h, t + j, d));
-      byte want[bytes];
-      C::template encode<head_dim>(rows, want);
-      if (std::memcmp(want, row_of(to, h, t).tile, bytes) != 0) return false;
+      auto const want = bytes_of(std::span<float const>(rows, tile * head_dim));
+      if (want.size() != bytes || std::memcmp(want.data(), row_of(to, h, t).tile, bytes) != 0) return false;
     }
   return true;
 }
 
+/// What apply encodes of a small layer against the references of both formats.
+template <codec Keys, codec Values, class T>
+bool encodes_as_reference(reference_bytes of_keys, reference_bytes of_values) {
+  constexpr int few = 704;
+  auto const small = cache<T>{cold_keys<T>(few), cold_keys<T>(few)};
+  auto const target = stored_target<Keys, Values>(kv_heads, few);
+  all_kept<T> const all(small);
+  return apply<typename all_kept<T>::strategy>(on(), *all, small, target) &&
+         encoded_as_reference<Keys, T>(small.keys, target.keys, of_keys) &&
+         encoded_as_reference<Values, T>(small.values, target.values, of_values);
+}
+
 /// Registers encoding keys and values of a whole layer, by apply.
 template <codec Keys, codec Values>
-int register_encode(std::string const& format, double goal) {
+int register_encode(std::string const& format, double goal, reference_bytes of_keys, reference_bytes of_values) {
   static std::string const name = "encode/" + format;
-  return register_shapes<float, bf16>(name.c_str(), [goal](auto type, benchmark::State& state, int tokens) {
+  return register_shapes<float, bf16>(name.c_str(), [=](auto type, benchmark::State& state, int tokens) {
     using T = decltype(type);
     using strategy = all_kept<T>::strategy;
-    constexpr int few = 704;
-    static bool const right = [] {
-      auto const small = cache<T>{cold_keys<T>(few), cold_keys<T>(few)};
-      auto const target = stored_target<Keys, Values>(kv_heads, few);
-      all_kept<T> const all(small);
-      return apply<strategy>(on(), *all, small, target) && encoded_as_defined<Keys, T>(small.keys, target.keys) &&
-             encoded_as_defined<Values, T>(small.values, target.values);
-    }();
-    if (!right) return state.SkipWithError("encoded bytes differ from the format's definition");
+    static bool const right = encodes_as_reference<Keys, Values, T>(of_keys, of_values);
+    if (!right) return state.SkipWithError("encoded bytes differ from the reference");
     all_kept<T> const all(cold_layer<T>(tokens));
     std::size_t const read = 2 * elements_of(tokens) * sizeof(T);
     std::size_t const moved = read + stored_layers<Keys, Values>::bytes(kv_heads, tokens);
@@ -216,9 +224,16 @@ int register_encode(std::string const& format, double goal) {
   });
 }
 
+/// Both, of a format of keys and one of values.
+template <codec Keys, codec Values>
+int register_formats(std::string const& format, double attend_goal, double encode_goal, reference_bytes of_keys,
+                     reference_bytes of_values) {
+  return register_attend<Keys, Values>(format, attend_goal) +
+         register_encode<Keys, Values>(format, encode_goal, of_keys, of_values);
+}
 /// Both, of one format for keys and values.
-template <codec Keys, codec Values = Keys>
-int register_format(std::string const& format, double attend_goal, double encode_goal) {
-  return register_attend<Keys, Values>(format, attend_goal) + register_encode<Keys, Values>(format, encode_goal);
+template <codec C>
+int register_format(std::string const& format, double attend_goal, double encode_goal, reference_bytes of) {
+  return register_formats<C, C>(format, attend_goal, encode_goal, of, of);
 }
 }  // namespace kvsieve::bench

@@ -3,6 +3,8 @@
 #pragma once
 #include <kvsieve/core/encoded.hpp>
 #include <kvsieve/encode/block.hpp>
+#include <kvsieve/encode/codes.hpp>
+#include <kvsieve/encode/scales.hpp>
 
 namespace kvsieve::inline v0 {
 namespace encode {
@@ -40,18 +42,14 @@ struct asymmetric {
   /// A row.
   template <int D>
   KVSIEVE_INLINE KVSIEVE_HD static void encode(float const* x, byte* row) {
-    for (int first = 0; first < D; first += block, row += block_bytes) {
-      value_range const r = range_of<block>(x + first);
-      float const scale = (r.most - r.least) / 3.0f, inverse = inverse_of(scale);
-      store_f16(row, scale);
-      store_f16(row + 2, r.least);
-      unsigned plane[2] = {0, 0};
-      for (int i = 0; i < block; ++i) {
-        int const c = static_cast<int>((finite(x[first + i]) - r.least) * inverse + 0.5f);
-        unsigned const code = static_cast<unsigned>(c < 3 ? c : 3);
-        plane[0] |= (code & 1u) << i;
-        plane[1] |= (code >> 1) << i;
-      }
+    float room[D];
+    auto const s = block_scales<D / block, block>::of_ranges(x, room, 3);
+    for (int b = 0; b < D / block; ++b, x += block, row += block_bytes) {
+      s.store_scale(row, b);
+      s.store_least(row + 2, b);
+      byte code[block];
+      codes_above(x, s.least(b), s.inverse(b), code);
+      unsigned const plane[2] = {host::plane_of(code, 0), host::plane_of(code, 1)};
       __builtin_memcpy(row + 4, plane, 8);
     }
   }

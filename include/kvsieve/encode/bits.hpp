@@ -4,6 +4,8 @@
 #pragma once
 #include <kvsieve/core/encoded.hpp>
 #include <kvsieve/encode/block.hpp>
+#include <kvsieve/encode/codes.hpp>
+#include <kvsieve/encode/scales.hpp>
 
 namespace kvsieve::inline v0 {
 namespace encode {
@@ -58,45 +60,50 @@ struct bits {
   /// A row.
   template <int D>
   KVSIEVE_INLINE KVSIEVE_HD static void encode(float const* x, byte* row) {
-    for (int first = 0; first < D; first += block, row += block_bytes) {
-      float const scale = scale_of(x + first), inverse = inverse_of(scale);
-      store_f16(row, scale);
-      for (int i = 2; i < block_bytes; ++i) row[i] = 0;
-      for (int i = 0; i < block; ++i) {
-        unsigned const code = static_cast<unsigned>(code_of(x[first + i], inverse));
-        if constexpr (low > 0) row[2 + i % 16] = static_cast<byte>(row[2 + i % 16] | (code & 15u) << (i < 16 ? 0 : 4));
-        for (int p = 0; p < planes; ++p) {
-          byte& of = row[2 + low + 4 * p + i / 8];
-          of = static_cast<byte>(of | (code >> (B - planes + p) & 1u) << i % 8);
-        }
+    float room[D];
+    auto const s = block_scales<D / block, block>::of_extremes(x, room, -half);
+    for (int b = 0; b < D / block; ++b, x += block, row += block_bytes) {
+      byte code[block];
+      if constexpr (By == scale_by::search) {
+        float const scale = searched(x, s.scale(b));
+        host::store_f16(row, scale);
+        codes_within(x, inverse_of(scale), half, code);
+      } else {
+        s.store_scale(row, b);
+        codes_around(x, s.inverse(b), half, code);
       }
+      if constexpr (low > 0) host::store_nibbles(row + 2, code);
+      unsigned plane[planes + 1];
+      for (int p = 0; p < planes; ++p) plane[p] = host::plane_of(code, B - planes + p);
+      __builtin_memcpy(row + 2 + low, plane, 4 * planes);
     }
   }
 
  private:
-  KVSIEVE_INLINE KVSIEVE_HD static int code_of(float x, float inverse) {
-    float const c = finite(x) * inverse + (static_cast<float>(half) + 0.5f);
-    return c < 0.0f ? 0 : c < static_cast<float>(levels) ? static_cast<int>(c) : levels;
-  }
-  KVSIEVE_INLINE KVSIEVE_HD static float scale_of(float const* x) {
-    float const whole = extreme<block>(x) / static_cast<float>(-half);
-    if constexpr (By == scale_by::extreme) return whole;
-    // Both signs: which end of the range has one code more matters at few bits.
-    float best = whole, least = __builtin_inff();
-    for (int k = 0; k < 26; ++k) {
-      float const factor = 1.05f - 0.04f * static_cast<float>(k / 2), wanted = (k % 2 == 0 ? whole : -whole) * factor;
-      float const scale = to_float(from_float<f16>(finite(wanted))), inverse = inverse_of(scale);
-      float error = 0.0f;
-      for (int i = 0; i < block; ++i) {
-        float const e = static_cast<float>(code_of(x[i], inverse) - half) * scale - finite(x[i]);
-        error += e * e;
-      }
-      if (error < least) {
-        least = error;
-        best = scale;
-      }
+  /// Of scales around `whole` the one with the least squared error, the first of equal ones. Both signs: which end of
+  /// the range has one code more matters at few bits.
+  KVSIEVE_INLINE KVSIEVE_HD static float searched(float const* x, float whole) {
+    constexpr int tried = 26, lanes = host::fragment::lanes;
+    float scale[32] = {}, inverse[32] = {}, error[32];
+    for (int k = 0; k < tried; ++k) {
+      auto const factor = static_cast<float>(static_cast<double>(1.05f) - static_cast<double>(0.04f) * (k / 2));
+      scale[k] = to_float(from_float<f16>((k % 2 == 0 ? whole : -whole) * factor));
+      inverse[k] = inverse_of(scale[k]);
     }
-    return best;
+    host::fragment const zero(static_cast<float>(half)), least(0.0f);
+    for (int k = 0; k < tried; k += lanes) {
+      host::fragment const of = host::load(scale + k), by = host::load(inverse + k);
+      host::fragment sum(0.0f);
+      for (int i = 0; i < block; ++i) {
+        host::fragment const v(x[i]), c = max(least, host::whole(around(v, by, half))) - zero;
+        host::fragment const e = c * of - v;  // the product is exact
+        sum = sum + host::rounded(e * e);
+      }
+      host::store(error + k, sum);
+    }
+    int best = 0;
+    for (int k = 1; k < tried; ++k) best = error[k] < error[best] ? k : best;
+    return scale[best];
   }
 };
 }  // namespace encode

@@ -6,6 +6,7 @@
 
 #include <kvsieve/core/dtype.hpp>
 #include <kvsieve/core/encoded.hpp>
+#include <kvsieve/core/fragment_range.hpp>
 
 namespace kvsieve::inline v0 {
 namespace encode {
@@ -48,56 +49,50 @@ struct joined_name {
   __builtin_memcpy(&h.bits, readable_at(p), 2);
   return to_float(h);
 }
-/// Writes an f16; what is too large becomes the largest finite one.
-KVSIEVE_INLINE KVSIEVE_HD void store_f16(byte* p, float x) {
-  f16 const h = from_float<f16>(finite(x));
-  __builtin_memcpy(p, &h.bits, 2);
-}
-/// Largest magnitude of `Count` numbers.
+/// `Count` numbers as finite() has them, `to` [Count].
 template <int Count>
-[[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD float largest_magnitude(float const* x) {
-  int most = 0;
-  for (int i = 0; i < Count; ++i) {
-    int const m = finite_magnitude(x[i]);
-    most = most < m ? m : most;
-  }
-  return cs::bit_cast<float>(most);
-}
-/// The number of largest magnitude of `Count`, the first of equal ones.
-template <int Count>
-[[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD float extreme(float const* x) {
-  int const most = cs::bit_cast<int>(largest_magnitude<Count>(x));
-  int at = Count - 1;
-  for (int i = 0; i < Count; ++i) {
-    int const here = finite_magnitude(x[i]) == most ? i : Count - 1;
-    at = here < at ? here : at;
-  }
-  return most == 0 ? 0.0f : finite(x[at]);
+KVSIEVE_INLINE KVSIEVE_HD void copy_finite(float const* x, float* to) {
+  for (int i = 0; i < Count; ++i) to[i] = finite(x[i]);
 }
 /// Smallest and largest of some numbers.
 struct value_range {
-  float least;  ///< the smallest
+  float least;  ///< the smallest; of zeros the first
   float most;   ///< the largest
-};
-/// The range of `Count` numbers, `stride` apart.
-template <int Count>
-[[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD value_range range_of(float const* x, int stride = 1) {
-  if (stride == 1) {
-    // Numbers as integers of the same order, but that -0 lies below 0: of zeros the first one counts.
-    int least = 0x7fffffff, most = -0x7fffffff - 1;
-    for (int i = 0; i < Count; ++i) {
-      int const u = cs::bit_cast<int>(finite(x[i])), key = u ^ (u >> 31 & 0x7fffffff);
-      least = key < least ? key : least;
-      most = most < key ? key : most;
-    }
-    auto const back = [](int key) { return cs::bit_cast<float>(key ^ (key >> 31 & 0x7fffffff)); };
-    if (back(least) != 0.0f && back(most) != 0.0f) return {back(least), back(most)};
+  /// The largest magnitude.
+  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD float magnitude() const {
+    float const m = most < -least ? -least : most;
+    return m == 0.0f ? 0.0f : m;
   }
-  value_range r{finite(x[0]), finite(x[0])};
-  for (int i = 1; i < Count; ++i) {
-    float const v = finite(x[i * stride]);
-    r.least = v < r.least ? v : r.least;
-    r.most = r.most < v ? v : r.most;
+};
+/// The range of a row of D numbers as finite() has them. Where that changes any, which is rare, `room` [D] takes them
+/// and `x` becomes it.
+template <int D>
+[[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD value_range range_of_finite(float const*& x, float* room) {
+  constexpr int whole = D / host::fragment::lanes * host::fragment::lanes;
+  value_range r{};
+  for (bool wild = true; wild;) {
+    wild = false;
+    r = {finite(x[0]), finite(x[0])};
+    if constexpr (whole > 0) {
+      host::lane_range const lanes = host::lanes_of<whole>(x);
+      wild = lanes.wild();
+      r = {-host::max_lane(-lanes.least), host::max_lane(lanes.most)};
+    }
+    for (int i = whole; i < D; ++i) {
+      float const v = finite(x[i]);
+      wild = wild || v != x[i];
+      r.least = v < r.least ? v : r.least;
+      r.most = r.most < v ? v : r.most;
+    }
+    if (wild) {
+      copy_finite<D>(x, room);
+      x = room;
+    }
+  }
+  if (r.least == 0.0f) {
+    int i = 0;
+    while (x[i] != 0.0f) ++i;
+    r.least = x[i];
   }
   return r;
 }
@@ -113,26 +108,20 @@ KVSIEVE_INLINE KVSIEVE_HD void store_f32(byte* p, float x) { __builtin_memcpy(p,
 [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD int nibble(byte const* codes, int i) {
   return i < 16 ? codes[i] & 15 : codes[i - 16] >> 4;
 }
-/// trunc(x * inverse + half), at most `most`; x * inverse + half is not negative.
-[[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD int code_of(float x, float inverse, float half, int most) {
-  int const code = static_cast<int>(x * inverse + half);
-  return code < most ? code : most;
-}
 /// Four bytes at any address, little-endian.
 [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD unsigned load_u32(byte const* p) {
   unsigned x;
   __builtin_memcpy(&x, readable_at(p), 4);
   return x;
 }
-/// x * inverse to the nearest integer, halves away from zero; for magnitudes below 2^22. It counts half steps and goes
-/// on in integers: a compiler that joins a product with what is added to it would round another number.
-[[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD int rounded(float x, float inverse) {
-  int const halves = static_cast<int>(x * (2.0f * inverse));
-  return (halves + (halves < 0 ? -1 : 1)) / 2;
-}
 /// 1 / scale, and 0 where that is no number: codes of a block without range are 0.
 [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD float inverse_of(float scale) {
   return scale > 0x1p-126f || scale < -0x1p-126f ? 1.0f / scale : 0.0f;
+}
+/// Whether dividing by a scale is multiplying by its inverse: powers of two.
+[[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD bool has_exact_inverse(float scale) {
+  unsigned const u = cs::bit_cast<unsigned>(scale) & 0x7fffffffu;
+  return (u & 0x7fffffu) == 0 && u - 0x00800000u < 0x7e000000u;  // both numbers are normal
 }
 }  // namespace encode
 }  // namespace kvsieve::inline v0

@@ -4,6 +4,7 @@
 #include <kvsieve/core/encoded.hpp>
 #include <kvsieve/core/minifloat.hpp>
 #include <kvsieve/encode/block.hpp>
+#include <kvsieve/encode/codes.hpp>
 #include <kvsieve/encode/head_scales.hpp>
 
 namespace kvsieve::inline v0 {
@@ -25,6 +26,10 @@ struct e4m3 {
   }
   /// The nearest one, ties to even; saturates.
   [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static byte bits(float x) { return to_e4m3(x); }
+  /// The same of each lane.
+  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static host::fragment::mask all_bits(host::fragment x) {
+    return host::minifloats<3, -6>(x, most, 7);
+  }
 };
 /// E5M2: largest number 57344, steps of 2^-16 next to 0. Encoding never gives infinities.
 struct e5m2 {
@@ -42,6 +47,10 @@ struct e5m2 {
   }
   /// The nearest one, ties to even; saturates.
   [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static byte bits(float x) { return to_e5m2(x); }
+  /// The same of each lane.
+  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static host::fragment::mask all_bits(host::fragment x) {
+    return host::minifloats<2, -14>(x, most, 7);
+  }
 };
 
 /// x ~ scale * number, saturating; the scale is that of head_scales. NaN becomes 0. Relative error at most 2^-4 (E4M3)
@@ -69,7 +78,15 @@ struct fp8 {
   /// A row.
   template <int D>
   KVSIEVE_INLINE KVSIEVE_HD static void encode(float const* x, byte* row, float scale = 1.0f) {
-    for (int d = 0; d < D; ++d) row[d] = Number::bits(x[d] / scale);
+    host::fragment const of(scale), by(1.0f / scale);
+    if (has_exact_inverse(scale))  // as of 1, which most rows have
+      in_blocks<D>(x, row, [&](float const* from, byte* to) {
+        detail::store_block(from, to, [&](host::fragment v) { return Number::all_bits(v * by); });
+      });
+    else
+      in_blocks<D>(x, row, [&](float const* from, byte* to) {
+        detail::store_block(from, to, [&](host::fragment v) { return Number::all_bits(v / of); });
+      });
   }
 };
 
@@ -96,8 +113,12 @@ struct fp8_row {
   /// A row.
   template <int D>
   KVSIEVE_INLINE KVSIEVE_HD static void encode(float const* x, byte* row) {
-    float const scale = largest_magnitude<D>(x) / Number::most, inverse = inverse_of(scale);
-    for (int d = 0; d < D; ++d) row[d] = Number::bits(finite(x[d]) * inverse);
+    float room[D];
+    float const scale = range_of_finite<D>(x, room).magnitude() / Number::most;
+    host::fragment const by(inverse_of(scale));
+    in_blocks<D>(x, row, [&](float const* from, byte* to) {
+      detail::store_block(from, to, [&](host::fragment v) { return Number::all_bits(v * by); });
+    });
     store_f32(row + D, scale);
   }
 };

@@ -3,6 +3,8 @@
 #pragma once
 #include <kvsieve/core/encoded.hpp>
 #include <kvsieve/encode/block.hpp>
+#include <kvsieve/encode/codes.hpp>
+#include <kvsieve/encode/scales.hpp>
 
 namespace kvsieve::inline v0 {
 namespace encode {
@@ -53,28 +55,23 @@ struct ggml_block {
   /// A row.
   template <int D>
   KVSIEVE_INLINE KVSIEVE_HD static void encode(float const* x, byte* row) {
-    for (int first = 0; first < D; first += block, row += block_bytes) {
-      float scale, least = 0.0f;
+    float room[D];
+    using scales = block_scales<D / block, block>;
+    scales const s = Minimum ? scales::of_ranges(x, room, top) : scales::of_extremes(x, room, -half);
+    for (int b = 0; b < D / block; ++b, x += block, row += block_bytes) {
+      byte code[block];
+      s.store_scale(row, b);
       if constexpr (Minimum) {
-        value_range const r = range_of<block>(x + first);
-        least = r.least;
-        scale = (r.most - r.least) / static_cast<float>(top);
-        store_f16(row + 2, least);
+        s.store_least(row + 2, b);
+        codes_above(x, s.least(b), s.inverse(b), code);
       } else {
-        scale = extreme<block>(x + first) / static_cast<float>(-half);
+        codes_around(x, s.inverse(b), half, code);
       }
-      store_f16(row, scale);
-      float const inverse = inverse_of(scale), up = Minimum ? 0.5f : static_cast<float>(half) + 0.5f;
-      int code[block];  // apart from the row, which the compiler has to take for x otherwise
-      for (int i = 0; i < block; ++i) code[i] = code_of(finite(x[first + i]) - least, inverse, up, top);
       if constexpr (Bits == 5) {
-        unsigned fifth = 0;
-        for (int i = 0; i < block; ++i) fifth |= static_cast<unsigned>(code[i] >> 4 & 1) << i;
+        unsigned const fifth = host::plane_of(code, 4);
         __builtin_memcpy(row + fifth_at, &fifth, 4);
       }
-      byte nibbles[16];
-      for (int i = 0; i < 16; ++i) nibbles[i] = static_cast<byte>((code[i] & 15) | (code[i + 16] & 15) << 4);
-      __builtin_memcpy(row + codes_at, nibbles, 16);
+      host::store_nibbles(row + codes_at, code);
     }
   }
 };

@@ -3,6 +3,7 @@
 #pragma once
 #include <kvsieve/core/encoded.hpp>
 #include <kvsieve/encode/block.hpp>
+#include <kvsieve/encode/codes.hpp>
 
 namespace kvsieve::inline v0 {
 namespace encode {
@@ -33,15 +34,15 @@ struct int4_row {
   /// A row.
   template <int D>
   KVSIEVE_INLINE KVSIEVE_HD static void encode(float const* x, byte* row) {
-    value_range const r = range_of<D>(x);
+    float room[D];
+    value_range const r = range_of_finite<D>(x, room);
     float const scale = cs::bit_cast<float>(cs::bit_cast<unsigned>((r.most - r.least) / 15.0f) & ~15u);
     float const inverse = inverse_of(scale);
-    for (int first = 0; first < D; first += 32)
-      for (int i = 0; i < 16; ++i) {
-        int const low = code_of(finite(x[first + i]) - r.least, inverse, 0.5f, 15);
-        int const high = code_of(finite(x[first + 16 + i]) - r.least, inverse, 0.5f, 15);
-        row[first / 2 + i] = static_cast<byte>(low | high << 4);
-      }
+    for (int first = 0; first < D; first += 32) {
+      byte code[32];
+      codes_above(x + first, r.least, inverse, code);
+      host::store_nibbles(row + first / 2, code);
+    }
     store_f32(row + D / 2, scale);
     store_f32(row + D / 2 + 4, r.least);
   }

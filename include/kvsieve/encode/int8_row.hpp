@@ -3,6 +3,7 @@
 #pragma once
 #include <kvsieve/core/encoded.hpp>
 #include <kvsieve/encode/block.hpp>
+#include <kvsieve/encode/codes.hpp>
 
 namespace kvsieve::inline v0 {
 namespace encode {
@@ -29,10 +30,9 @@ struct int8_row {
   /// A row.
   template <int D>
   KVSIEVE_INLINE KVSIEVE_HD static void encode(float const* x, byte* row) {
-    float const scale = largest_magnitude<D>(x) / 127.0f, inverse = inverse_of(scale);
-    signed char code[D];  // apart from the row, which the compiler has to take for x otherwise
-    for (int d = 0; d < D; ++d) code[d] = static_cast<signed char>(rounded(finite(x[d]), inverse));
-    __builtin_memcpy(row, code, D);
+    float room[D];
+    float const scale = range_of_finite<D>(x, room).magnitude() / 127.0f, inverse = inverse_of(scale);
+    in_blocks<D>(x, row, [&](float const* from, byte* to) { codes_signed(from, inverse, to); });
     store_f32(row + D, scale);
   }
 };

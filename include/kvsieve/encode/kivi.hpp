@@ -5,23 +5,11 @@
 #pragma once
 #include <kvsieve/core/encoded.hpp>
 #include <kvsieve/encode/block.hpp>
+#include <kvsieve/encode/codes.hpp>
+#include <kvsieve/encode/scales.hpp>
 
 namespace kvsieve::inline v0 {
 namespace encode {
-
-namespace detail {
-/// round((x - least) / scale), halves to even, clamped to the codes of B bits.
-template <int B>
-[[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD unsigned kivi_code(float x, float least, float inverse) {
-  constexpr float top = static_cast<float>((1 << B) - 1);
-  float const c = (finite(x) - least) * inverse;
-  if (!(c > 0)) return 0;
-  if (c >= top) return (1u << B) - 1;
-  int const whole = static_cast<int>(c);
-  float const rest = c - static_cast<float>(whole);
-  return static_cast<unsigned>(whole + (rest > 0.5f || (rest == 0.5f && whole % 2 == 1) ? 1 : 0));
-}
-}  // namespace detail
 
 /// Keys: a tile holds G tokens; each channel of them is a group, x ~ minimum + scale * code, scale = range / (2^B - 1).
 /// Word w of a channel holds tokens 32 / B * w to 32 / B * (w + 1) - 1; words of the same number lie one behind
@@ -63,17 +51,48 @@ struct kivi_keys {
   /// A tile, from rows [G, D].
   template <int D>
   KVSIEVE_INLINE KVSIEVE_HD static void encode(float const* x, byte* tile) {
-    for (int c = 0; c < D; ++c) {
-      value_range const r = range_of<G>(x + c, D);
-      float const scale = (r.most - r.least) / static_cast<float>((1 << B) - 1), inverse = inverse_of(scale);
-      store_f16(tile + 4 * words * D + 2 * c, scale);
-      store_f16(tile + 4 * words * D + 2 * (D + c), r.least);
-      for (int w = 0; w < words; ++w) {
-        unsigned word = 0;
-        for (int j = 0; j < per_word; ++j)
-          word |= detail::kivi_code<B>(x[(w * per_word + j) * D + c], r.least, inverse) << B * j;
-        __builtin_memcpy(tile + 4 * (w * D + c), &word, 4);
+    constexpr int lanes = host::fragment::lanes;
+    for (int c = 0; c < D; c += lanes) {
+      byte *const codes = tile + 4 * c, *const scales = tile + 4 * words * D + 2 * c;
+      auto const plain = [](float const* p) { return host::load(p); };
+      auto const within = [](float const* p) { return host::within_f16(host::load(p)); };
+      host::lane_range const r = range<D>(x + c, plain);
+      if (r.wild())
+        encode_channels<D>(x + c, range<D>(x + c, within), codes, scales, within);
+      else
+        encode_channels<D>(x + c, r, codes, scales, plain);
+    }
+  }
+
+ private:
+  /// The range of as many channels as a fragment has lanes; `read` gives those of a token.
+  template <int D, class Read>
+  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static host::lane_range range(float const* x, Read const& read) {
+    host::lane_range r(read(x));
+    for (int t = 1; t < G; ++t) r.see(read(x + t * D));
+    return r;
+  }
+  /// Writes as many channels.
+  template <int D, class Read>
+  KVSIEVE_INLINE KVSIEVE_HD static void encode_channels(float const* x, host::lane_range const& r, byte* codes,
+                                                        byte* scales, Read const& read) {
+    using host::fragment;
+    constexpr float top = (1 << B) - 1;
+    fragment const scale = (r.most - r.least) / fragment(top);
+    fragment const inverse = where(fragment(0x1p-126f) < scale, fragment(1.0f) / scale, fragment(0.0f));
+    host::store_f16s(scales, scale);
+    host::store_f16s(scales + 2 * D, r.least);
+    for (int w = 0; w < words; ++w) {
+      fragment half[2];  // of a word; sums of codes that do not overlap are exact, joined or not
+      for (int h = 0; h < 2; ++h) {
+        half[h] = fragment(0.0f);
+        KVSIEVE_UNROLL for (int j = 0; j < per_word / 2; ++j) {
+          fragment const v = host::rounded(read(x + (w * per_word + h * (per_word / 2) + j) * D));
+          fragment const code = host::nearest_even((v - r.least) * inverse);
+          half[h] = fma(code, fragment(static_cast<float>(1 << B * j)), half[h]);
+        }
       }
+      host::store_words(codes + 4 * w * D, half[0], half[1]);
     }
   }
 };
@@ -111,14 +130,20 @@ struct kivi_values {
   /// A row.
   template <int D>
   KVSIEVE_INLINE KVSIEVE_HD static void encode(float const* x, byte* row) {
-    for (int i = 0; i < D * B / 8; ++i) row[i] = 0;
-    for (int g = 0; g < D / G; ++g) {
-      value_range const r = range_of<G>(x + g * G);
-      float const scale = (r.most - r.least) / static_cast<float>((1 << B) - 1), inverse = inverse_of(scale);
-      store_f16(row + D * B / 8 + 2 * g, scale);
-      store_f16(row + D * B / 8 + 2 * (D / G + g), r.least);
-      for (int c = g * G; c < (g + 1) * G; ++c)
-        row[c * B / 8] = static_cast<byte>(row[c * B / 8] | detail::kivi_code<B>(x[c], r.least, inverse) << c * B % 8);
+    float room[D];
+    auto const s = block_scales<D / G, G>::of_ranges(x, room, (1 << B) - 1);
+    for (int g = 0; g < D / G; ++g, x += G) {
+      s.store_scale(row + D * B / 8 + 2 * g, g);
+      s.store_least(row + D * B / 8 + 2 * (D / G + g), g);
+      byte code[(G + 31) / 32 * 32];
+      in_blocks<G>(x, code, [&](float const* from, byte* to) { codes_above_even(from, s.least(g), s.inverse(g), to); });
+      byte* const to = row + g * G * B / 8;
+      for (int i = 0; i < G / 32; ++i) host::store_codes<B>(to + 4 * B * i, code + 32 * i);
+      if constexpr (G % 32 != 0) {
+        byte last[4 * B];
+        host::store_codes<B>(last, code + G / 32 * 32);
+        __builtin_memcpy(to + G / 32 * 4 * B, last, 2 * B);
+      }
     }
   }
 };

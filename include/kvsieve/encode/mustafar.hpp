@@ -12,24 +12,22 @@ namespace encode {
 /// @param sparsity  in [0, 1)
 /// @return channels that stay
 KVSIEVE_HD inline int mustafar_prune(float* x, int D, double sparsity) {
-  auto const size = [&](int d) {
-    float const v = finite(x[d]);
-    return v < 0 ? -v : v;
-  };
+  // The bits of magnitudes order as the magnitudes do.
+  auto const size = [&](int d) { return cs::bit_cast<unsigned>(x[d]) & 0x7fffffffu; };
   int const asked = static_cast<int>(sparsity * D), k = asked < 1 ? 1 : asked;
-  float threshold = 0.0f;
-  for (int d = 0; d < D; ++d) {
-    int below = 0, equal = 0;
-    for (int e = 0; e < D; ++e) {
-      below += size(e) < size(d) ? 1 : 0;
-      equal += size(e) == size(d) ? 1 : 0;
-    }
-    if (below < k && k <= below + equal) threshold = size(d);
+  for (int d = 0; d < D; ++d) x[d] = finite(x[d]);
+  unsigned threshold = 0;  // the largest that fewer than k lie below, from its highest bit on
+  for (int b = 30; b >= 0; --b) {
+    unsigned const wanted = threshold | 1u << b;
+    int below = 0;
+    for (int d = 0; d < D; ++d) below += size(d) < wanted ? 1 : 0;
+    threshold = below < k ? wanted : threshold;
   }
   int kept = 0;
   for (int d = 0; d < D; ++d) {
-    x[d] = size(d) >= threshold ? finite(x[d]) : 0.0f;
-    kept += size(d) >= threshold ? 1 : 0;
+    bool const stays = size(d) >= threshold;
+    x[d] = stays ? x[d] : 0.0f;
+    kept += stays ? 1 : 0;
   }
   return kept;
 }
@@ -63,17 +61,20 @@ inline index mustafar_write(mustafar_side side, float const* rows, index tokens,
   index const tiles = tokens * D / 64;
   index at = 0;
   for (index tile = 0; tile < tiles; ++tile) {
-    bitmaps[tile] = 0;
+    cs::uint64_t bits = 0;
     offsets[tile] = static_cast<cs::int32_t>(at / 2);
     index const span = tile / D * 64, within = tile % D;  // of 64 tokens; which of its tiles
     for (int j = 0; j < 64; ++j) {
       bool const keys = side == mustafar_side::keys;
       index const token = span + (keys ? j : within % 64), channel = keys ? within : within / 64 * 64 + j;
       float const x = finite(rows[token * D + channel]);
-      if (x == 0.0f) continue;
-      bitmaps[tile] |= cs::uint64_t{1} << (63 - j);
-      values[at++] = from_float<f16>(x);
+      // Zeros are written too, and the next number over them: which are zeros nothing can foresee.
+      bool const kept = x != 0.0f;
+      bits = bits << 1 | (kept ? 1u : 0u);
+      values[at] = from_float<f16>(x);
+      at += kept ? 1 : 0;
     }
+    bitmaps[tile] = bits;
     for (; at % 8 != 0; ++at) values[at] = f16{};
   }
   offsets[tiles] = static_cast<cs::int32_t>(at / 2);

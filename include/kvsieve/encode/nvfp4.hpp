@@ -2,6 +2,7 @@
 // NVFP4: E2M1 codes, an E4M3 scale for every 16 channels, and a scale per tensor or head that is held apart; 4.5 bits.
 #pragma once
 #include <kvsieve/core/encoded.hpp>
+#include <kvsieve/core/fragment_pack.hpp>
 #include <kvsieve/core/minifloat.hpp>
 #include <kvsieve/encode/block.hpp>
 #include <kvsieve/encode/head_scales.hpp>
@@ -33,18 +34,55 @@ struct nvfp4 {
   /// A row.
   template <int D>
   KVSIEVE_INLINE KVSIEVE_HD static void encode(float const* x, byte* row, float scale = 1.0f) {
-    for (int g = 0; g < D / group; ++g) {
-      float const* const from = x + g * group;
-      byte const sf = to_e4m3(largest_magnitude<group>(from) / (6.0f * scale));
-      float const step = group_scale(sf, scale);
-      row[D / 2 + g] = sf;
-      for (int i = 0; i < group / 2; ++i)
-        row[g * group / 2 + i] = static_cast<byte>(
-            step == 0.0f ? 0u : to_e2m1(finite(from[2 * i]) / step) | to_e2m1(finite(from[2 * i + 1]) / step) << 4);
+    using host::fragment;
+    constexpr int lanes = fragment::lanes;
+    float room[D], most[steps<D>] = {}, step[steps<D>];
+    if (!find_most<D>(x, most)) {
+      copy_finite<D>(x, room);
+      x = room;
+      (void)find_most<D>(x, most);
+    }
+    byte scales[steps<D>];
+    for (int first = 0; first < steps<D>; first += 16) {
+      fragment::mask sf[16 / lanes];
+      for (int f = 0; f < 16 / lanes; ++f)
+        sf[f] = host::minifloats<3, -6>(host::load(most + first + f * lanes) / fragment(6.0f * scale), 448.0f, 7);
+      host::store_bytes(scales + first, sf);
+    }
+    for (int g = 0; g < steps<D>; g += lanes)
+      host::store(step + g, fragment::of_e4m3(scales + g) * fragment(256.0f * scale));
+    __builtin_memcpy(row + D / 2, scales, D / group);
+    for (int first = 0; first < D; first += 2 * group) {
+      byte code[2 * group] = {};
+      for (int g = first / group; g < D / group && g < first / group + 2; ++g) {
+        if (step[g] == 0.0f) continue;
+        fragment::mask c[group / lanes];
+        for (int f = 0; f < group / lanes; ++f)
+          c[f] = host::minifloats<1, 0>(host::load(x + g * group + f * lanes) / fragment(step[g]), 6.0f, 3);
+        host::store_bytes(code + (g * group - first), c);
+      }
+      byte pairs[group];
+      host::store_codes<4>(pairs, code);
+      __builtin_memcpy(row + first / 2, pairs, first + 2 * group <= D ? group : group / 2);
     }
   }
 
  private:
+  template <int D>
+  static constexpr int steps = (D / group + 15) / 16 * 16;  // groups, up to whole fragments
+  /// The largest magnitude of each group; false where numbers are not finite, or not within the f16s.
+  template <int D>
+  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static bool find_most(float const* x, float* most) {
+    host::fragment odd(0.0f), magnitudes(0.0f);
+    for (int g = 0; g < D / group; ++g) {
+      host::lane_range const r = host::lanes_of<group>(x + g * group);
+      host::fragment const size = max(host::fragment(0.0f), max(r.most, -r.least));
+      odd = odd + r.odd;
+      magnitudes = max(magnitudes, size);
+      most[g] = host::max_lane(size);
+    }
+    return host::lane_range::all_within(magnitudes, odd);
+  }
   [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static float group_scale(byte sf, float scale) {
     return from_e4m3(sf) * (256.0f * scale);
   }

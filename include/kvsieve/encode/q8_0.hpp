@@ -3,6 +3,8 @@
 #pragma once
 #include <kvsieve/core/encoded.hpp>
 #include <kvsieve/encode/block.hpp>
+#include <kvsieve/encode/codes.hpp>
+#include <kvsieve/encode/scales.hpp>
 
 namespace kvsieve::inline v0 {
 namespace encode {
@@ -33,12 +35,11 @@ struct q8_0 {
   /// A row.
   template <int D>
   KVSIEVE_INLINE KVSIEVE_HD static void encode(float const* x, byte* row) {
-    for (int first = 0; first < D; first += block, row += block_bytes) {
-      float const scale = largest_magnitude<block>(x + first) / 127.0f, inverse = inverse_of(scale);
-      store_f16(row, scale);
-      signed char code[block];  // apart from the row, which the compiler has to take for x otherwise
-      for (int i = 0; i < block; ++i) code[i] = static_cast<signed char>(rounded(finite(x[first + i]), inverse));
-      __builtin_memcpy(row + 2, code, block);
+    float room[D];
+    auto const s = block_scales<D / block, block>::of_magnitudes(x, room, 127.0f);
+    for (int b = 0; b < D / block; ++b, x += block, row += block_bytes) {
+      s.store_scale(row, b);
+      codes_signed(x, s.inverse(b), row + 2);
     }
   }
 };

@@ -53,7 +53,7 @@ struct rotated {
   template <int D>
   KVSIEVE_INLINE KVSIEVE_HD static void encode(float const* x, byte* row) {
     float turned[D];
-    for (int d = 0; d < D; ++d) turned[d] = finite(x[d]);
+    copy_finite<D>(x, turned);
     rotate<D>(turned);
     Codec::template encode<D>(turned, row);
   }

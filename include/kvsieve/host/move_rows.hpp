@@ -89,10 +89,27 @@ void move_rows(From const& from, To const& to, index head, int const* kept, inde
       for (int d = 0; d < D; ++d) to(head, i, d) = from(head, kept[i], d);
   } else {
     constexpr int tile = tile_tokens_of<To>();
+    constexpr index ahead = tile < 16 ? 16 : tile;
+    // Between rows comes arithmetic, and what fetches memory ahead falls behind.
+    auto const ask = [&](index i) {
+      if constexpr (contiguous_rows<From>) {
+        if (i >= last) return;
+        auto const* const p = reinterpret_cast<char const*>(row_of(from, head, kept[i]));
+        KVSIEVE_UNROLL for (std::size_t b = 0; b < sizeof(T) * D; b += 64) __builtin_prefetch(p + b);
+      }
+    };
     alignas(64) float rows[tile * D];
     for (index i = first; i < last; i += tile) {
-      for (int j = 0; j < tile; ++j) read_row(from, head, kept[i + j], rows + j * D);
-      store_tile(to, head, i, rows);
+      if constexpr (contiguous_rows<From> && cs::is_same_v<T, float> && tile == 1) {
+        ask(i + ahead);
+        store_tile(to, head, i, row_of(from, head, kept[i]));
+      } else {
+        for (int j = 0; j < tile; ++j) {
+          ask(i + j + ahead);
+          read_row(from, head, kept[i + j], rows + j * D);
+        }
+        store_tile(to, head, i, rows);
+      }
     }
   }
 }

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// What rows are encoded to, byte for byte, against plain loops in double.
+#include <kvsieve/encode/asymmetric.hpp>
+#include <kvsieve/encode/bitmap.hpp>
+#include <kvsieve/encode/bits.hpp>
+#include <kvsieve/encode/fp8.hpp>
+#include <kvsieve/encode/int4_row.hpp>
+#include <kvsieve/encode/int8_row.hpp>
+#include <kvsieve/encode/kivi.hpp>
+#include <kvsieve/encode/nvfp4.hpp>
+#include <kvsieve/encode/q4_0.hpp>
+#include <kvsieve/encode/q4_1.hpp>
+#include <kvsieve/encode/q5_0.hpp>
+#include <kvsieve/encode/q5_1.hpp>
+#include <kvsieve/encode/q8_0.hpp>
+#include <kvsieve/encode/rotated.hpp>
+#include <kvsieve/reference/bitmap.hpp>
+#include <kvsieve/reference/small_float.hpp>
+
+#include "codec.hpp"
+
+namespace {
+using namespace kvsieve::encode;
+using encode_tests::byte;
+namespace reference = kvsieve::reference;
+using row_span = std::span<float const>;
+
+/// A row of one of many kinds: of any size down to denormals, all equal, zeros of both signs, ties at halves of steps
+/// and in magnitude, any bits at all, some numbers that are not finite or beyond the f16s.
+std::vector<float> any_numbers(std::size_t count) {
+  std::mt19937 random(*rc::gen::arbitrary<std::uint32_t>());
+  std::normal_distribution<float> normal;
+  float const sizes[] = {1.0f, 1e-3f, 300.0f, 1e-7f, 1e-30f, 1e-38f, 1e-42f, 1e5f, 1e30f}, size = sizes[random() % 9];
+  float const wild[] = {std::nanf(""), -std::nanf(""), INFINITY, -INFINITY, 65504.0f, 65520.0f, -65536.0f};
+  auto const kind = random() % 10;
+  std::vector<float> x;
+  for (std::size_t i = 0; i < count; ++i) {
+    float v = size * normal(random);
+    if (kind == 0) v = size;
+    if (kind == 1 && i != 5) v /= 1000;
+    if (kind == 2) v = kvsieve::to_float(kvsieve::from_float<kvsieve::bf16>(v));
+    if (kind == 3) v = std::round(normal(random) * 4) / 4;
+    if (kind == 4) v = v > 0 ? v : random() % 2 == 0 ? 0.0f : -0.0f;
+    if (kind == 5) v = std::round(normal(random) * 15) / 2;
+    if (kind == 6) v = static_cast<float>(random() % 3) - 1.0f;
+    if (kind == 7) v = std::bit_cast<float>(static_cast<std::uint32_t>(random()));
+    if (kind == 8 && random() % 40 == 0) v = wild[random() % 7];
+    if (kind == 9) v = std::abs(v) + size * 100;
+    x.push_back(v);
+  }
+  return x;
+}
+/// Rows of D channels, a tile of them, against what `want` gives for them.
+template <class C, int D, class Want, class... State>
+bool has_bytes(Want const& want, State... state) {
+  return support::holds((std::string(C::name) + ": bytes").c_str(), 400, [&] {
+    auto const rows = any_numbers(std::size_t{D} * C::tile_tokens);
+    std::vector<byte> got(C::template tile_bytes<D>, byte{0xa5});
+    C::template encode<D>(rows.data(), got.data(), state...);
+    auto const expected = want(row_span(rows));
+    RC_ASSERT(got.size() == expected.size());
+    auto const differ = std::mismatch(got.begin(), got.end(), expected.begin());
+    if (differ.first != got.end())
+      RC_LOG() << "byte " << differ.first - got.begin() << ": " << int{*differ.first} << ", must be "
+               << int{*differ.second} << std::endl;
+    RC_ASSERT(got == expected);
+  });
+}
+template <int B, scale_by By = scale_by::extreme>
+bool bits_has_bytes() {
+  return has_bytes<bits<B, By>, 96>([](row_span x) { return reference::bit_blocks(x, B, By == scale_by::search); });
+}
+template <int B, int G, int D>
+bool kivi_has_bytes() {
+  return has_bytes<kivi_keys<B, G>, D>([](row_span x) { return reference::kivi_keys(x, B, D); }) &&
+         has_bytes<kivi_values<B, G>, D>([](row_span x) { return reference::kivi_values(x, B, G); });
+}
+template <int K, int D>
+bool bitmap_has_bytes() {
+  return has_bytes<bitmap<K>, D>([](row_span x) { return reference::bitmap_row(x, K); });
+}
+}  // namespace
+
+TEST_CASE("bytes of ggml's blocks") {
+  CHECK(has_bytes<q4_0, 128>([](row_span x) { return reference::ggml_blocks(x, 4, false); }));
+  CHECK(has_bytes<q4_1, 96>([](row_span x) { return reference::ggml_blocks(x, 4, true); }));
+  CHECK(has_bytes<q5_0, 64>([](row_span x) { return reference::ggml_blocks(x, 5, false); }));
+  CHECK(has_bytes<q5_1, 288>([](row_span x) { return reference::ggml_blocks(x, 5, true); }));
+  CHECK(has_bytes<q8_0, 160>([](row_span x) { return reference::q8_0_blocks(x); }));
+}
+
+TEST_CASE("bytes of blocks of two to eight bits") {
+  CHECK(bits_has_bytes<2>());
+  CHECK(bits_has_bytes<3>());
+  CHECK(bits_has_bytes<4>());
+  CHECK(bits_has_bytes<6>());
+  CHECK(bits_has_bytes<8>());
+  CHECK(bits_has_bytes<3, scale_by::search>());
+  CHECK(bits_has_bytes<4, scale_by::search>());
+  CHECK(has_bytes<asymmetric, 128>([](row_span x) { return reference::asymmetric_blocks(x); }));
+}
+
+TEST_CASE("bytes of rows with a scale") {
+  CHECK(has_bytes<int8_row, 128>([](row_span x) { return reference::int8_row(x); }));
+  CHECK(has_bytes<int8_row, 80>([](row_span x) { return reference::int8_row(x); }));
+  CHECK(has_bytes<int8_row, 37>([](row_span x) { return reference::int8_row(x); }));
+  CHECK(has_bytes<int4_row, 128>([](row_span x) { return reference::int4_row(x); }));
+  CHECK(has_bytes<int4_row, 96>([](row_span x) { return reference::int4_row(x); }));
+}
+
+TEST_CASE("bytes of KIVI's tiles and rows") {
+  CHECK(kivi_has_bytes<2, 32, 96>());
+  CHECK(kivi_has_bytes<4, 32, 64>());
+  CHECK(kivi_has_bytes<4, 16, 80>());
+  CHECK(kivi_has_bytes<2, 64, 128>());
+  CHECK(kivi_has_bytes<4, 48, 96>());
+}
+
+TEST_CASE("bytes of small floats") {
+  CHECK(has_bytes<fp8<e4m3>, 128>([](row_span x) { return reference::fp8(x, reference::e4m3, 1.0); }));
+  CHECK(has_bytes<fp8<e5m2>, 80>([](row_span x) { return reference::fp8(x, reference::e5m2, 1.0); }));
+  for (float const scale : {0.25f, -8.0f, 0.37f, 1e-40f, 0x1p-126f, 0x1p127f})
+    CHECK(
+        has_bytes<fp8<e4m3>, 37>([&](row_span x) { return reference::fp8(x, reference::e4m3, double{scale}); }, scale));
+  CHECK(has_bytes<fp8_row<e4m3>, 128>([](row_span x) { return reference::fp8_row(x, reference::e4m3); }));
+  CHECK(has_bytes<fp8_row<e5m2>, 80>([](row_span x) { return reference::fp8_row(x, reference::e5m2); }));
+  for (float const scale : {1.0f, 0.01f, 300.0f}) {
+    CHECK(has_bytes<nvfp4, 128>([&](row_span x) { return reference::nvfp4(x, double{scale}); }, scale));
+    CHECK(has_bytes<nvfp4, 80>([&](row_span x) { return reference::nvfp4(x, double{scale}); }, scale));
+  }
+}
+
+TEST_CASE("bytes of bitmaps") {
+  CHECK(bitmap_has_bytes<64, 128>());
+  CHECK(bitmap_has_bytes<1, 64>());
+  CHECK(bitmap_has_bytes<63, 64>());
+  CHECK(bitmap_has_bytes<50, 80>());
+  CHECK(bitmap_has_bytes<20, 37>());
+  CHECK(bitmap_has_bytes<37, 37>());
+  CHECK(bitmap_has_bytes<100, 512>());
+}
+
+TEST_CASE("bytes of rotated rows are those of what the rotation gives") {
+  constexpr int D = 96;
+  CHECK(has_bytes<rotated<q4_1>, D>([](row_span x) {
+    std::vector<float> turned;
+    for (double const v : reference::scaled_row(x)) turned.push_back(static_cast<float>(v));
+    for (std::size_t apart = 1; apart < 32; apart *= 2)
+      for (std::size_t i = 0; i < D; ++i) {
+        if (i / apart % 2 != 0) continue;
+        double const a = double{turned[i]}, b = double{turned[i + apart]};
+        turned[i] = static_cast<float>(a + b);
+        turned[i + apart] = static_cast<float>(a - b);
+      }
+    double const scale = reference::as_float(1.0 / std::sqrt(32.0));
+    for (float& v : turned) v = static_cast<float>(double{v} * scale);
+    return reference::ggml_blocks(turned, 4, true);
+  }));
+}
