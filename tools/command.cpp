@@ -80,8 +80,9 @@ void console::progress(std::string_view text) const {
 void add_dump_options(CLI::App& command, dump_options& into) {
   command.add_option("DUMP", into.file, "a saved cache, kvsieve-dump-1 in a safetensors file")->required();
   command
-      .add_option("--weights", into.weights,
-                  "networks over hidden states, layers.<i>.kv_zap.* and .gate.*, in place of the dump's own")
+      .add_option(
+          "--weights", into.weights,
+          "networks that somebody trained, layers.<i>.kv_zap.*, .gate.* and .less.*, in place of the dump's own")
       ->type_name("FILE");
   command.add_option("--layers", into.layers, "only these layers of the model, e.g. 0,9 (default: all in the dump)")
       ->type_name("i,j,...");

@@ -143,6 +143,8 @@ message write_kept(std::filesystem::path const& file, cache_dump const& dump, ou
   std::vector<io::layer_source> layers;
   for (std::size_t l = 0; l < result.layers.size(); ++l) {
     auto const& of = result.layers[l];
+    for (auto const& head : of.stored)
+      if (!head.sums.empty()) return "--out: a container holds rows, and no sums of evicted tokens";
     if (!of.parts.empty() || !of.stored.empty()) {
       auto& one = stored.emplace_back();
       if (of.parts.empty()) merged.push_back({plain_part(dump, of.stored)});

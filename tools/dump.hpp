@@ -42,6 +42,9 @@ struct dump_layer {
   tensor gate_weight, gate_bias;                              ///< [(Hq + Hkv) d, width], [Hq d]
   tensor gate_query_norm, gate_key_norm;                      ///< [d] each
   tensor gate_base_key, gate_offset;                          ///< [Hkv, base keys, d], [Hkv, Hq / Hkv]
+  tensor less_query_in, less_query_out;                       ///< [Hq, D, units], [Hq, units, rank]
+  tensor less_in, less_out;                                   ///< [Hkv, D, units], [Hkv, units, rank]
+  tensor less_mix, less_scale, less_mix_scale;                ///< [Hkv, rank, rank], [Hkv, rank] each
 };
 
 /// Tokens [from, to) of the cache and the queries of the pass that repeat them.
@@ -70,8 +73,8 @@ using message = std::optional<std::string>;
 /// @param only  the model's layer indices wanted; empty: all in the file.
 [[nodiscard]] message read_dump(std::filesystem::path const& file, std::vector<int> const& only, cache_dump& out);
 
-/// Reads KVzap's networks and the gates of all layers of a dump from a file of their own, in place of those that the
-/// dump holds. On failure `dump` is left as it was.
+/// Reads KVzap's networks, the gates and LESS's of all layers of a dump from a file of their own, in place of those
+/// that the dump holds. On failure `dump` is left as it was.
 [[nodiscard]] message read_weights(std::filesystem::path const& file, cache_dump& dump);
 
 }  // namespace kvsieve::tool

@@ -21,7 +21,7 @@ struct wanted {
 [[nodiscard]] message read_one(input_file const& file, safetensors::contents const& all, wanted const& want,
                                tensor& out);
 
-/// A tensor of a network over hidden states, and where a layer has it.
+/// A tensor of a network, and where a layer has it.
 struct network_tensor {
   char const* name;  ///< behind "layers.<i>."
   tensor dump_layer::* member;
@@ -31,7 +31,7 @@ struct network_part {
   char const* name;  ///< what the names of its tensors begin with
   std::vector<network_tensor> tensors;
 };
-/// KVzap's network, the second part of KVzap's network, the gate of Fast KVzip.
+/// KVzap's network, the second part of KVzap's network, the gate of Fast KVzip, the networks of LESS.
 [[nodiscard]] std::vector<network_part> const& network_parts();
 
 /// Reads the networks of a layer as far as they are there; `out.hidden` says how wide they are.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Networks over hidden states: in a dump, or in a file of their own.
+// Networks that somebody trained: in a dump, or in a file of their own.
 #include <charconv>
 #include <set>
 
@@ -19,7 +19,15 @@ std::vector<network_part> const& network_parts() {
         {"gate.query_norm", &dump_layer::gate_query_norm},
         {"gate.key_norm", &dump_layer::gate_key_norm},
         {"gate.base_key", &dump_layer::gate_base_key},
-        {"gate.offset", &dump_layer::gate_offset}}}};
+        {"gate.offset", &dump_layer::gate_offset}}},
+      {"less.",
+       {{"less.query_in", &dump_layer::less_query_in},
+        {"less.query_out", &dump_layer::less_query_out},
+        {"less.in", &dump_layer::less_in},
+        {"less.out", &dump_layer::less_out},
+        {"less.mix", &dump_layer::less_mix},
+        {"less.scale", &dump_layer::less_scale},
+        {"less.mix_scale", &dump_layer::less_mix_scale}}}};
   return all;
 }
 
@@ -43,7 +51,17 @@ message read_networks(input_file const& file, safetensors::contents const& all, 
   if (read("gate.bias", {rows(dump.query_heads)}, out.gate_bias)) return failed;
   if (read("gate.key_norm", {channels}, out.gate_key_norm)) return failed;
   if (read("gate.base_key", {heads, -1, channels}, out.gate_base_key)) return failed;
-  read("gate.offset", {heads, dump.query_heads / heads}, out.gate_offset);
+  if (read("gate.offset", {heads, dump.query_heads / heads}, out.gate_offset)) return failed;
+
+  if (read("less.query_in", {dump.query_heads, dump.head_dim, -1}, out.less_query_in)) return failed;
+  std::int64_t const hidden = out.less_query_in.present() ? out.less_query_in.shape[2] : -1;
+  if (read("less.query_out", {dump.query_heads, hidden, -1}, out.less_query_out)) return failed;
+  std::int64_t const rank = out.less_query_out.present() ? out.less_query_out.shape[2] : -1;
+  if (read("less.in", {heads, dump.head_dim, hidden}, out.less_in)) return failed;
+  if (read("less.out", {heads, hidden, rank}, out.less_out)) return failed;
+  if (read("less.mix", {heads, rank, rank}, out.less_mix)) return failed;
+  if (read("less.scale", {heads, rank}, out.less_scale)) return failed;
+  read("less.mix_scale", {heads, rank}, out.less_mix_scale);
   return failed;
 }
 
@@ -57,7 +75,9 @@ int layer_of(std::string_view name) {
   auto const [end, error] = std::from_chars(name.data(), name.data() + name.size(), layer);
   if (error != std::errc{} || layer < 0) return -1;
   name.remove_prefix(static_cast<std::size_t>(end - name.data()));
-  return name.starts_with(".kv_zap.") || name.starts_with(".gate.") ? layer : -1;
+  for (char const* const family : {".kv_zap.", ".gate.", ".less."})
+    if (name.starts_with(family)) return layer;
+  return -1;
 }
 
 /// The networks of one layer of a file of weights.
@@ -76,11 +96,14 @@ message read_layer(input_file const& file, safetensors::contents const& all, cac
   if (read.zap_out_weight.present() && !read.zap_weight.present())
     return "tensor \"" + prefix + "kv_zap.weight\" is missing, \"" + prefix + "kv_zap.out_weight\" is there";
   // A network replaces the dump's as a whole: a linear one leaves no second part behind.
-  for (bool const gate : {false, true})
-    if ((gate ? read.gate_weight : read.zap_weight).present())
-      for (auto const& part : network_parts())
-        for (auto const& t : part.tensors)
-          if (gate == std::string_view(part.name).starts_with("gate")) layer.*t.member = std::move(read.*t.member);
+  for (auto const& [family, first] : {std::pair{"kv_zap.", &dump_layer::zap_weight},
+                                      {"gate.", &dump_layer::gate_weight},
+                                      {"less.", &dump_layer::less_in}}) {
+    if (!(read.*first).present()) continue;
+    for (auto const& part : network_parts())
+      for (auto const& t : part.tensors)
+        if (std::string_view(part.name).starts_with(family)) layer.*t.member = std::move(read.*t.member);
+  }
   return {};
 }
 }  // namespace
@@ -99,7 +122,7 @@ message read_weights(std::filesystem::path const& path, cache_dump& dump) {
       return where + "tensor \"" + e.name + "\": the dump's model has " + std::to_string(dump.num_layers) + " layers";
     if (layer >= 0) there.insert(layer);
   }
-  if (there.empty()) return where + "no tensor is named layers.<i>.kv_zap.* or layers.<i>.gate.*";
+  if (there.empty()) return where + "no tensor is named layers.<i>.kv_zap.*, layers.<i>.gate.* or layers.<i>.less.*";
   std::string list;
   for (int const layer : there) list += (list.empty() ? "" : ",") + std::to_string(layer);
   auto layers = dump.layers;

@@ -23,6 +23,7 @@ std::vector<evict_choice> const& evict_choices() {
       make_evict_choice<evict::cam_prefill>("cam_prefill"),
       make_evict_choice<evict::zero_merge>("zero_merge"),
       make_evict_choice<evict::merge_runs>("merge_runs"),
+      low_rank_choice(),
   };
   return all;
 }

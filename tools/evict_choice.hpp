@@ -19,6 +19,8 @@ struct evict_choice {
       run;
 };
 
+/// evict::low_rank_state with the networks of the dump, layers.<i>.less.*.
+[[nodiscard]] evict_choice low_rank_choice();
 /// Every policy, `compact` first.
 [[nodiscard]] std::vector<evict_choice> const& evict_choices();
 /// The policy of that name; a message that lists the names where there is none.

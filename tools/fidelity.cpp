@@ -63,8 +63,15 @@ struct layer_judge {
       auto const slot = static_cast<std::size_t>(head) * static_cast<std::size_t>(judged) + static_cast<std::size_t>(i);
       for (std::size_t s = 0; s < sets.size(); ++s) {
         auto y = attention::output(p, v, sets[s]->kept[kv_head], dump.head_dim, mass);
-        if (!sets[s]->stored.empty())
-          y = attention::output(queries.subspan(row * dim, dim), sets[s]->stored[kv_head], visible);
+        if (!sets[s]->stored.empty()) {
+          auto const& stored = sets[s]->stored[kv_head];
+          std::size_t const rank = stored.sums.size() / (dim + 1), group = static_cast<std::size_t>(dump.query_heads) /
+                                                                           static_cast<std::size_t>(dump.kv_heads);
+          std::size_t const query =
+              (static_cast<std::size_t>(head) % group) * static_cast<std::size_t>(judged) + static_cast<std::size_t>(i);
+          y = attention::output(queries.subspan(row * dim, dim), stored, visible,
+                                std::span(stored.features).subspan(query * rank, rank));
+        }
         out[s].error[slot] = attention::relative_error(y, exact);
         out[s].mass[slot] = mass;
       }
@@ -129,7 +136,8 @@ std::vector<double> output(std::span<double const> p, std::span<float const> val
   return y;
 }
 
-std::vector<double> output(std::span<float const> query, stored_head const& rows, std::size_t visible) {
+std::vector<double> output(std::span<float const> query, stored_head const& rows, std::size_t visible,
+                           std::span<double const> features) {
   auto const dim = query.size();
   double const scale = 1.0 / std::sqrt(static_cast<double>(dim));
   std::vector<double> z(rows.token.size(), -std::numeric_limits<double>::infinity()), y(dim, 0.0);
@@ -139,7 +147,16 @@ std::vector<double> output(std::span<float const> query, stored_head const& rows
     z[r] = dot(query.data(), rows.keys.data() + r * dim, dim) * scale + static_cast<double>(rows.bias[r]);
     highest = std::max(highest, z[r]);
   }
+  double mass = 0;
+  for (std::size_t c = 0; c < features.size(); ++c)
+    mass += features[c] * static_cast<double>(rows.sums[c * (dim + 1) + dim]);
+  if (mass > 0) highest = std::max(highest, std::log(mass));
   if (!(highest > -std::numeric_limits<double>::infinity())) return y;
+  for (std::size_t c = 0; c < features.size() && mass > 0; ++c) {
+    double const w = features[c] * std::exp(-highest);
+    sum += w * static_cast<double>(rows.sums[c * (dim + 1) + dim]);
+    for (std::size_t d = 0; d < dim; ++d) y[d] += w * static_cast<double>(rows.sums[c * (dim + 1) + d]);
+  }
   for (std::size_t r = 0; r < z.size(); ++r) {
     double const w = std::exp(z[r] - highest);
     sum += w;

@@ -40,8 +40,10 @@ namespace attention {
                                          std::span<int const> kept, int dim, double& mass);
 
 /// What the query reads from stored rows: softmax(q K^T / sqrt(dim) + bias) V over those whose token is below `visible`
-/// and those that stand for many; zero when there are none.
-[[nodiscard]] std::vector<double> output(std::span<float const> query, stored_head const& rows, std::size_t visible);
+/// and those that stand for many; zero when there are none. With `features` [rank], beside the sums that are left of
+/// evicted tokens, of all of them.
+[[nodiscard]] std::vector<double> output(std::span<float const> query, stored_head const& rows, std::size_t visible,
+                                         std::span<double const> features = {});
 
 /// ||a - b|| / max(||b||, 1e-12).
 [[nodiscard]] double relative_error(std::span<double const> a, std::span<double const> b);

@@ -200,6 +200,7 @@ message store_packed(storage const& form, team_executor const& on, token_plan co
     auto& c = codes.emplace_back(l.stored.size() * rows);
     for (std::size_t h = 0; h < l.stored.size(); ++h) {
       auto const& head = l.stored[h];
+      if (!head.sums.empty()) return "--store: sums of evicted tokens cannot be stored beside " + form.name;
       if (head.token != l.kept[h]) return "--store: rows that stand for no token cannot be stored in " + form.name;
       std::copy(head.keys.begin(), head.keys.end(), k.begin() + static_cast<std::ptrdiff_t>(h * rows * dim));
       std::copy(head.values.begin(), head.values.end(), x.begin() + static_cast<std::ptrdiff_t>(h * rows * dim));

@@ -38,6 +38,8 @@ struct stored_head {
   std::vector<int> token;           ///< which token a row was, -1 for a row that stands for many
   std::vector<float> keys, values;  ///< [rows, D]
   std::vector<float> bias;          ///< [rows] added to the logits, in nats
+  std::vector<float> sums;          ///< [rank, D + 1] what is left of evicted tokens, H_c then z_c; mostly none
+  std::vector<double> features;     ///< [Hq / Hkv, queries judged, rank] with which queries read the sums
 };
 
 /// The bytes of one part of a layer, as a container holds them.

@@ -251,7 +251,7 @@ TEST_CASE("device attend: logits far apart neither overflow nor lose the largest
 namespace {
 template <class Layer>
 void refused(Layer const& layer, kvs::errc code, std::vector<std::string> const& parts, std::size_t less = 0,
-             index query_heads = 4, index asked = 1) {
+             index query_heads = 4, index asked = 1, kvs::attend_options const& options = {}) {
   constexpr int D = Layer::head_dim;
   std::vector<float> query(static_cast<std::size_t>(query_heads * asked * D)), out(query.size(), -7.0f);
   using view = kvs::rows<float, D>;
@@ -261,7 +261,7 @@ void refused(Layer const& layer, kvs::errc code, std::vector<std::string> const&
   kvs::device::attention<kvsieve_test::emulated_device<32>, view, Layer> const call(
       on, kvs::cs::span<view const>(&q, 1), kvs::cs::span<Layer const>(&layer, 1));
   support::workspace memory(call.bytes() - less);
-  support::check_refused(call.run(kvs::cs::span<view const>(&o, 1), {}, memory.span()), code, parts);
+  support::check_refused(call.run(kvs::cs::span<view const>(&o, 1), options, memory.span()), code, parts);
   CHECK(memory.untouched());
   for (float const x : out) REQUIRE(x == -7.0f);
 }
@@ -279,6 +279,8 @@ TEST_CASE("device attend refuses what kernels cannot read") {
   refused(at(0, D), kvs::errc::workspace_too_small, {"workspace is"}, 1);
   refused(at(0, D), kvs::errc::bad_shape, {"query.heads is 3", "2"}, 0, 3);
   refused(at(0, D), kvs::errc::bad_shape, {"query.tokens is 9", "8"}, 0, 4, 9);
+  kvs::low_rank_sums const sums{};
+  refused(at(0, D), kvs::errc::bad_params, {"evicted is 1", "on the device", "0"}, 0, 4, 1, {.evicted = {&sums, 1}});
 
   int const table[] = {0, 1};
   kvs::page_pool_view const pool{4, kvs::nhd_pages(16, 2, D)};

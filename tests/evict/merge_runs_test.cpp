@@ -55,6 +55,72 @@ TEST_CASE("kv_merger keeps a token of every run and merges the run into it") {
   }));
 }
 
+TEST_CASE("kv_merger with an exact count keeps what the budget says, and merges the same runs") {
+  CHECK(support::holds("kv_merger, exact", 150, [] {
+    auto const s = *support::shapes(1, 300);
+    C::params params{.score = {.seed = s.seed}, .budget = {.keep = *support::fractions()}};
+    params.select.exact = params.evict.nearest.exact = true;
+    params.select.heavy = params.evict.nearest.heavy = *rc::gen::element(0.0, 0.1, 0.5, 1.0);
+    params.select.sink = *rc::gen::element(0, 4);
+    params.select.recent = *rc::gen::element(0, 8);
+    params.evict.most_bias = 15.9375f;
+    support::with_combination<3>(s.combination, [&]<class T, int D, bool Strided>() {
+      support::merged<C, T, D, Strided> const m(s, params);
+      for (int v = 0; v < s.views(); ++v)
+        for (int h = 0; h < s.kv_heads; ++h) {
+          auto const head = m.head(v, h);
+          int const tokens = static_cast<int>(head.keys.size()),
+                    count = static_cast<int>(std::floor(tokens * params.budget.keep));
+          std::vector<double> scores(head.keys.size());
+          reference::random(s.seed, static_cast<std::uint64_t>(v * s.kv_heads + h), scores);
+          auto const forced = support::ends(params.select.sink, params.select.recent);
+          auto const runs = reference::runs_of(head.keys, scores, 0, params.select.heavy, forced, count);
+          // As many as asked for, or as few as the protected tokens let.
+          RC_ASSERT(head.kept.size() == runs.pivots.size());
+          RC_ASSERT(static_cast<int>(head.kept.size()) >= count);
+          if (reference::runs_of(head.keys, scores, -2, params.select.heavy, forced).sets.size() <=
+              static_cast<std::size_t>(count))
+            RC_ASSERT(static_cast<int>(head.kept.size()) == count);
+          // Which pairs: where rounding cannot tell the last of them from the next.
+          auto const next =
+              reference::runs_of(head.keys, scores, 0, params.select.heavy, forced, std::max(count - 1, 0));
+          auto const linked = [&](reference::token_runs const& r) {
+            std::vector<double> c;
+            for (auto const& set : r.sets)
+              for (std::size_t i = 1; i < set.size(); ++i)
+                c.push_back(reference::cosine(head.key(set[i - 1]), head.key(set[i])));
+            std::sort(c.begin(), c.end());
+            return c;
+          };
+          auto const own = linked(runs), more = linked(next);
+          if (!own.empty() && more.size() > own.size() && own.front() - more.front() < 1e-5) continue;
+          RC_ASSERT(head.kept == runs.pivots);
+          support::assert_merged(m, v, h, reference::kv_merger(head, runs, 0, true), 15.9375);
+        }
+    });
+  }));
+}
+
+TEST_CASE("kv_merger with an exact count: of equal neighbours the first are linked") {
+  support::shape s;
+  s.kv_heads = 2;
+  s.tokens = {100};
+  s.what = support::content::equal;
+  C::params params{.budget = {.tokens = 60}};
+  params.select = {.exact = true, .heavy = 0, .sink = 10, .recent = 10};
+  params.evict.nearest = {.exact = true, .heavy = 0};
+  support::merged<C, float, 64, false> const m(s, params);
+  for (int h = 0; h < 2; ++h) {
+    auto const head = m.head(0, h);
+    REQUIRE(head.kept.size() == 60);
+    // Tokens 10 to 50 are one run of 40 links; all others stay.
+    for (int const t : head.evicted) CHECK((t >= 10 && t <= 50));
+    int pivots = 0;
+    for (int const t : head.kept) pivots += t >= 10 && t <= 50 ? 1 : 0;
+    CHECK(pivots == 1);
+  }
+}
+
 TEST_CASE("kv_merger: two equal distances give the weights of the Gaussian of their mean") {
   support::shape s;
   s.kv_heads = 1;

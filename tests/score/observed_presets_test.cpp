@@ -12,6 +12,7 @@
 #include <kvsieve/reference/worst_case.hpp>
 
 #include "cache.hpp"
+#include "refusal.hpp"
 #include "workspace.hpp"
 
 namespace {
@@ -96,20 +97,31 @@ TEST_CASE("nacl is the sum over proxies without a mask") {
 
 TEST_CASE("r_kv blends the max-pooled mean of the last window with redundancy") {
   auto const l = cache(60, 8);
-  for (float const lambda : {0.1f, 0.0f, 1.0f}) {
-    auto want = by_formula(l, {{8, 1, 52}}, 60, summed(weighing::sum), mean);
-    for (int h = 0; h < kv_heads; ++h) {
-      auto& row = want[static_cast<std::size_t>(h)];
-      numbers pooled(52), redundant(60);
-      reference::max_pool(std::span<double const>(row).first(52), 7, pooled);
-      reference::redundancy(l.keys.view(), h, 0.5, redundant);  // the negative
-      for (std::size_t t = 0; t < 52; ++t)
-        row[t] = static_cast<double>(lambda) * pooled[t] / 8 + (1 - static_cast<double>(lambda)) * redundant[t];
+  for (bool const sees_own : {true, false})
+    for (float const lambda : {0.1f, 0.0f, 1.0f}) {
+      query_set const set = sees_own ? query_set{8, 1, 52} : query_set{8, 1, -1, 0, 0, 52};
+      auto want = by_formula(l, {set}, 60, summed(weighing::sum), mean);
+      for (int h = 0; h < kv_heads; ++h) {
+        auto& row = want[static_cast<std::size_t>(h)];
+        numbers pooled(52), redundant(60);
+        reference::max_pool(std::span<double const>(row).first(52), 7, pooled);
+        reference::redundancy(l.keys.view(), h, 0.5, redundant);  // the negative
+        for (std::size_t t = 0; t < 52; ++t)
+          row[t] = static_cast<double>(lambda) * pooled[t] / 8 + (1 - static_cast<double>(lambda)) * redundant[t];
+      }
+      kvs::r_kv<>::params params;
+      params.score.first.score.sees_own = sees_own;
+      params.score.lambda = lambda;
+      check(scores<kvs::r_kv<>>(l, params), want);
     }
-    kvs::r_kv<>::params params;
-    params.score.lambda = lambda;
-    check(scores<kvs::r_kv<>>(l, params), want);
-  }
+  kvs::r_kv<>::params params;
+  params.score.first.score = {.window = 60, .sees_own = false};
+  auto const wide = cache(60, 60);
+  kvs::host::on const on;
+  support::workspace memory(1 << 20);
+  support::check_refused(
+      kvs::plan<kvs::r_kv<>>(on, wide.const_view(), wide.queries.view(), params, memory.span()).state,
+      kvs::errc::bad_params, {"score.window is 60", "less than", "60"});
 }
 
 TEST_CASE("corm counts queries with at least the uniform share, in any query head") {

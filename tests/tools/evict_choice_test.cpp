@@ -33,7 +33,7 @@ TEST_CASE("compress: another policy of the stage evict behind the same plan", "[
   CHECK(own.at("error") == same.at("error"));
   CHECK(own.at("bytes_after") == same.at("bytes_after"));
   for (auto const& c : kvsieve::tool::evict_choices()) {
-    if (!c.run) continue;
+    if (!c.run || c.name == "low_rank_state") continue;  // that reads networks, which this dump has not
     CAPTURE(c.name);
     auto const merged = report(at, {"--strategy", "random", "--evict", c.name});
     CHECK(merged.at("layers")[0].at("kept") == own.at("layers")[0].at("kept"));

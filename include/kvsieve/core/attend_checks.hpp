@@ -54,6 +54,12 @@ template <class Rows, row_view Queries, class Layer, row_view Out>
   if (!options.log_sum_exp.empty() && options.log_sum_exp.size() != layers.size())
     return fail(errc::bad_shape, "log_sum_exp", at(options.log_sum_exp.size()), "must equal the number of views,",
                 at(layers.size()));
+  if (!Rows::reads_tables && !options.evicted.empty())
+    return fail(errc::bad_params, "evicted", at(options.evicted.size()),
+                "views; on the device, where sums are not read, it must be", 0);
+  if (!options.evicted.empty() && options.evicted.size() != layers.size())
+    return fail(errc::bad_shape, "evicted", at(options.evicted.size()), "must equal the number of views,",
+                at(layers.size()));
   for (std::size_t v = 0; v < layers.size(); ++v) {
     int const w = static_cast<int>(v), heads = layers[v].heads();
     auto const& q = queries[v];
@@ -75,6 +81,11 @@ template <class Rows, row_view Queries, class Layer, row_view Out>
       return fail(errc::bad_shape, "out.tokens", at(o.extent(1)), "must equal the queries of a head,", at(asked), w);
     if (s = check::readable(q, "query", w); !s) return s;
     if (s = check::readable(o, "out", w); !s) return s;
+    if (!options.evicted.empty()) {
+      int const of_query = static_cast<int>(q.extent(0));
+      if (s = options.features.check(static_cast<int>(layers.size()), of_query, D); !s) return s;
+      if (s = low_rank::check_sums("evicted", options.evicted[v], heads, options.features.rank, D, w); !s) return s;
+    }
     if (options.log_sum_exp.empty()) continue;
     auto const& l = options.log_sum_exp[v];
     if (l.data_handle() == nullptr) return fail(errc::bad_pointer, "log_sum_exp", 0, "must not be null;", 0, w);

@@ -129,6 +129,8 @@ struct join_exponentials_body {
 /// all query heads at once, others one query head after the other; neither stores a column of probabilities.
 template <accumulator Aggregate, class Group, class Form, row_view Queries, row_view Keys>
 struct fold_queries_body {
+  static_assert(
+      !requires { requires Form::joins_group; }, "kvsieve::row_form::softmax_of_largest is formed on the host");
   static_assert(Form::normalises || takes_logits<Aggregate>,
                 "kvsieve::row_form::logits goes with an aggregate policy that is linear, or kvsieve::aggregate::max");
   static constexpr bool at_once = Aggregate::linear && Group::additive;

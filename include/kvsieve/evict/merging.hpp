@@ -11,6 +11,7 @@ struct into_nearest {};    ///< each into one kept token (host/merge_nearest.hpp
 struct into_followers {};  ///< each spread over the kept tokens behind it (host/merge_followers.hpp)
 struct into_all {};        ///< each spread over the tokens behind it before any is dropped (host/merge_all.hpp)
 struct into_slots {};      ///< runs of them into slots of their own, in front of the kept ones (host/merge_slots.hpp)
+struct into_sums {};       ///< each into sums of the caller that attention reads too (host/merge_sums.hpp)
 }  // namespace merge_patterns
 
 /// True for a policy that merges: apply takes its numbers and a workspace, and another place for the result.

@@ -82,7 +82,10 @@ struct position {
 
 /// The kept token of the run of neighbours that an evicted one belongs to, where each is linked to the next by a cosine
 /// of their keys of at least `alike`; where a run leads to two kept tokens, the one of the lower score (of equal ones
-/// the later), which select::runs's pivot is beside a protected token. Similarity: the cosine of the last link.
+/// the later), which select::runs's pivot is beside a protected token. With `exact`, linked are the pairs that
+/// select::runs has linked to meet its budget: as many with the largest cosines as tokens were evicted, none with a
+/// token that was forced or is of the share `heavy` of the highest scores of the others. Similarity: the cosine of the
+/// last link.
 struct in_run {
   static constexpr way searched_by = way::run;  ///< how it is found
   static constexpr needs reads = needs::keys;   ///< what it reads
@@ -90,13 +93,18 @@ struct in_run {
   /// Its number.
   struct params {
     float alike = 0.75f;  ///< least cosine of linked neighbours
+    bool exact = false;   ///< links as many as tokens were evicted, instead
+    double heavy = 0.1;   ///< share of the tokens that is protected by score, where `exact`
     template <class Self, class Visit>
     static constexpr void each(Self& self, Visit&& visit) {
       visit("alike", self.alike, "cosine", "least one of linked neighbours; that of select::runs");
+      visit("exact", self.exact, "", "links as many as tokens were evicted, as select::runs's");
+      visit("heavy", self.heavy, "fraction", "of the tokens that is protected by score, as select::runs's");
     }
     /// Ok, or the number that is out of range.
     [[nodiscard]] constexpr status check() const {
-      return range::within("evict.alike", static_cast<double>(alike), -1, 1);
+      return range::all(range::within("evict.alike", static_cast<double>(alike), -1, 1),
+                        range::within("evict.heavy", heavy, 0, 1));
     }
   };
 };

@@ -10,7 +10,9 @@
 #include <kvsieve/core/parts.hpp>
 #include <kvsieve/host/attend_segment.hpp>
 #include <kvsieve/host/fold_entries.hpp>
+#include <kvsieve/host/low_rank_features.hpp>
 #include <kvsieve/host/on.hpp>
+#include <kvsieve/host/store_row.hpp>
 #include <kvsieve/host/tasks.hpp>
 
 namespace kvsieve::inline v0 {
@@ -81,8 +83,16 @@ class attention {
         before += here;
       });
     });
-    for (index v = 0; v < views(); ++v)
-      for (index r = 0; r < rows_of(v); ++r) join(m, out[static_cast<std::size_t>(v)], options, v, r);
+    if (options.evicted.empty()) {
+      for (index v = 0; v < views(); ++v)
+        for (index r = 0; r < rows_of(v); ++r) join(m, out[static_cast<std::size_t>(v)], options, v, r);
+    } else {
+      m.tasks.fill([&](index v) { return rows_of(v); });
+      on_.for_each(m.tasks.count(), [&](index i, int) {
+        auto const at = m.tasks.find(i);
+        join(m, out[static_cast<std::size_t>(at.view)], options, at.view, at.task);
+      });
+    }
     then(m);
     return {};
   }
@@ -192,19 +202,45 @@ class attention {
       }
   }
 
+  /// What a query row reads of the evicted tokens' sums, as one more segment: their mass is its only weight.
+  void read_sums(attend_options const& options, index v, index r, partial& sums) const {
+    index const asked = queries(v).extent(1), head = r / asked;
+    int const heads = static_cast<int>(queries(v).extent(0));
+    low_rank_sums const& state = options.evicted[static_cast<std::size_t>(v)];
+    alignas(64) float query[D];
+    read_row(queries(v), head, r % asked, query);
+    float phi[low_rank::most_rank];
+    query_features<D>(options.features, query, static_cast<int>(v), heads, static_cast<int>(head), phi);
+    int const kv_head = static_cast<int>(head) / (heads / state.heads);
+    float mass = 0.0f;
+    for (int c = 0; c < state.rank; ++c) mass += phi[c] * state.mass(kv_head)[c];
+    if (mass == 0.0f) return;
+    sums.most = ::log2f(mass);
+    sums.total = 1.0f;
+    for (int c = 0; c < state.rank; ++c) {
+      float const share = phi[c] / mass;
+      float const* const row = state.row(kv_head, c);
+      for (int d = 0; d < D; ++d) sums.out[d] += share * row[d];
+    }
+  }
+
   /// Joins the segments of one query row in order. Without any entry the output is 0 and its log-sum-exp -inf.
   template <class Out>
   void join(memory const& m, Out const& out, attend_options const& options, index v, index r) const {
     index const count = segments(v);
     partial const* const pieces = m.partials + m.first_partial[v] + r * count;
-    float most = -__builtin_inff(), total = 0.0f;
+    partial evicted;
+    if (!options.evicted.empty()) read_sums(options, v, r, evicted);
+    float most = evicted.most, total = 0.0f;
     for (index s = 0; s < count; ++s) most = most < pieces[s].most ? pieces[s].most : most;
     float sums[D] = {};
-    for (index s = 0; s < count; ++s) {
-      float const factor = pieces[s].most == most ? 1.0f : exp2(fragment(pieces[s].most - most))[0];
-      total += factor * pieces[s].total;
-      for (int d = 0; d < D; ++d) sums[d] += factor * pieces[s].out[d];
-    }
+    auto const add = [&](partial const& piece) {
+      float const factor = piece.most == most ? 1.0f : exp2(fragment(piece.most - most))[0];
+      total += factor * piece.total;
+      for (int d = 0; d < D; ++d) sums[d] += factor * piece.out[d];
+    };
+    for (index s = 0; s < count; ++s) add(pieces[s]);
+    if (!options.evicted.empty()) add(evicted);
     bool const empty = most == -__builtin_inff() && total == 0.0f;
     if constexpr (observes) m.log_sum[m.first_row[v] + r] = empty ? 0.0f : most + ::log2f(total);
     index const asked = queries(v).extent(1);

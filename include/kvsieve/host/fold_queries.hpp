@@ -28,6 +28,33 @@ KVSIEVE_INLINE float const* exponential(query_block const& q, index b, index key
   return c.e + b * key_block * q.padded + strip * key_block + key * q.strip(strip) + (row - strip);
 }
 
+/// The largest exponential of a group of `group` query heads for each position and key of a block, in the rows of all
+/// of them, with its largest logit and its sum.
+inline void join_exponentials(query_block const& q, index b, int group, query_scratch const& c) {
+  float *const most = c.most + b * q.padded, *const total = c.total + b * q.padded;
+  for (int w = 0; w < q.positions; ++w) {
+    float largest = -__builtin_inff();
+    auto const each_row = [&](auto const& f) {
+      for (int g = 0; g < group; ++g)
+        if (int const row = g * q.row_stride + w; q.row_weight[row] != 0.0f) f(row);
+    };
+    each_row([&](int row) { largest = kvsieve::max(largest, most[row]); });
+    if (largest == -__builtin_inff()) continue;
+    each_row([&](int row) { most[row] = ::exp2f(most[row] - largest); });
+    float sum = 0.0f;
+    for (index key = 0; key < key_block; ++key) {
+      float x = 0.0f;
+      each_row([&](int row) { x = kvsieve::max(x, *exponential(q, b, key, row, c) * most[row]); });
+      each_row([&](int row) { *const_cast<float*>(exponential(q, b, key, row, c)) = x; });
+      sum += x;
+    }
+    each_row([&](int row) {
+      most[row] = largest;
+      total[row] = sum;
+    });
+  }
+}
+
 /// The columns of one KV head.
 struct query_columns {
   float* data;

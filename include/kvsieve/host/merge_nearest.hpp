@@ -28,6 +28,7 @@ class merger<merge_patterns::into_nearest, Evict, Layer> {
   using search = nearest_kept<nearest, keys_type>;
   static constexpr int D = Layer::head_dim, lanes = fragment::lanes;
   static constexpr bool by_product = nearest::searched_by == kvsieve::nearest::way::product;
+  static constexpr bool by_run = nearest::searched_by == kvsieve::nearest::way::run;
   static constexpr index pieces = 8;  ///< of a head's result, so that few heads still feed all workers
 
  public:
@@ -44,7 +45,7 @@ class merger<merge_patterns::into_nearest, Evict, Layer> {
     return {};
   }
 
-  static merger carve(arena& a, token_plan const& plan, params const&, int workers) {
+  static merger carve(arena& a, token_plan const& plan, [[maybe_unused]] params const& p, int workers) {
     auto const n = [](index count) { return static_cast<std::size_t>(count); };
     index const rows = index{plan.views} * plan.heads, evicted = evicted_lists::total(plan);
     merger m(evicted_lists::carve(a, plan), task_numbers::carve(a, by_product ? rows : 0));
@@ -56,6 +57,11 @@ class merger<merge_patterns::into_nearest, Evict, Layer> {
     m.begin_ = a.take<index>(n(plan.offset[rows] + rows));
     m.source_ = a.take<int>(n(evicted));
     m.scratch_ = a.take<float>(n(by_product ? round_up<index>(search::room, 16) * workers : 0));
+    if constexpr (by_run) {
+      index longest = 0;
+      for (int v = 0; v < plan.views; ++v) longest = longest < plan.tokens(v) ? plan.tokens(v) : longest;
+      if (p.nearest.exact) m.runs_ = run_scratch::carve(a, longest, workers);
+    }
     return m;
   }
 
@@ -106,14 +112,18 @@ class merger<merge_patterns::into_nearest, Evict, Layer> {
                      scratch_ + round_up<index>(search::room, 16) * worker, target_ + at, similarity_ + at);
       });
     } else {
-      on.for_each(rows, [&](index r, int) {
+      on.for_each(rows, [&](index r, [[maybe_unused]] int worker) {
         int const v = view_of(plan, r), h = head_of(plan, r);
         index const at = evicted_.offset()[r];
-        if constexpr (nearest::searched_by == kvsieve::nearest::way::run)
+        if constexpr (by_run) {
+          if (p.nearest.exact)
+            return find_in_exact_runs(from[static_cast<std::size_t>(v)].keys, h, plan.kept(v, h).data(),
+                                      plan.count(v, h), evicted_.list(r), evicted_.count(r), plan.scores(v, h),
+                                      p.nearest.heavy, runs_.of(worker), target_ + at, similarity_ + at);
           find_in_runs(from[static_cast<std::size_t>(v)].keys, h, plan.kept(v, h).data(), plan.count(v, h),
                        evicted_.list(r), evicted_.count(r), plan.scores(v, h), p.nearest.alike, target_ + at,
                        similarity_ + at);
-        else
+        } else
           find_nearest_position(plan.kept(v, h).data(), plan.count(v, h), p.nearest.sink,
                                 plan.tokens(v) - p.nearest.recent, evicted_.list(r), evicted_.count(r), target_ + at,
                                 similarity_ + at);
@@ -233,6 +243,7 @@ class merger<merge_patterns::into_nearest, Evict, Layer> {
   float *least_ = nullptr, *largest_ = nullptr;      ///< by row
   index* begin_ = nullptr;                           ///< by kept token, one more a row
   float* scratch_ = nullptr;                         ///< of the search, by worker
+  run_scratch runs_{};                               ///< of the search in exact runs, by worker
 };
 }  // namespace host::inline KVSIEVE_TARGET
 }  // namespace kvsieve::inline v0

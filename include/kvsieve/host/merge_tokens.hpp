@@ -10,6 +10,7 @@
 #include <kvsieve/host/merge_followers.hpp>
 #include <kvsieve/host/merge_nearest.hpp>
 #include <kvsieve/host/merge_slots.hpp>
+#include <kvsieve/host/merge_sums.hpp>
 #include <kvsieve/host/merger.hpp>
 
 namespace kvsieve::inline v0 {

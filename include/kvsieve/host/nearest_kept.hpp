@@ -9,6 +9,7 @@
 #include <kvsieve/core/views.hpp>
 #include <kvsieve/host/block_product.hpp>
 #include <kvsieve/host/row_math.hpp>
+#include <kvsieve/host/run_links.hpp>
 
 namespace kvsieve::inline v0 {
 namespace host::inline KVSIEVE_TARGET {
@@ -142,6 +143,57 @@ void find_in_runs(Keys const& keys, index head, int const* kept, index kept_coun
       if (!linked || (target[i] >= 0 && score(target[i]) < score(behind))) continue;
       target[i] = static_cast<int>(behind);
       similarity[i] = link;
+    }
+  }
+}
+
+/// Scratch of find_in_exact_runs for rows of up to `tokens` tokens, for each of some workers.
+struct run_scratch {
+  float *link = nullptr, *value = nullptr;  ///< [workers][room]
+  int *safe = nullptr, *joined = nullptr;   ///< [workers][room]
+  top_k_scratch top{};
+  index room = 0;
+
+  static run_scratch carve(arena& a, index tokens, index workers) {
+    run_scratch s;
+    s.room = round_up<index>(tokens, 16) + 16;
+    auto const all = static_cast<std::size_t>(s.room * workers);
+    s.link = a.take<float>(all);
+    s.value = a.take<float>(all);
+    s.safe = a.take<int>(all);
+    s.joined = a.take<int>(all);
+    s.top.key = a.take<unsigned>(all);
+    s.top.candidate = a.take<unsigned>(all);
+    return s;
+  }
+  /// That of one worker.
+  [[nodiscard]] run_scratch of(index worker) const {
+    index const at = room * worker;
+    return {link + at, value + at, safe + at, joined + at, {top.key + at, top.candidate + at}, room};
+  }
+};
+
+/// Along runs of as many links as tokens were evicted: nearest::in_run with `exact`. Without a target: -1 and -inf.
+template <row_view Keys>
+void find_in_exact_runs(Keys const& keys, index head, int const* kept, index kept_count, int const* evicted,
+                        index count, cs::span<float const> scores, double heavy_share, run_scratch const& s,
+                        int* target, float* similarity) {
+  int const tokens = static_cast<int>(scores.size()), heavy = static_cast<int>(heavy_share * tokens);
+  int forced = 0;
+  for (float const x : scores) forced += x == __builtin_huge_valf() ? 1 : 0;
+  int const safe = heavy < tokens - forced ? forced + heavy : tokens;
+  top_k(scores.data(), tokens, safe, forced_set{tokens}, 0, s.safe, s.top);
+  for (int t = 0; t + 1 < tokens; ++t) s.link[t] = cosine_between(keys, head, t, t + 1);
+  int const links = choose_links(s.link, tokens, s.safe, safe, static_cast<int>(count), s.value, s.joined, s.top);
+  int next = 0;        // links in front of the token looked at
+  index k = 0, e = 0;  // kept and evicted tokens in front of it
+  for (int begin = 0, end; begin < tokens; begin = end) {
+    for (end = begin + 1; next < links && s.joined[next] == end - 1; ++next) ++end;
+    while (k < kept_count && kept[k] < begin) ++k;
+    bool const any = k < kept_count && kept[k] < end;
+    for (; e < count && evicted[e] < end; ++e) {
+      target[e] = any ? static_cast<int>(k) : -1;
+      similarity[e] = any ? s.link[evicted[e] < kept[k] ? evicted[e] : evicted[e] - 1] : -__builtin_huge_valf();
     }
   }
 }

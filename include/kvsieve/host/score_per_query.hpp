@@ -247,6 +247,8 @@ class score_per_query {
       };
       sweep(blocks, false, [&](index b, int worker) {
         measure<Queries>(l.keys, head, q, b, c, c.room + worker * key_block * Layer::head_dim);
+        if constexpr (requires { requires form::joins_group; })
+          if (q.sees_some(b * key_block)) join_exponentials(q, b, group, c);
       });
       fold.row_factors(q, blocks, c);
       index const scored = visible < cached ? blocks : (cached + key_block - 1) / key_block;

@@ -2,6 +2,7 @@
 // Driver of select::runs, and the cosines of neighbouring keys that it reads.
 #pragma once
 #include <kvsieve/host/row_math.hpp>
+#include <kvsieve/host/run_links.hpp>
 #include <kvsieve/host/selection.hpp>
 #include <kvsieve/host/tasks.hpp>
 #include <kvsieve/select/runs.hpp>
@@ -29,8 +30,8 @@ void link_neighbours(Exec const& on, cs::span<Layer const> layers, cs::span<scor
 template <>
 struct selection<select::runs> {
   using params = select::runs::params;
-  static constexpr bool needs_scores = false, needs_numbers = false;
-  static constexpr int needs_lists = 1;
+  static constexpr bool needs_scores = true, needs_numbers = false;
+  static constexpr int needs_lists = 2;
 
   static int run(params const& p, selection_row const& row, int* out, selection_scratch const& s) {
     int const tokens = row.seen.tokens, forced = row.forced.size();
@@ -38,7 +39,14 @@ struct selection<select::runs> {
     int const safe = heavy < tokens - forced ? forced + heavy : tokens;
     int* const list = s.list[0];
     top_k(row.score, tokens, safe, row.forced.cut(safe), 0, list, s.top);
-    int written = 0, next = 0;
+    int const links =
+        p.exact ? choose_links(row.weighed, tokens, list, safe, tokens - row.keep, s.score, s.list[1], s.top) : 0;
+    int written = 0, next = 0, passed = 0;  // protected tokens and links in front of t
+    auto const linked = [&](int t) {
+      if (!p.exact) return row.weighed[t] >= p.alike;
+      while (passed < links && s.list[1][passed] < t) ++passed;
+      return passed < links && s.list[1][passed] == t;
+    };
     for (int t = 0; t < tokens;) {
       if (next < safe && list[next] == t) {
         ++next;
@@ -47,7 +55,7 @@ struct selection<select::runs> {
       }
       int pivot = t;
       int const end = next < safe ? list[next] : tokens;  // where the next protected token stands
-      for (++t; t < end && row.weighed[t - 1] >= p.alike; ++t)
+      for (++t; t < end && linked(t - 1); ++t)
         if (ordered(row.score[t]) > ordered(row.score[pivot])) pivot = t;
       out[written++] = pivot;
     }

@@ -18,9 +18,11 @@ struct token_runs {
   std::vector<std::vector<int>> sets;  ///< ascending
   std::vector<int> pivots;             ///< of each set: its token of the largest score, the smaller index of equal ones
 };
-/// The sets of a head; the `heavy` share of the highest scores and the forced tokens are protected.
+/// The sets of a head; the `heavy` share of the highest scores and the forced tokens are protected. With
+/// `count_of_sets` from 0 on, of all pairs that may be linked as many of the largest cosines are as leave that many
+/// sets, whatever `alike`.
 [[nodiscard]] inline token_runs runs_of(rows_of_head const& keys, std::span<double const> score, double alike,
-                                        double heavy, forced_tokens const& forced) {
+                                        double heavy, forced_tokens const& forced, int count_of_sets = -1) {
   int const tokens = static_cast<int>(keys.size());
   std::vector<bool> safe(keys.size());
   int count = 0;
@@ -30,12 +32,24 @@ struct token_runs {
   }
   int const keep = std::min(count + static_cast<int>(heavy * tokens), tokens);
   for (int const t : top_k(score, keep, forced)) safe[static_cast<std::size_t>(t)] = true;
+  std::vector<int> pairs;  // by their second token
+  for (int t = 1; t < tokens; ++t) {
+    auto const i = static_cast<std::size_t>(t);
+    if (!safe[i] && !safe[i - 1] && usable(keys[i]) && usable(keys[i - 1])) pairs.push_back(t);
+  }
+  auto const closeness_of = [&](int t) {
+    return cosine(keys[static_cast<std::size_t>(t) - 1], keys[static_cast<std::size_t>(t)]);
+  };
+  if (count_of_sets >= 0) {
+    std::stable_sort(pairs.begin(), pairs.end(), [&](int a, int b) { return closeness_of(a) > closeness_of(b); });
+    auto const wanted = static_cast<std::size_t>(std::max(tokens - count_of_sets, 0));
+    pairs.resize(std::min(pairs.size(), wanted));
+  } else {
+    std::erase_if(pairs, [&](int t) { return !(closeness_of(t) >= alike); });
+  }
   token_runs r;
   for (int t = 0; t < tokens; ++t) {
-    auto const i = static_cast<std::size_t>(t);
-    bool linked = t > 0 && !safe[i] && !safe[i - 1] && usable(keys[i]) && usable(keys[i - 1]);
-    linked = linked && cosine(keys[i - 1], keys[i]) >= alike;
-    if (linked)
+    if (std::find(pairs.begin(), pairs.end(), t) != pairs.end())
       r.sets.back().push_back(t);
     else
       r.sets.push_back({t});

@@ -19,6 +19,12 @@ namespace row_form {
 struct softmax {
   static constexpr bool normalises = true;  ///< folds probabilities
 };
+/// The same of the largest z_t of a query group, for every query head of it: the group's queries compete key by key
+/// before the keys do (R-KV). Query heads whose weight is 0 or that are not finite are no part of it. On the host.
+struct softmax_of_largest {
+  static constexpr bool normalises = true;   ///< folds probabilities
+  static constexpr bool joins_group = true;  ///< query heads of a group are one
+};
 /// z_t itself: cheaper, and without the competition between the keys (KVzip's logit variant, Sparse-dLLM). Goes with
 /// linear aggregate policies and aggregate::max; what a query does not see gives nothing.
 struct logits {

@@ -2,6 +2,7 @@
 // KVzap: a small network that learned KVzip's scores says from a token's hidden state what the token is worth. NVIDIA
 // kvpress, "KVzap".
 #pragma once
+#include <kvsieve/core/gelu.hpp>
 #include <kvsieve/core/hidden.hpp>
 #include <kvsieve/core/range.hpp>
 #include <kvsieve/core/stages.hpp>
@@ -120,17 +121,10 @@ struct kv_zap : policy_base<stages::score> {
   static constexpr float const* bias(params const& p, int view, int /*heads*/) {
     return tables::of_view(p.bias, p.units, p.layer, view);
   }
-  /// x Phi(x); the error function is Abramowitz and Stegun's 7.1.26, so the result is within 1e-7 |x|.
+  /// What becomes of a product.
   template <class S>
   static S activated(S x) {
-    S const magnitude = max(x, -x), t = S(1.0f) / fma(S(0.3275911f * 0.70710678f), magnitude, S(1.0f));
-    S p = fma(S(1.061405429f), t, S(-1.453152027f));
-    p = fma(p, t, S(1.421413741f));
-    p = fma(p, t, S(-0.284496736f));
-    p = fma(p, t, S(0.254829592f));
-    S const half_tail = p * t * S(0.5f) * exp2(x * x * S(-0.72134752f));  // (1 - erf(|x| / sqrt(2))) / 2
-    S const tail = x * half_tail;
-    return where(x < S(0.0f), tail, x - tail);
+    return gelu(x);
   }
   /// The score of a head from all units: product(i) is what unit i gives.
   template <class S, class Product>

@@ -63,6 +63,36 @@ struct window : base {
   }
 };
 
+/// As window, and the queries may see only what is in front of it: the window's own tokens then take no share.
+struct window_or_front : window {
+  /// Its numbers.
+  struct params {
+    int window = 64;       ///< queries
+    bool sees_own = true;  ///< they see the window's tokens up to their own, too
+    template <class Self, class Visit>
+    static constexpr void each(Self& self, Visit&& visit) {
+      visit("window", self.window, "tokens", "last queries that are observed; their tokens stay");
+      visit("sees_own", self.sees_own, "", "they see the window's tokens up to their own; else those in front of it");
+    }
+    /// Ok, or the number that is out of range.
+    [[nodiscard]] constexpr status check() const { return range::at_least("score.window", window, 1); }
+  };
+  /// The window.
+  static constexpr query_set set(params const& p, int tokens, int) {
+    return p.sees_own ? causal(p.window, tokens) : query_set{p.window, 1, -1, 0, 0, tokens - p.window};
+  }
+  /// The window's tokens.
+  static constexpr forced_ends forced(params const& p, int) { return {0, p.window}; }
+  /// Refuses a window longer than the view, or one with nothing in front of it that has to be seen.
+  static constexpr status fits(params const& p, int tokens, double) {
+    if (!p.sees_own && p.window >= tokens)
+      return fail(errc::bad_params, "score.window", p.window, "must be less than the number of tokens,", tokens);
+    return p.window <= tokens
+               ? status{}
+               : fail(errc::bad_params, "score.window", p.window, "must be at most the number of tokens,", tokens);
+  }
+};
+
 /// The last query; its own token is forced.
 struct last : base {
   /// The query.

@@ -12,19 +12,24 @@ namespace kvsieve::inline v0 {
 namespace score {
 
 namespace detail {
-using importance_half = compressor<attention<observe::window>, smooth::max>;
+template <class Form>
+using importance_half = compressor<attention<observe::window_or_front, Form>, smooth::max>;
 using redundancy_half = compressor<redundancy>;
 }  // namespace detail
 
 /// score[t] = lambda * importance[t] - (1 - lambda) * r[t]: importance is the mean probability over the last queries
 /// and the group, max-pooled; r is the redundancy, of which score::redundancy is the negative. Both are shares of about
 /// 1 over the tokens. The window stays. NaN where either is.
-struct r_kv : two_scores<detail::importance_half, detail::redundancy_half> {
+/// @tparam Form     how the importance is normalised
+/// @tparam SeesOwn  default of `first.score.sees_own`: whether the probabilities are over the window's tokens as well
+template <class Form, bool SeesOwn>
+struct r_kv_form : two_scores<detail::importance_half<Form>, detail::redundancy_half> {
   /// Its numbers.
   struct params {
-    detail::importance_half::params first{.score = {.window = 8}, .smooth = {.kernel = 7}};  ///< of the importance
-    detail::redundancy_half::params second{};                                                ///< of the redundancy
-    float lambda = 0.1f;  ///< share of the importance
+    typename detail::importance_half<Form>::params first{.score = {.window = 8, .sees_own = SeesOwn},
+                                                         .smooth = {.kernel = 7}};  ///< of the importance
+    detail::redundancy_half::params second{};                                       ///< of the redundancy
+    float lambda = 0.1f;                                                            ///< share of the importance
     template <class Self, class Visit>
     static constexpr void each(Self& self, Visit&& visit) {
       detail::each_of_half(self.first, "first", visit);
@@ -43,5 +48,11 @@ struct r_kv : two_scores<detail::importance_half, detail::redundancy_half> {
     return p.lambda * first + (1 - p.lambda) * second;
   }
 };
+
+/// Importance by probabilities of each query head, as SnapKV's.
+using r_kv = r_kv_form<row_form::softmax, true>;
+/// Importance as the authors' code has it: of the largest logits of a query group, over the tokens in front of the
+/// window. On the host.
+using r_kv_as_source = r_kv_form<row_form::softmax_of_largest, false>;
 }  // namespace score
 }  // namespace kvsieve::inline v0

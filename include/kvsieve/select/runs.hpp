@@ -11,8 +11,11 @@ namespace select {
 /// Protected tokens stay: the first `sink`, the last `recent`, the white list, and of the others the share `heavy` of
 /// all tokens with the largest scores. Two neighbours that are not protected are linked where the cosine of their keys
 /// is at least `alike`; of every maximal run of linked tokens the one with the largest score stays, its pivot (equal
-/// scores: the smaller index), so tokens without a link stay. The budget is not asked. evict::merge_runs merges each
-/// run into its pivot; its `alike` is the same number.
+/// scores: the smaller index), so tokens without a link stay. The budget is not asked.
+/// With `exact`, of N tokens and a budget of n the N - n pairs with the largest cosines are linked, whatever `alike`
+/// (equal cosines: the smaller index), so exactly n stay: every link takes one away. More stay only where protected
+/// tokens leave fewer than N - n pairs. evict::merge_runs merges each run into its pivot; its `alike`, `exact` and
+/// `heavy` are the same numbers.
 struct runs : policy_base<stages::select, needs::keys> {
   static constexpr bool in_partitions = false;  ///< one selection for the whole row
   static constexpr bool counts_float = true;    ///< keys and scores alone tell how many stay
@@ -22,6 +25,7 @@ struct runs : policy_base<stages::select, needs::keys> {
   /// Its numbers.
   struct params {
     float alike = 0.75f;               ///< least cosine of linked neighbours
+    bool exact = false;                ///< link as many pairs as the budget asks for, instead
     double heavy = 0.1;                ///< share of the tokens that is protected by score
     int sink = 4;                      ///< first tokens that always stay
     int recent = 8;                    ///< last tokens that always stay
@@ -29,6 +33,7 @@ struct runs : policy_base<stages::select, needs::keys> {
     template <class Self, class Visit>
     static constexpr void each(Self& self, Visit&& visit) {
       visit("alike", self.alike, "cosine", "least one of linked neighbours");
+      visit("exact", self.exact, "", "link as many pairs as the budget asks for, the most alike ones, instead");
       visit("heavy", self.heavy, "fraction", "of the tokens that is protected by score");
       detail::each_forced(self, visit);
     }
