@@ -4,6 +4,7 @@
 #include "choice.hpp"
 #include "field_text.hpp"
 #include "head_dims.hpp"
+#include "text.hpp"
 
 namespace kvsieve::tool {
 

@@ -3,9 +3,11 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cmath>
 #include <thread>
 
 #include "fidelity.hpp"
+#include "field_text.hpp"
 #include "storage.hpp"
 #include "text.hpp"
 
@@ -98,8 +100,10 @@ void add_strategy_options(CLI::App& command, strategy_options& into) {
   auto* const tokens = command.add_option("--tokens", into.tokens, "or how many tokens to keep per head")
                            ->type_name("N")
                            ->excludes(keep);
-  command.add_option("--bytes", into.bytes, "or bytes of keys and values in all, with a budget that counts them")
-      ->type_name("B")
+  command
+      .add_option("--bytes", into.bytes,
+                  "or bytes that they take in their store, or a share of the cache's, with a budget that counts bytes")
+      ->type_name("B|F%")
       ->excludes(keep)
       ->excludes(tokens);
   add_choice_options(command, into.budget, into.select);
@@ -168,6 +172,24 @@ message find(std::string const& name, strategy const*& found) {
   return {};
 }
 
+message parse_bytes(std::string const& text, byte_limit& out) {
+  bool const of_cache = text.ends_with('%');
+  auto const value =
+      parse_double(of_cache ? std::string_view{text}.substr(0, text.size() - 1) : std::string_view{text});
+  if (!value || *value != *value) return "'" + text + "', not a number of bytes or a share like 10%";
+  if (*value < 0) return text + ", less than 0";
+  if (of_cache && *value > 100) return text + ", more than 100%";
+  if (!of_cache && (*value > 9007199254740992.0 || *value != std::floor(*value)))
+    return text + ", not a whole number up to 9007199254740992";
+  out = of_cache ? byte_limit{-1, *value / 100} : byte_limit{static_cast<long long>(*value), -1};
+  return {};
+}
+
+bool merges_rows(strategy const& of, run_options const& options) {
+  if (options.evict != nullptr) return static_cast<bool>(options.evict->run);
+  return std::any_of(of.stages.begin(), of.stages.end(), [](auto const& stage) { return stage.first == "evict"; });
+}
+
 message parse_keep(std::string const& text, double& out) {
   auto const value = parse_double(text);
   if (!value) return "keep is '" + text + "', not a number";
@@ -200,24 +222,23 @@ message read(dump_options const& given, std::vector<int> const& layers, cache_du
   return {};
 }
 
-message check(strategy_options const& given, strategy const*& found, run_options& out) {
+message check(strategy_options const& given, strategy const*& found, run_options& out, byte_limit& bytes) {
   if (auto wrong = find(given.name, found)) return "--strategy: " + *wrong;
   // -1 is the default that marks "not given"; a person who types it means nothing valid either way.
   if (given.keep != -1 && !(given.keep >= 0 && given.keep <= 1))
     return "--keep is " + format_exact(given.keep) + ", outside [0, 1]";
   if (given.tokens < -1) return "--tokens is " + std::to_string(given.tokens) + ", less than 0";
-  if (given.bytes < -1) return "--bytes is " + std::to_string(given.bytes) + ", less than 0";
+  if (!given.bytes.empty())
+    if (auto wrong = parse_bytes(given.bytes, bytes)) return "--bytes is " + *wrong;
   out.keep = given.keep;
   out.tokens = given.tokens;
-  out.bytes = given.bytes;
   if (auto wrong = find_choice(*found, given.budget, given.select, out)) return wrong;
   if (!given.store.empty())
     if (auto wrong = find_storage(given.store, out.store)) return "--store: " + *wrong;
   if (auto wrong = find_evict(given.evict, out)) return wrong;
   auto const& fields = out.other != nullptr ? out.other->fields : found->fields;
   auto const counts_bytes = [](field const& f) { return f.key == "budget.bytes"; };
-  if (given.bytes >= 0 && std::none_of(fields.begin(), fields.end(), counts_bytes))
-    return "--bytes: this budget takes none; --budget bytes and --budget over_all do";
+  if (bytes.given() && std::none_of(fields.begin(), fields.end(), counts_bytes)) return takes_no_bytes;
   for (auto const& text : given.set) {
     std::pair<std::string, std::string> assignment;
     if (auto wrong = split_assignment(text, *found, out, assignment)) return wrong;
@@ -230,7 +251,8 @@ int run_once(dump_options const& from, strategy_options const& with, console con
   strategy const* found = nullptr;
   run_options options;
   std::vector<int> layers;
-  if (auto wrong = check(with, found, options)) return to.fail(usage_wrong, *wrong);
+  byte_limit bytes;
+  if (auto wrong = check(with, found, options, bytes)) return to.fail(usage_wrong, *wrong);
   if (auto wrong = check(from, layers, options.threads)) return to.fail(usage_wrong, *wrong);
   out.threads = options.threads;
 
@@ -239,6 +261,8 @@ int run_once(dump_options const& from, strategy_options const& with, console con
   if (options.tokens > out.dump.tokens)
     return to.fail(run_failed, "--tokens is " + std::to_string(options.tokens) + ", the dump holds " +
                                    std::to_string(out.dump.tokens));
+  if (bytes.given()) options.bytes = bytes.of(out.dump.cache_bytes());
+  options.merges = merges_rows(*found, options);
   to.progress(found->name + ": running");
   out.result.strategy = found->name;
   if (auto failed = found->run(out.dump, options, out.result)) return to.fail(run_failed, found->name + ": " + *failed);

@@ -56,12 +56,26 @@ struct dump_options {
   int threads = 0;      ///< 0: one for each processor
 };
 
+/// What --bytes says: a number of bytes, or a share of those of the cache.
+struct byte_limit {
+  long long bytes = -1;
+  double share = -1;
+
+  [[nodiscard]] bool given() const { return bytes >= 0 || share >= 0; }
+  /// In bytes, of a cache of so many.
+  [[nodiscard]] long long of(std::size_t cache) const {
+    return bytes >= 0 ? bytes : static_cast<long long>(share * static_cast<double>(cache));
+  }
+};
+/// "120000" or "10%".
+[[nodiscard]] message parse_bytes(std::string const& text, byte_limit& out);
+
 /// And those of a command that runs one strategy once.
 struct strategy_options {
   std::string name;
   double keep = -1;
   long long tokens = -1;
-  long long bytes = -1;
+  std::string bytes;             ///< as parse_bytes reads it; empty: not given
   std::string budget, select;    ///< instead of the preset's own; empty: its own
   std::string store;             ///< what kept rows are stored in; empty: dense
   std::string evict;             ///< the same
@@ -84,7 +98,9 @@ void add_evict_option(CLI::App& command, std::string& evict);
 
 /// Checks the options that do not need the dump. A message means the command line is wrong.
 [[nodiscard]] message check(dump_options const& given, std::vector<int>& layers, int& threads);
-[[nodiscard]] message check(strategy_options const& given, strategy const*& found, run_options& out);
+[[nodiscard]] message check(strategy_options const& given, strategy const*& found, run_options& out, byte_limit& bytes);
+/// Whether this strategy, with these options, gives what it keeps an attention bias.
+[[nodiscard]] bool merges_rows(strategy const& of, run_options const& options);
 /// Reads the dump, these of its layers, and the file of weights beside it.
 [[nodiscard]] message read(dump_options const& given, std::vector<int> const& layers, cache_dump& out);
 /// The strategy of that name, or a message that lists all names.

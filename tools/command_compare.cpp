@@ -16,13 +16,37 @@ namespace {
 
 struct options {
   dump_options from;
-  std::string strategies = "all", keeps = "0.5,0.25,0.125";
+  std::string strategies = "all", keeps = "0.5,0.25,0.125", bytes;
   std::string budget, select, evict, stores;
   std::string html, csv;
   bool json = false;
 };
 
-message parse(options const& given, std::vector<strategy const*>& chosen, std::vector<double>& keeps,
+/// How much may stay: a share of the tokens, or bytes.
+struct goal {
+  double keep = -1;
+  byte_limit bytes;
+};
+
+/// Every number of a list once, of --bytes where that is given, else of --keeps.
+message parse_goals(options const& given, std::vector<goal>& goals) {
+  std::string const name = given.bytes.empty() ? "--keeps" : "--bytes";
+  auto const texts = split_list(given.bytes.empty() ? given.keeps : given.bytes);
+  if (texts.empty()) return name + " is empty";
+  for (auto const& text : texts) {
+    goal one;
+    auto const wrong = given.bytes.empty() ? parse_keep(text, one.keep) : parse_bytes(text, one.bytes);
+    if (wrong) return name + (given.bytes.empty() ? ": " : " holds ") + *wrong;
+    if (std::any_of(goals.begin(), goals.end(), [&](goal const& g) {
+          return g.keep == one.keep && g.bytes.bytes == one.bytes.bytes && g.bytes.share == one.bytes.share;
+        }))
+      return name + " names " + text + " twice";
+    goals.push_back(one);
+  }
+  return {};
+}
+
+message parse(options const& given, std::vector<strategy const*>& chosen, std::vector<goal>& goals,
               std::vector<storage const*>& stores) {
   auto const names = split_list(given.strategies);
   if (names.empty()) return "--strategies is empty";
@@ -37,15 +61,7 @@ message parse(options const& given, std::vector<strategy const*>& chosen, std::v
     if (std::find(chosen.begin(), chosen.end(), found) != chosen.end()) return "--strategies names " + name + " twice";
     chosen.push_back(found);
   }
-  auto const texts = split_list(given.keeps);
-  if (texts.empty()) return "--keeps is empty";
-  for (auto const& text : texts) {
-    double keep = 0;
-    if (auto wrong = parse_keep(text, keep)) return "--keeps: " + *wrong;
-    if (std::find(keeps.begin(), keeps.end(), keep) != keeps.end()) return "--keeps names " + text + " twice";
-    keeps.push_back(keep);
-  }
-  std::sort(keeps.begin(), keeps.end(), std::greater<>{});
+  if (auto wrong = parse_goals(given, goals)) return wrong;
   for (auto const& name : split_list(given.stores)) {
     storage const* found = nullptr;
     if (auto wrong = find_storage(name, found)) return "--stores: " + *wrong;
@@ -61,25 +77,35 @@ message parse(options const& given, std::vector<strategy const*>& chosen, std::v
   return find_choice(any, given.budget, given.select, known);
 }
 
-/// Every strategy at every keep in every form. A refusal is a result too: its row says why.
-void run_all(cache_dump const& dump, std::vector<strategy const*> const& chosen, std::vector<double> const& keeps,
+/// Every strategy at every goal, the largest first, in every form. A refusal is a result too: its row says why.
+void run_all(cache_dump const& dump, std::vector<strategy const*> const& chosen, std::vector<goal> goals,
              std::vector<storage const*> const& stores, int threads, options const& given, console const& to,
              comparison& all) {
-  auto const total = chosen.size() * keeps.size() * stores.size();
+  auto const cache = static_cast<double>(all.bytes);
+  for (goal& g : goals)
+    if (g.bytes.given())
+      g = {g.bytes.share >= 0 ? g.bytes.share : static_cast<double>(g.bytes.bytes) / cache,
+           {g.bytes.of(all.bytes), -1}};
+  std::sort(goals.begin(), goals.end(), [](goal const& a, goal const& b) { return a.keep > b.keep; });
+  auto const total = chosen.size() * goals.size() * stores.size();
   for (std::size_t i = 0; i < total; ++i) {
-    auto const* const s = chosen[i / (keeps.size() * stores.size())];
-    auto const* const store = stores[i / keeps.size() % stores.size()];
-    double const keep = keeps[i % keeps.size()];
-    to.progress("[" + std::to_string(all.rows.size() + 1) + "/" + std::to_string(total) + "] " + s->name + " at keep " +
-                format_exact(keep));
-    comparison_row row{s->name, s->title, keep, store == nullptr ? "" : store->name, {}, {}, {}};
+    auto const* const s = chosen[i / (goals.size() * stores.size())];
+    auto const* const store = stores[i / goals.size() % stores.size()];
+    goal const& g = goals[i % goals.size()];
+    comparison_row row{s->name, s->title, g.keep, store == nullptr ? "" : store->name, {}, {}, {}};
+    to.progress("[" + std::to_string(all.rows.size() + 1) + "/" + std::to_string(total) + "] " + s->name + " at " +
+                goal_text(all, row));
     row.result.strategy = s->name;
     run_options run;
-    run.keep = keep;
+    if (all.by_bytes)
+      run.bytes = g.bytes.bytes;
+    else
+      run.keep = g.keep;
     run.store = store;
     run.threads = threads;
     auto failed = find_choice(*s, given.budget, given.select, run);
     if (!failed) failed = find_evict(given.evict, run);
+    run.merges = merges_rows(*s, run);
     if (!failed) failed = s->run(dump, run, row.result);
     if (!failed) failed = check_outcome(dump, row.result);
     row.failure = failed.value_or("");
@@ -98,7 +124,7 @@ void run_all(cache_dump const& dump, std::vector<strategy const*> const& chosen,
   to.progress({});
 }
 
-/// The lowest mean error among the rows of one keep.
+/// The lowest mean error among the rows of one goal.
 bool best_of_keep(comparison const& all, comparison_row const& row) {
   return std::none_of(all.rows.begin(), all.rows.end(), [&](comparison_row const& other) {
     return other.failure.empty() && other.keep == row.keep && other.judged.error.mean < row.judged.error.mean;
@@ -110,7 +136,7 @@ void print_table(comparison const& all, console const& to) {
          << all.num_layers << " layers, " << all.tokens << " tokens, " << all.kv_heads << " KV heads of "
          << all.head_dim << ", " << all.type << "\n\n";
   text_table table{{{"strategy"},
-                    {"keep", true},
+                    {all.by_bytes ? "asked for" : "keep", true},
                     {"bytes before", true},
                     {"bytes after", true},
                     {"error mean", true},
@@ -118,7 +144,7 @@ void print_table(comparison const& all, console const& to) {
                     {"mass mean", true},
                     {"s / M tokens", true}}};
   for (auto const& r : all.rows) {
-    std::vector<text_table::cell> row{{series_name(r)}, {format_exact(r.keep)}};
+    std::vector<text_table::cell> row{{series_name(r)}, {all.by_bytes ? format_percent(r.keep) : format_exact(r.keep)}};
     if (!r.failure.empty()) {
       row.push_back({r.failure, look::bad});
     } else {
@@ -141,16 +167,16 @@ void print_table(comparison const& all, console const& to) {
                    to.where.colour);
   for (auto const& r : all.rows)
     if (!r.result.note.empty())
-      to.out << series_name(r) << " at keep " << format_exact(r.keep) << ": " << r.result.note << '\n';
+      to.out << series_name(r) << " at " << goal_text(all, r) << ": " << r.result.note << '\n';
 }
 
 int compare(options const& given, console const& to) {
   std::vector<strategy const*> chosen;
-  std::vector<double> keeps;
+  std::vector<goal> goals;
   std::vector<storage const*> stores;
   std::vector<int> layers;
   int threads = 1;
-  if (auto wrong = parse(given, chosen, keeps, stores)) return to.fail(usage_wrong, *wrong);
+  if (auto wrong = parse(given, chosen, goals, stores)) return to.fail(usage_wrong, *wrong);
   if (auto wrong = check(given.from, layers, threads)) return to.fail(usage_wrong, *wrong);
   for (auto const& file : {given.html, given.csv})
     if (!file.empty())
@@ -160,7 +186,8 @@ int compare(options const& given, console const& to) {
   to.progress("reading " + given.from.file);
   if (auto failed = read(given.from, layers, dump)) return to.fail(run_failed, *failed);
   auto all = describe(given.from.file, dump);
-  run_all(dump, chosen, keeps, stores, threads, given, to, all);
+  all.by_bytes = !given.bytes.empty();
+  run_all(dump, chosen, goals, stores, threads, given, to, all);
 
   if (given.json)
     to.out << comparison_json(all);
@@ -186,6 +213,9 @@ void add_compare(CLI::App& app, console const& to, action& chosen) {
       "\nExample: three strategies at two budgets, as a table here and as a page with curves\n"
       "  kvsieve compare cache.safetensors --strategies snap_kv,key_diff,streaming_llm --keeps 0.5,0.25 \\\n"
       "      --html report.html\n\n"
+      "The same from a tenth and a twentieth of the cache's bytes, in two forms that fill them\n"
+      "  kvsieve compare cache.safetensors --strategies snap_kv --budget over_all --bytes 10%,5% \\\n"
+      "      --stores q8_0,levels\n\n"
       "A strategy that cannot run at a keep has a row that says why.");
   auto const given = std::make_shared<options>();
   add_dump_options(*command, given->from);
@@ -195,9 +225,13 @@ void add_compare(CLI::App& app, console const& to, action& chosen) {
   command->add_option("--strategies", given->strategies, "presets, or `all`")
       ->type_name("a,b,...")
       ->capture_default_str();
-  command->add_option("--keeps", given->keeps, "shares of the tokens to keep, 0 to 1")
-      ->type_name("F,F,...")
-      ->capture_default_str();
+  auto* const keeps = command->add_option("--keeps", given->keeps, "shares of the tokens to keep, 0 to 1");
+  keeps->type_name("F,F,...")->capture_default_str();
+  command
+      ->add_option("--bytes", given->bytes,
+                   "or bytes that they take in their store, or shares of the cache's, with a budget that counts bytes")
+      ->type_name("B|F%,...")
+      ->excludes(keeps);
   command->add_option("--html", given->html, "write a self-contained page with curves and kept tokens here")
       ->type_name("FILE");
   command->add_option("--csv", given->csv, "write the rows here, comma-separated")->type_name("FILE");

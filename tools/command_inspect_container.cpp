@@ -28,7 +28,8 @@ json part_json(io::stored_part const& p) {
             {"keys", p.key_bytes.size()},
             {"values", p.value_bytes.size()},
             {"bias", p.biases.size()},
-            {"scores", p.score_bytes.size()}}}};
+            {"scores", p.score_bytes.size()},
+            {"channels", p.masks.size()}}}};
 }
 
 json container_json(io::container const& c) {
@@ -91,7 +92,8 @@ void print(std::string const& name, json const& all, console const& to) {
                     {"key bytes", true},
                     {"value bytes", true},
                     {"bias", true},
-                    {"scores", true}}};
+                    {"scores", true},
+                    {"channels", true}}};
   for (auto const& layer : all["layers"])
     for (auto const& p : layer["parts"]) {
       std::vector<text_table::cell> row{{layer["layer"].dump()},
@@ -99,7 +101,7 @@ void print(std::string const& name, json const& all, console const& to) {
                                         {shown(p["keys"]["name"])},
                                         {shown(p["values"]["name"])},
                                         {rows_text(p["rows"])}};
-      for (auto const* key : {"positions", "keys", "values", "bias", "scores"})
+      for (auto const* key : {"positions", "keys", "values", "bias", "scores", "channels"})
         row.push_back({format_bytes(p["bytes"][key].get<std::size_t>())});
       table.add(std::move(row));
     }

@@ -121,10 +121,14 @@ std::string series_name(comparison_row const& row) {
   return row.store.empty() || row.store == "dense" ? row.strategy : row.strategy + " / " + row.store;
 }
 
+std::string goal_text(comparison const& all, comparison_row const& row) {
+  return all.by_bytes ? format_percent(row.keep) + " of the bytes" : "keep " + format_exact(row.keep);
+}
+
 std::string comparison_json(comparison const& all) {
   json rows = json::array();
   for (auto const& r : all.rows) {
-    json row{{"strategy", r.strategy}, {"keep", r.keep}};
+    json row{{"strategy", r.strategy}, {all.by_bytes ? "bytes_share" : "keep", r.keep}};
     if (!r.store.empty()) row["store"] = r.store;
     if (r.failure.empty())
       row.update(outcome_json(r.result, r.judged, all.tokens));
@@ -136,8 +140,9 @@ std::string comparison_json(comparison const& all) {
 }
 
 std::string comparison_csv(comparison const& all) {
-  std::string out =
-      "strategy,keep,bytes_before,bytes_after,error_mean,error_p99,error_max,mass_mean,mass_p1,mass_min,"
+  std::string out = all.by_bytes ? "strategy,bytes_share," : "strategy,keep,";
+  out +=
+      "bytes_before,bytes_after,error_mean,error_p99,error_max,mass_mean,mass_p1,mass_min,"
       "seconds,seconds_per_million_tokens,failure,store\n";
   auto const number = [](double x) { return x == x ? format_exact(x) : std::string{}; };
   for (auto const& r : all.rows) {

@@ -15,7 +15,7 @@ namespace kvsieve::tool {
 /// One strategy at one keep in one form; either it ran or `failure` says why not.
 struct comparison_row {
   std::string strategy, title;
-  double keep = 0;      ///< as asked for
+  double keep = 0;      ///< as asked for: a share of the tokens, or of the cache's bytes
   std::string store;    ///< the storage, where one was asked for
   std::string failure;  ///< empty: it ran
   outcome result;
@@ -29,6 +29,7 @@ struct comparison {
   std::vector<int> layers;
   std::string type;  ///< "f32"
   std::size_t bytes = 0;
+  bool by_bytes = false;  ///< whether rows are asked for a share of the bytes, not of the tokens
   std::vector<comparison_row> rows;
 };
 
@@ -37,6 +38,8 @@ struct comparison {
 
 /// What a row is called beside others: the strategy, and the storage unless it is dense.
 [[nodiscard]] std::string series_name(comparison_row const& row);
+/// What a row was asked for: "keep 0.25", "10.0 % of the bytes".
+[[nodiscard]] std::string goal_text(comparison const& all, comparison_row const& row);
 /// Share of the cache's bytes that is left.
 [[nodiscard]] double bytes_kept(outcome const& result);
 /// Seconds for a million tokens of one layer, all its heads.

@@ -109,7 +109,8 @@ void gather(std::vector<stored_part> const& stored, stored_layer& to) {
                         std::span{both}.first(1),
                         std::span{both}.last(1),
                         p.bias,
-                        {}});
+                        {},
+                        p.channels});
   }
 }
 /// Merged rows, in the type of the dump's file.

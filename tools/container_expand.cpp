@@ -43,15 +43,25 @@ std::string_view safetensors_name(dtype type) {
   return type == dtype::f32 ? "F32" : type == dtype::f16 ? "F16" : "BF16";
 }
 
+/// The channels that a part says its keys hold of a head.
+std::vector<int> channels_held(io::stored_part const& p, std::uint64_t head, int channels) {
+  std::vector<int> held;
+  for (int c = 0; c < channels; ++c)
+    if (p.holds(head, c)) held.push_back(c);
+  return held;
+}
+
 /// Appends rows of a head in the output's type: as they are, or decoded to F32.
 message append_rows(io::row_format const& format, std::span<unsigned char const> from, std::size_t rows, int channels,
-                    dtype type, bytes& to) {
+                    dtype type, std::vector<int> const* held, bytes& to) {
   if (plain_type(format, channels) == type) {
     to.insert(to.end(), from.begin(), from.end());
     return {};
   }
   std::vector<float> numbers(rows * static_cast<std::size_t>(channels));
-  if (auto failed = decode_rows(format, from, rows, channels, numbers.data())) return failed;
+  if (auto failed = holds_some(format) ? decode_held_rows(format, from, rows, channels, held, numbers.data())
+                                       : decode_rows(format, from, rows, channels, numbers.data()))
+    return failed;
   auto const decoded = std::as_bytes(std::span{numbers});
   auto const* const first = reinterpret_cast<unsigned char const*>(decoded.data());
   to.insert(to.end(), first, first + decoded.size());
@@ -73,6 +83,8 @@ message gather(io::container const& from, int layer, dtype type, std::vector<hea
   biased = false;
   for (int k = 0; k < from.parts(layer); ++k) {
     auto const p = from.part(layer, k);
+    if (!p.masks.empty() && !holds_some(p.key_format))
+      return "layer " + std::to_string(from.layer(layer)) + ": keys hold all channels, and the part says which";
     placed = placed && p.has_positions();
     biased = biased || !p.biases.empty();
     std::size_t i = 0;
@@ -84,10 +96,11 @@ message gather(io::container const& from, int layer, dtype type, std::vector<hea
       for (std::size_t r = 0; r < rows; ++r, ++i)
         head.entries.push_back(
             {-1, head.entries.size(), p.biases.empty() ? static_cast<unsigned char>(0) : p.biases[i]});
-      for (auto const& [format, source, to] :
-           {std::tuple{p.key_format, p.keys(h), &head.keys}, std::tuple{p.value_format, p.values(h), &head.values}})
-        if (auto failed = append_rows(format, source, rows, from.head_dim, type, *to))
-          return "layer " + std::to_string(from.layer(layer)) + ": " + *failed;
+      auto const held = channels_held(p, h, from.head_dim);
+      auto failed =
+          append_rows(p.key_format, p.keys(h), rows, from.head_dim, type, p.masks.empty() ? nullptr : &held, head.keys);
+      if (!failed) failed = append_rows(p.value_format, p.values(h), rows, from.head_dim, type, nullptr, head.values);
+      if (failed) return "layer " + std::to_string(from.layer(layer)) + ": " + *failed;
     }
     p.each_position([&](std::uint64_t h, int t) { heads[h].entries[next[h]++].position = t; });
   }

@@ -11,6 +11,7 @@
 #include "evict_choice.hpp"
 #include "field_text.hpp"
 #include "head_dims.hpp"
+#include "text.hpp"
 
 namespace kvsieve::tool {
 namespace detail {

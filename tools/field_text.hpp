@@ -11,6 +11,7 @@
 #include <cuda/std/span>
 
 #include "dump.hpp"
+#include "storage.hpp"
 #include "strategy.hpp"
 
 namespace kvsieve::tool {
@@ -90,6 +91,9 @@ void fill_layers(cache_dump const& dump, Params& params, list_memory& lists) {
   }
 }
 
+/// What is said of a budget that counts no bytes when it is to count them.
+inline constexpr char takes_no_bytes[] = "--bytes: this budget takes none; --budget bytes and --budget over_all do";
+
 /// What the command line and the dump say about any budget: --keep, --tokens, --bytes, the bytes of a row as the file
 /// has it, and which layer each view is.
 template <class Budget>
@@ -109,11 +113,17 @@ template <class Budget>
     else
       return "--tokens: this budget takes none; see its fields with --set";
   }
-  if constexpr (requires { budget.bytes = options.bytes; })
-    if (options.bytes >= 0) budget.bytes = options.bytes;
   if constexpr (requires { budget.row_bytes = 1; })
     budget.row_bytes = 2 * dump.head_dim * static_cast<int>(size_of(dump.type));
   fill_layers(dump, budget, lists);
-  return {};
+  if (options.bytes < 0) return {};
+  if constexpr (requires { budget.bytes = options.bytes; }) {
+    std::int64_t bytes = 0;
+    message failed = bytes_as_they_were(dump, options, bytes);
+    budget.bytes = bytes;
+    return failed;
+  } else {
+    return takes_no_bytes;
+  }
 }
 }  // namespace kvsieve::tool

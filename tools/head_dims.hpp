@@ -3,7 +3,6 @@
 #pragma once
 #include <string>
 
-#include <kvsieve/core/status.hpp>
 #include <kvsieve/core/views.hpp>
 
 #include "dump.hpp"
@@ -24,11 +23,5 @@ struct head_dims {
   }
 };
 using built_head_dims = head_dims<KVSIEVE_TOOL_HEAD_DIMS>;
-
-/// What a status says.
-[[nodiscard]] inline std::string text_of(status const& s) {
-  char line[256];
-  return std::string(s.message(line));
-}
 
 }  // namespace kvsieve::tool

@@ -22,6 +22,9 @@ function make(tag, attributes = {}, ...children) {
 }
 const number = x => x == null ? "–" : x !== 0 && Math.abs(x) < 1e-4 ? x.toExponential(1) : x.toFixed(4);
 const percent = x => +(100 * x).toPrecision(3) + " %";
+// What a run was asked for, as a number and in words.
+const asked = keep => data.by_bytes ? percent(keep) : String(keep);
+const goal = keep => data.by_bytes ? `${keep} of the bytes` : `keep ${keep}`;
 function bytes(x) {
   const units = ["B", "kB", "MB", "GB", "TB"];
   let i = 0;
@@ -58,7 +61,7 @@ function raise(name) {
   }
 }
 const lines_of = r =>
-    [`keep ${r.keep}, ${percent(share(r))} of the bytes`,
+    [`${goal(asked(r.keep))}${data.by_bytes ? " asked for" : ""}, ${percent(share(r))} of the bytes`,
         `error  mean ${number(r.error?.mean)}, 99 % ${number(r.error?.p99)}`,
         `mass  mean ${number(r.mass?.mean)}, 1 % ${number(r.mass?.p1)}`];
 
@@ -113,6 +116,17 @@ function draw(where, pick, tail, log, label) {
   svg.append(
       make("line", {class: "axis", x1: left, x2: W - right, y1: H - bottom, y2: H - bottom}),
       make("text", {x: (left + W - right) / 2, y: H - 6, "text-anchor": "middle"}, "share of the cache’s bytes kept"));
+
+  // The frontier: where no other run is better with as many bytes, to a hundredth, or fewer.
+  const better = (a, b) => log ? pick(a) < pick(b) : pick(a) > pick(b);
+  const frontier = rows.filter(r => !rows.some(other => share(other) <= 1.01 * share(r) && better(other, r)))
+                       .sort((a, b) => share(a) - share(b));
+  if (names.length > 1)
+    svg.append(make("path", {
+      class: "frontier",
+      d: "M" + frontier.map(r => [X(Math.log2(share(r))), Y(pick(r))].join()).join("L"),
+      fill: "none"
+    }));
 
   for (const name of names) {
     const own = rows.filter(r => r.strategy === name).sort((a, b) => share(a) - share(b));

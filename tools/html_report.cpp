@@ -63,8 +63,11 @@ std::string strip_text(std::vector<int> const& kept, int tokens) {
 std::string html_report(comparison const& all) {
   json rows = json::array();
   for (auto const& r : all.rows) rows.push_back(row_json(r, all.tokens));
-  json const data{
-      {"version", KVSIEVE_VERSION_STRING}, {"dump", dump_json(all)}, {"bytes", all.bytes}, {"rows", std::move(rows)}};
+  json const data{{"version", KVSIEVE_VERSION_STRING},
+                  {"dump", dump_json(all)},
+                  {"bytes", all.bytes},
+                  {"by_bytes", all.by_bytes},
+                  {"rows", std::move(rows)}};
   auto const name = all.model.empty() ? all.file : all.model;
   std::string page = "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n";
   page += "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n";

@@ -102,7 +102,7 @@ function draw_keeps() {
             draw_strips();
           }
         },
-        String(keep));
+        asked(keep));
     button.disabled = !row;
     return button;
   }));
@@ -117,7 +117,7 @@ by("pick").addEventListener("change", e => {
 });
 
 const columns = [
-  ["strategy", "", r => r.strategy], ["keep", "", r => r.keep], ["before", "bytes", r => r.bytes_before],
+  ["strategy", "", r => r.strategy], [data.by_bytes ? "asked for" : "keep", "", r => r.keep], ["before", "bytes", r => r.bytes_before],
   ["after", "bytes", r => r.bytes_after], ["error", "mean", r => r.error?.mean], ["error", "99 %", r => r.error?.p99],
   ["mass", "mean", r => r.mass?.mean], ["time", "s per M tokens", r => r.seconds_per_million_tokens]
 ];
@@ -157,7 +157,7 @@ function fill_table() {
                   "tr", {},
                   make(
                       "td", {}, make("span", {class: "swatch", style: `background:${colour(r.strategy)}`}), r.strategy),
-                  make("td", {}, String(r.keep)),
+                  make("td", {}, asked(r.keep)),
                   ...(r.failure ? [make("td", {class: "why", colspan: 6}, r.failure)] : [
                     make("td", {}, bytes(r.bytes_before)), make("td", {}, bytes(r.bytes_after)),
                     make("td", {}, strong(number(r.error?.mean), low.has(r))), make("td", {}, number(r.error?.p99)),
@@ -166,9 +166,10 @@ function fill_table() {
                   ])))));
 }
 
+if (data.by_bytes) by("keeps").previousSibling.textContent = "Bytes";
 by("title").textContent = dump.model || dump.file;
-by("lead").textContent = `${names.length} ${names.length === 1 ? "strategy" : "strategies"} at keep ${
-    keeps.join(", ")}, judged on the attention of the last ${dump.queries_judged} positions.`;
+by("lead").textContent = `${names.length} ${names.length === 1 ? "strategy" : "strategies"} at ${
+    goal(keeps.map(asked).join(", "))}, judged on the attention of the last ${dump.queries_judged} positions.`;
 if (!judged) by("lead").textContent = "The dump holds no queries: error and mass are unknown.";
 by("facts").append(...[["dump", dump.file.split("/").pop()],
                        [
@@ -186,7 +187,7 @@ by("how").textContent =
     "Mass: the share of the full softmax on the tokens kept. Both are computed in double " +
     "precision. Time: seconds for a million tokens of one layer, all its heads.";
 by("notes").textContent =
-    [...new Set(ran.filter(r => r.note).map(r => `${r.strategy} at keep ${r.keep}: ${r.note}`))].join(". ");
+    [...new Set(ran.filter(r => r.note).map(r => `${r.strategy} at ${goal(asked(r.keep))}: ${r.note}`))].join(". ");
 fill_legend();
 draw_charts();
 draw_keeps();

@@ -54,6 +54,7 @@ figcaption span { font-weight: 400; color: var(--soft); }
 .plot .axis { stroke: var(--soft); }
 .plot .series { transition: opacity .12s; }
 .plot .series.faded { opacity: .13; }
+.plot .frontier { stroke: var(--soft); stroke-width: 7; stroke-linejoin: round; stroke-linecap: round; opacity: .25; }
 .plot .whisker { visibility: hidden; }
 .plot .series.raised .whisker { visibility: visible; }
 .controls { display: flex; flex-wrap: wrap; align-items: end; gap: 18px; margin: 14px 0 18px; }
@@ -120,7 +121,8 @@ char const page_body[] = R"html(<main>
 
 <section aria-labelledby="curves">
   <h2 id="curves">Fidelity over bytes kept</h2>
-  <p class="note">Point at a line for its values and its tail, choose a name to hide or show it.</p>
+  <p class="note">Point at a line for its values and its tail, choose a name to hide or show it. The broad line is
+    the frontier: no other run shown is better with as many bytes or fewer.</p>
   <div class="legend" id="legend"></div>
   <div class="charts">
     <figure><figcaption>Attention-output error <span>relative, mean;

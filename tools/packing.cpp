@@ -5,6 +5,7 @@
 
 #include "head_dims.hpp"
 #include "storage.hpp"
+#include "text.hpp"
 
 namespace kvsieve::tool {
 namespace {
@@ -54,7 +55,7 @@ message pack_wide(team_executor const& on, token_plan const& plan, cache_dump co
     keys.push_back(p.keys.data_handle());
     values.push_back(p.values.data_handle());
   }
-  return store_packed(*options.store, on, plan, std::move(keys), std::move(values), dump, out);
+  return store_packed(options, on, plan, std::move(keys), std::move(values), dump, out);
 }
 }  // namespace
 

@@ -17,6 +17,7 @@
 #include "head_dims.hpp"
 #include "packing.hpp"
 #include "strategy.hpp"
+#include "text.hpp"
 
 namespace kvsieve::tool {
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "row_formats.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <kvsieve/encode/asymmetric.hpp>
 #include <kvsieve/encode/bitmap.hpp>
@@ -13,6 +14,7 @@
 #include <kvsieve/encode/q8_0.hpp>
 #include <kvsieve/encode/rotated.hpp>
 #include <utility>
+#include <vector>
 
 namespace kvsieve::tool {
 namespace {
@@ -61,6 +63,20 @@ found decode_any(io::row_format const& format, unsigned char const* from, std::s
   return result;
 }
 
+/// How names of formats begin whose rows hold some of the channels.
+constexpr std::string_view some_channels = "kept_";
+
+std::string shown(io::row_format const& format) {
+  std::string name;
+  for (char const c : format.name.substr(0, 40)) name += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
+  return "rows of format '" + name + "'";
+}
+message cannot_decode(io::row_format const& format) { return shown(format) + ", which this program cannot decode"; }
+message does_not_fit(io::row_format const& format, int channels) {
+  return shown(format) + " with tiles of " + std::to_string(format.tile_tokens) + " tokens and " +
+         std::to_string(format.tile_bytes) + " bytes, which do not fit head dimension " + std::to_string(channels);
+}
+
 }  // namespace
 
 std::optional<kvsieve::dtype> plain_type(io::row_format const& format, int channels) {
@@ -95,11 +111,31 @@ message decode_rows(io::row_format const& format, std::span<unsigned char const>
                  bitmap<64>, bitmap<128>, rotated<bits<3>>, rotated<bits<4>>, rotated<bits<5>>, rotated<bits<6>>,
                  rotated<asymmetric>>(format, bytes.data(), rows, channels, out);
   if (result == found::yes) return {};
-  std::string name;
-  for (char const c : format.name.substr(0, 40)) name += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
-  if (result == found::no) return "rows of format '" + name + "', which this program cannot decode";
-  return "rows of format '" + name + "' with tiles of " + std::to_string(format.tile_tokens) + " tokens and " +
-         std::to_string(format.tile_bytes) + " bytes, which do not fit head dimension " + std::to_string(channels);
+  return result == found::no ? cannot_decode(format) : does_not_fit(format, channels);
+}
+
+bool holds_some(io::row_format const& format) { return format.name.starts_with(some_channels); }
+
+message decode_held_rows(io::row_format const& format, std::span<unsigned char const> bytes, std::size_t rows,
+                         int channels, std::vector<int> const* held, float* out) {
+  if (!holds_some(format)) return cannot_decode(format);
+  io::row_format inner{format.name.substr(some_channels.size()), format.tile_tokens, format.tile_bytes};
+  for (auto const type : {dtype::f32, dtype::f16, dtype::bf16}) {
+    if (inner.name != name_of(type)) continue;
+    int const size = static_cast<int>(size_of(type)), room = static_cast<int>(format.tile_bytes) / size;
+    std::size_t const used = held == nullptr ? static_cast<std::size_t>(room) : held->size();
+    if (plain_type(inner, room) != type || room > channels || used > static_cast<std::size_t>(room))
+      return does_not_fit(format, channels);
+    std::vector<float> numbers(rows * static_cast<std::size_t>(room));
+    if (auto failed = decode_rows(inner, bytes, rows, room, numbers.data())) return failed;
+    std::fill_n(out, rows * static_cast<std::size_t>(channels), 0.0f);
+    for (std::size_t r = 0; r < rows; ++r)
+      for (std::size_t i = 0; i < used; ++i)
+        out[r * static_cast<std::size_t>(channels) + (held == nullptr ? i : static_cast<std::size_t>((*held)[i]))] =
+            numbers[r * static_cast<std::size_t>(room) + i];
+    return {};
+  }
+  return cannot_decode(format);
 }
 
 }  // namespace kvsieve::tool

@@ -5,102 +5,19 @@
 #include <deque>
 
 #include <kvsieve/core/entry_bias.hpp>
-#include <kvsieve/encode/asymmetric.hpp>
 #include <kvsieve/encode/bitmap.hpp>
-#include <kvsieve/encode/bits.hpp>
 #include <kvsieve/encode/kivi.hpp>
-#include <kvsieve/encode/plain.hpp>
 #include <kvsieve/encode/q4_0.hpp>
 #include <kvsieve/encode/q4_1.hpp>
 #include <kvsieve/encode/q5_0.hpp>
 #include <kvsieve/encode/q5_1.hpp>
 #include <kvsieve/encode/q8_0.hpp>
-#include <kvsieve/encode/rotated.hpp>
-#include <kvsieve/store/levels.hpp>
 
 #include "head_dims.hpp"
+#include "store_part.hpp"
 
 namespace kvsieve::tool {
 namespace {
-
-/// Stores the entries of a part's plan in a format, ragged, and appends what it reads back as to the layers of `out`.
-template <class Keys, class Values, int D>
-message store_part(team_executor const& on, std::string const& name, token_plan const& part, packed_cache const& from,
-                   outcome& out) {
-  static_assert(Keys::fits(D) && Values::fits(D));
-  for (int v = 0; v < part.views; ++v) {
-    auto const at = static_cast<std::size_t>(v);
-    std::vector<index> offset{0};
-    for (int h = 0; h < part.heads; ++h) offset.push_back(offset.back() + part.count(v, h));
-    index const rows = offset.back();
-    bytes_ptr const keys = allocate(static_cast<std::size_t>(encoded_bytes<Keys, D>(rows))),
-                    values = allocate(static_cast<std::size_t>(encoded_bytes<Values, D>(rows)));
-    if (keys == nullptr || values == nullptr) return "out of memory while storing";
-    auto const stored =
-        kv_layer{make_encoded_ragged<Keys, D>(reinterpret_cast<byte*>(keys.get()), part.heads, offset.data()),
-                 make_encoded_ragged<Values, D>(reinterpret_cast<byte*>(values.get()), part.heads, offset.data())};
-    token_plan one = part;  // of this view alone
-    one.views = 1;
-    one.logical_tokens = part.logical_tokens + v;
-    std::vector<index> own;
-    for (int h = 0; h <= part.heads; ++h) own.push_back(part.offset[v * part.heads + h] - part.offset[v * part.heads]);
-    one.offset = own.data();
-    one.list = part.list + part.offset[v * part.heads];
-    one.score_offset = part.score_offset + v;
-    auto const source = kv_layer{make_rows<D>(from.keys[at], part.heads, from.rows[at]),
-                                 make_rows<D>(from.values[at], part.heads, from.rows[at])};
-    if (rows > 0)
-      if (status const s = apply<key_norm<>>(on, one, source, stored); !s) return text_of(s);
-    out.bytes_after += static_cast<std::size_t>(encoded_bytes<Keys, D>(rows) + encoded_bytes<Values, D>(rows)) +
-                       static_cast<std::size_t>(part.heads + 1) * sizeof(index);
-    auto& layer = out.layers[at];
-    stored_part& bytes = layer.parts.emplace_back();
-    bytes.name = name;
-    bytes.keys_in = {Keys::name, Keys::tile_tokens, Keys::template tile_bytes<D>};
-    bytes.values_in = {Values::name, Values::tile_tokens, Values::template tile_bytes<D>};
-    auto const* const k = reinterpret_cast<unsigned char const*>(keys.get());
-    auto const* const x = reinterpret_cast<unsigned char const*>(values.get());
-    bytes.keys.assign(k, k + encoded_bytes<Keys, D>(rows));
-    bytes.values.assign(x, x + encoded_bytes<Values, D>(rows));
-    for (int h = 0; h < part.heads; ++h) bytes.rows.push_back(part.count(v, h));
-    layer.stored.resize(static_cast<std::size_t>(part.heads));
-    for (int h = 0; h < part.heads; ++h) {
-      auto& head = layer.stored[static_cast<std::size_t>(h)];
-      auto const list = part.kept(v, h);
-      for (int i = 0; i < part.count(v, h); ++i) {
-        int const rank = list[static_cast<std::size_t>(i)];
-        float row[D];
-        head.token.push_back(layer.kept[static_cast<std::size_t>(h)][static_cast<std::size_t>(rank)]);
-        host::read_row(stored.keys, h, i, row);
-        head.keys.insert(head.keys.end(), row, row + D);
-        host::read_row(stored.values, h, i, row);
-        head.values.insert(head.values.end(), row, row + D);
-        auto const* const codes = from.biases.empty() ? nullptr : from.biases[at];
-        if (codes != nullptr) {
-          out.bytes_after += 1;
-          bytes.bias.push_back(codes[index{h} * from.rows[at] + rank]);
-        }
-        bytes.positions.push_back(head.token.back());
-        head.bias.push_back(codes == nullptr ? 0.0f : decode_bias(codes[index{h} * from.rows[at] + rank]));
-      }
-    }
-  }
-  return {};
-}
-
-/// Entries as they were, in the element type of the dump.
-template <int D>
-message store_plain(team_executor const& on, token_plan const& part, packed_cache const& from, cache_dump const& dump,
-                    outcome& out) {
-  switch (dump.type) {
-    case dtype::f32:
-      return store_part<encode::plain<float>, encode::plain<float>, D>(on, "as it was", part, from, out);
-    case dtype::f16:
-      return store_part<encode::plain<f16>, encode::plain<f16>, D>(on, "as it was", part, from, out);
-    default:
-      return store_part<encode::plain<bf16>, encode::plain<bf16>, D>(on, "as it was", part, from, out);
-  }
-}
 
 /// A format for rows of any length.
 template <class Codec>
@@ -138,54 +55,43 @@ storage encoded_storage(std::string name, std::string title, std::string source,
       return store_plain<D>(on, parts[1], from, dump, out);
     });
   };
-  return {std::move(name), std::move(title), std::move(source), run};
-}
-
-/// Precision by score, three levels: rotated rows, keys in 6, 5 and 3 bits, values in 4, 3 and 2.
-template <int D>
-message store_levels(team_executor const& on, packed_cache const& from, outcome& out) {
-  using namespace encode;
-  using high_keys = rotated<bits<6>>;
-  using high_values = rotated<bits<4>>;
-  using middle_keys = rotated<bits<5>>;
-  using middle_values = rotated<bits<3>>;
-  using low_keys = rotated<bits<3, scale_by::search>>;
-  using low_values = rotated<asymmetric>;
-  int const more = from.biases.empty() ? 0 : 1;  // a byte for the bias of an entry
-  store::levels::level const three[] = {{0.3, high_keys::tile_bytes<D> + high_values::tile_bytes<D> + more},
-                                        {0.4, middle_keys::tile_bytes<D> + middle_values::tile_bytes<D> + more},
-                                        {0.3, low_keys::tile_bytes<D> + low_values::tile_bytes<D> + more}};
-  store::levels const levels{{three, 3}};
-  index entries[3];
-  levels.share_out(store::entries_of(from.plan), {entries, 3});
-  token_plan parts[3];
-  std::size_t const size = store::divide_by_score_workspace_bytes(from.plan, 3);
-  bytes_ptr const memory = allocate(size);
-  if (status const s = store::divide_by_score(from.plan, {entries, 3}, std::span(memory.get(), size), {parts, 3}); !s)
-    return text_of(s);
-  out.bytes_after = 0;
-  if (message m = store_part<high_keys, high_values, D>(on, "level 1", parts[0], from, out)) return m;
-  if (message m = store_part<middle_keys, middle_values, D>(on, "level 2", parts[1], from, out)) return m;
-  return store_part<low_keys, low_values, D>(on, "level 3", parts[2], from, out);
-}
-storage levels_storage() {
-  return {"levels", "precision by score: rotated rows, keys in 6, 5 or 3 bits, values in 4, 3 or 2", "our definition",
-          [](team_executor const& on, packed_cache const& from, cache_dump const& dump, outcome& out) {
-            return built_head_dims::call(dump.head_dim, [&]<int D>(cs::integral_constant<int, D>) -> message {
-              return store_levels<D>(on, from, out);
-            });
-          }};
+  auto const rows_in = [rule](cache_dump const& dump, index bytes, bool biased, index& rows) {
+    return built_head_dims::call(dump.head_dim, [&]<int D>(cs::integral_constant<int, D>) -> message {
+      using Keys = typename KeyFormat::template of<D>;
+      using Values = typename ValueFormat::template of<D>;
+      int const plain = rule.sink + rule.recent + std::max(Keys::tile_tokens, Values::tile_tokens) - 1;
+      rows = rows_in_tiles<Keys, Values, D>(dump, bytes - table_bytes(dump, plain > 0 ? 2 : 1), biased, plain);
+      return {};
+    });
+  };
+  return {std::move(name), std::move(title), std::move(source), run, rows_in};
 }
 
 storage dense_storage() {
   return {"dense", "rows as they were, in the element type of the dump", "",
-          [](team_executor const&, packed_cache const&, cache_dump const&, outcome&) -> message { return {}; }};
+          [](team_executor const&, packed_cache const&, cache_dump const&, outcome&) -> message { return {}; },
+          [](cache_dump const& dump, index bytes, bool biased, index& rows) -> message {
+            index const row = 2 * index{dump.head_dim} * size_of(dump.type) + (biased ? 1 : 0);
+            rows = std::min(bytes / row, all_rows(dump));
+            return {};
+          }};
 }
 }  // namespace
 
-message store_packed(storage const& form, team_executor const& on, token_plan const& plan,
+message bytes_as_they_were(cache_dump const& dump, run_options const& options, std::int64_t& bytes) {
+  storage const& form = options.store == nullptr ? storages().front() : *options.store;
+  bytes = options.bytes;
+  if (form.name == "dense" && !options.merges) return {};
+  index rows = 0;
+  if (message m = form.rows_in(dump, static_cast<index>(options.bytes), options.merges, rows)) return m;
+  bytes = std::int64_t{rows} * 2 * dump.head_dim * size_of(dump.type);
+  return {};
+}
+
+message store_packed(run_options const& options, team_executor const& on, token_plan const& plan,
                      std::vector<float const*> keys, std::vector<float const*> values, cache_dump const& dump,
                      outcome& out) {
+  storage const& form = *options.store;
   if (form.name == "dense") return {};
   // Merged rows take the place of the kept ones.
   std::deque<std::vector<float>> merged;  // keys and values of each layer, whose places stay
@@ -239,7 +145,12 @@ message store_packed(storage const& form, team_executor const& on, token_plan co
   from.plan.list = list.data();
   from.plan.score = score.data();
   from.plan.score_offset = score_offset.data();
-  return form.run(on, from, dump, out);
+  from.bytes = static_cast<index>(options.bytes);
+  if (message m = form.run(on, from, dump, out)) return m;
+  if (options.bytes >= 0 && out.bytes_after > static_cast<std::size_t>(options.bytes))
+    return "--bytes is " + std::to_string(options.bytes) + ", less than what these rows take in " + form.name + ", " +
+           std::to_string(out.bytes_after);
+  return {};
 }
 
 std::vector<storage> const& storages() {
@@ -260,6 +171,7 @@ std::vector<storage> const& storages() {
           {.recent = 32}),
       encoded_storage<half_bitmap, half_bitmap>("bitmap50", "the larger half of a row's channels in f16, and a bitmap",
                                                 "our definition"),
+      think_storage(),
       levels_storage(),
   };
   return all;

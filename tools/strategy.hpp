@@ -25,10 +25,11 @@ struct storage;
 struct run_options {
   double keep = -1;                     ///< fraction of tokens kept; negative: the preset's default
   long long tokens = -1;                ///< or tokens kept per head; negative: unset
-  long long bytes = -1;                 ///< or bytes of keys and values kept in all; negative: unset
+  long long bytes = -1;                 ///< or bytes that what is kept may take in all; negative: unset
   choice const* other = nullptr;        ///< budget and selection instead of the preset's own; null: its own
   evict_choice const* evict = nullptr;  ///< what becomes of the others, instead of the preset's own; null: its own
   storage const* store = nullptr;       ///< what kept rows are stored in; null: dense
+  bool merges = false;                  ///< whether rows may get an attention bias, a byte each
   int threads = 1;
   std::vector<std::pair<std::string, std::string>> set;  ///< "stage.field" = value, applied last
 };
@@ -54,6 +55,7 @@ struct stored_part {
   std::vector<int> rows;       ///< [Hkv]
   std::vector<int> positions;  ///< [sum of rows] token of each row; empty: rows that stand for many are among them
   std::vector<unsigned char> keys, values, bias;
+  std::vector<std::uint64_t> channels;  ///< [Hkv, ceil(D / 64)] bits of the channels that keys hold; empty: all
 };
 
 struct layer_outcome {

@@ -9,6 +9,12 @@
 #include <ostream>
 
 namespace kvsieve::tool {
+
+std::string text_of(status const& s) {
+  std::array<char, 256> line{};
+  return std::string{s.message(line)};
+}
+
 namespace {
 
 template <class... A>

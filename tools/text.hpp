@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include <kvsieve/core/status.hpp>
+
 namespace kvsieve::tool {
 
 /// "2.95 MB"; powers of 1000.
@@ -20,6 +22,9 @@ namespace kvsieve::tool {
 [[nodiscard]] std::string format_exact(double value);
 /// "1.24 ms"
 [[nodiscard]] std::string format_seconds(double seconds);
+
+/// What a status says, in one line.
+[[nodiscard]] std::string text_of(status const& s);
 
 /// How a piece of text is set off on a terminal.
 enum class look { plain, bold, dim, good, bad };

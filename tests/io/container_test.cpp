@@ -15,19 +15,10 @@ using test::fnv;
 
 namespace {
 
-/// Sets the checksum of header and directory anew: what somebody does who forges a file.
-void forge(file_bytes& f) {
-  auto const directory = io::load<std::uint64_t>(f.data() + 40);
-  if (directory > f.size() - io::header_bytes) return;
-  std::fill_n(f.begin() + 24, 8, byte{0});
-  fnv seen;
-  seen.update(f.data(), static_cast<std::size_t>(io::header_bytes + directory));
-  io::store(f.data() + 24, seen.digest());
-}
 template <class T>
 file_bytes with(file_bytes f, std::uint64_t place, T number) {
   io::store(f.data() + place, number);
-  forge(f);
+  test::forge<fnv>(f);
   return f;
 }
 std::string text_of(status const& s) {
@@ -36,6 +27,7 @@ std::string text_of(status const& s) {
 }
 
 void same(io::container const& c, io::cache_source const& s) {
+  CHECK(c.version == s.version());
   CHECK(c.model == s.model);
   CHECK(c.dtype == s.dtype);
   CHECK(c.rope_style == s.rope_style);
@@ -91,6 +83,13 @@ void same(io::container const& c, io::cache_source const& s) {
       CHECK(std::ranges::equal(p.biases, q.bias));
       REQUIRE(p.score_bytes.size() == 4 * q.scores.size());
       for (std::size_t i = 0; i < q.scores.size(); ++i) CHECK(p.score(i) == q.scores[i]);
+      REQUIRE(p.masks.size() == 8 * q.channels.size());
+      auto const words = io::channel_words(static_cast<std::uint64_t>(c.head_dim));
+      for (std::uint64_t h = 0; h < static_cast<std::uint64_t>(p.heads); ++h)
+        for (std::uint64_t d = 0; d < static_cast<std::uint64_t>(c.head_dim); ++d)
+          if (bool const want = q.channels.empty() || (q.channels[h * words + d / 64] >> d % 64 & 1u) != 0;
+              p.holds(h, static_cast<int>(d)) != want)
+            FAIL("head " << h << ", channel " << d);
       CHECK((p.key_bytes.empty() || (p.key_bytes.data() - c.bytes.data()) % 64 == 0));
     }
   }
@@ -105,6 +104,8 @@ TEST_CASE("container: what was written is read, bit for bit, of any class", "[io
         for (double const kept : {0.0, 0.05, 0.6, 1.0})
           for (container_shape s :
                {container_shape{}, container_shape{.heads = 1, .layers = 0}, container_shape{.heads = 3, .tokens = 0},
+                container_shape{.heads = 3, .head_dim = 80, .with_channels = true},
+                container_shape{.parts = 3, .head_dim = 128, .with_channels = true},
                 container_shape{.heads = 7, .layers = 3, .parts = 3, .tokens = 333}, container_shape{.parts = 0}}) {
             s.heads_alike = heads_alike;
             s.layers_alike = layers_alike;
@@ -126,7 +127,8 @@ TEST_CASE("container: what was written is read, bit for bit, of any class", "[io
 
 TEST_CASE("container: every truncation and every longer file is refused, and changes nothing", "[io]") {
   std::mt19937 engine{6};
-  container_case const made{engine, {}};
+  bool const with_channels = GENERATE(false, true);
+  container_case const made{engine, {.with_channels = with_channels}};
   auto bytes = made.written<fnv>();
   io::container c;
   c.tokens = -7;
@@ -143,7 +145,8 @@ TEST_CASE("container: every truncation and every longer file is refused, and cha
 
 TEST_CASE("container: random flips are refused or harmless", "[io]") {
   std::mt19937 engine{7};
-  container_case const made{engine, {.heads = 3, .parts = 3}};
+  bool const with_channels = GENERATE(false, true);
+  container_case const made{engine, {.heads = 3, .parts = 3, .with_channels = with_channels}};
   auto const bytes = made.written<fnv>();
   std::uint64_t sum = 0;
   int refused = 0;
@@ -163,7 +166,8 @@ TEST_CASE("container: random flips are refused or harmless", "[io]") {
 
 TEST_CASE("container: forged headers and directories are refused or harmless", "[io]") {
   std::mt19937 engine{8};
-  container_case const made{engine, {.heads = 3, .parts = 2}};
+  bool const with_channels = GENERATE(false, true);
+  container_case const made{engine, {.heads = 3, .parts = 2, .head_dim = 80, .with_channels = with_channels}};
   auto const bytes = made.written<fnv>();
   auto const head = io::header_bytes + io::load<std::uint64_t>(bytes.data() + 40);
   int accepted = 0, refused = 0;
@@ -183,7 +187,7 @@ TEST_CASE("container: forged headers and directories are refused or harmless", "
       default:
         io::store(forged.data() + place / 4 * 4, static_cast<std::uint32_t>(engine() % 400));
     }
-    forge(forged);
+    test::forge<fnv>(forged);
     io::container c;
     c.tokens = -7;
     if (io::read<fnv>(forged, c, round % 2 ? io::verify::plans : io::verify::all)) {
@@ -206,7 +210,7 @@ TEST_CASE("container: forged positions and counts are refused or harmless", "[io
   REQUIRE(io::read<fnv>(bytes, whole));
   auto const parts_at = whole.parts_at;
   for (int round = 0; round < 5000; ++round)
-    for (std::uint64_t const which : {0, 1}) {
+    for (std::uint64_t const which : {0u, 1u}) {
       auto forged = bytes;
       auto const record = parts_at + io::part_field::section + which * io::part_field::section_bytes;
       auto const at = io::load<std::uint64_t>(bytes.data() + record),
@@ -231,7 +235,8 @@ TEST_CASE("container: what it says when it refuses", "[io]") {
   using f = io::header_field;
   std::vector<std::pair<file_bytes, std::string>> const cases{
       {with(bytes, 0, std::uint32_t{0}), "magic"},
-      {with(bytes, f::version, std::uint32_t{2}), "version is 2, must be at least 1 and at most 1"},
+      {with(bytes, f::version, std::uint32_t{2}), "end of a text"},
+      {with(bytes, f::version, std::uint32_t{3}), "version is 3, must be at least 1 and at most 2"},
       {with(bytes, f::version, std::uint32_t{0}), "version is 0"},
       {with(bytes, f::version, UINT32_MAX), "version is 4294967295"},
       {with(bytes, f::header_bytes, std::uint32_t{64}), "header bytes is 64"},
@@ -314,6 +319,13 @@ TEST_CASE("container: a description that contradicts itself is refused before th
   CHECK_THAT(refused([&](auto& m) { first(m).bias = first(m).bias.first(1); }), ContainsSubstring("part.bias is 1"));
   CHECK_THAT(refused([&](auto& m) { first(m).scores = first(m).scores.first(1); }),
              ContainsSubstring("part.scores is 1"));
+  CHECK_THAT(refused([&](auto& m) { first(m).channels = std::span{m.owned[0].channels = {1}}; }),
+             ContainsSubstring("part.channels is 1, words; the heads of the model have 2"));
+  CHECK_THAT(refused([&](auto& m) {
+               m.source.head_dim = 16;
+               first(m).channels = std::span{m.owned[0].channels = {1, 1u << 20}};
+             }),
+             ContainsSubstring("part.channels is 20, is a channel of a mask, which must be less than 16"));
   CHECK_THAT(refused([&](auto& m) { first(m).keys = {}; }), ContainsSubstring("part.keys is 0, bytes"));
   CHECK_THAT(refused([&](auto& m) { first(m).value_format.tile_bytes = 0; }), ContainsSubstring("bytes in a tile"));
   CHECK_THAT(refused([&](auto& m) { first(m).key_format.tile_tokens = 0; }), ContainsSubstring("tokens in a tile"));

@@ -3,6 +3,7 @@
 
 #include <catch2/catch_all.hpp>
 
+#include <cmath>
 #include <numeric>
 #include <random>
 
@@ -128,6 +129,68 @@ TEST_CASE("windows: sinks and recent entries stay as they were, whole tiles betw
         RC_ASSERT(joined == std::vector<int>(all.begin(), all.end()));
       }
   }));
+}
+
+TEST_CASE("levels: a plan fills the bytes, and the last level gives way where more fit") {
+  using level = kvsieve::store::levels::level;
+  CHECK(support::holds("levels: fit", 1000, [] {
+    int const count = *rc::gen::inRange(1, 5);
+    std::vector<level> of;
+    double shares = 0;
+    for (int l = 0, size = 1 + *rc::gen::inRange(0, 400); l < count; ++l, size -= *rc::gen::inRange(0, size)) {
+      of.push_back({1 + *rc::gen::inRange(0, 9) * 1.0, size});
+      shares += of.back().share;
+    }
+    for (level& l : of) l.share /= shares;
+    kvsieve::store::levels const levels{{of.data(), of.size()}};
+    RC_ASSERT(static_cast<bool>(levels.check()));
+    index const bytes = *rc::gen::inRange<index>(0, 100000), entries = *rc::gen::inRange<index>(0, 2000);
+    std::vector<index> got(of.size()), held(of.size());
+    index const most = levels.entries(bytes, {held.data(), held.size()});
+    levels.fit(bytes, entries, {got.data(), got.size()});
+    index sum = 0, taken = 0;
+    for (std::size_t l = 0; l < of.size(); ++l) {
+      RC_ASSERT(got[l] >= 0);
+      sum += got[l];
+      taken += got[l] * of[l].entry_bytes;
+    }
+    RC_ASSERT(sum == entries);
+    if (most <= entries) {
+      held.back() += entries - most;
+      RC_ASSERT(got == held);
+      return;
+    }
+    RC_ASSERT(taken <= bytes);
+    // As many are in the levels above as they hold, and no entry of the last level that is used can move up one by one
+    // into each of these.
+    std::size_t last = of.size() - 1;
+    while (last > 0 && got[last] == 0) --last;
+    index up = 0;
+    for (std::size_t l = 0; l < last; ++l) up += of[l].entry_bytes - of[last].entry_bytes;
+    RC_ASSERT(last == 0 || up == 0 || taken + up + of[0].entry_bytes > bytes);
+    for (std::size_t l = 0; l + 1 < last; ++l) {  // in the proportions of their shares, but for what was cut
+      double const x = of[l].share / of[l].entry_bytes, y = of[l + 1].share / of[l + 1].entry_bytes;
+      RC_ASSERT(std::abs(static_cast<double>(got[l]) * y - static_cast<double>(got[l + 1]) * x) <= x + y);
+    }
+    // More bytes never take an entry from the first level.
+    std::vector<index> more(of.size());
+    levels.fit(bytes + 500, entries, {more.data(), more.size()});
+    RC_ASSERT(more[0] >= got[0]);
+  }));
+  level const three[] = {{0.3, 100}, {0.4, 80}, {0.3, 50}};
+  kvsieve::store::levels const l{{three, 3}};
+  index entries[3];
+  auto const fit = [&](index bytes, index count) {
+    l.fit(bytes, count, {entries, 3});
+    return std::vector<index>(entries, entries + 3);
+  };
+  CHECK(fit(10000, 140) == std::vector<index>{30, 50, 60});
+  CHECK(fit(10000, 150) == std::vector<index>{30, 50, 70});  // does not fit; the caller sees it
+  CHECK(fit(10000, 120) == std::vector<index>{40, 66, 14});  // 0.003 and 0.005 of 4000 / 0.3 and what rounding cut
+  CHECK(fit(10000, 110) == std::vector<index>{60, 50, 0});   // 1200 bytes more than 80 each, 20 an entry
+  CHECK(fit(10000, 90) == std::vector<index>{90, 0, 0});
+  level const rising[] = {{0.5, 50}, {0.5, 80}};
+  CHECK_FALSE(kvsieve::store::levels{{rising, 2}}.check());
 }
 
 TEST_CASE("levels: bytes become entries, and are refused where they cannot") {

@@ -33,13 +33,15 @@ struct owned_part {
   file_bytes keys, values, bias;
   std::vector<std::span<byte const>> key_pieces, value_pieces;
   std::vector<float> scores;
+  std::vector<std::uint64_t> channels;
 };
 
 /// What to make: lists of heads and layers alike or not, as the classes of plans have it.
 struct container_shape {
   int heads = 2, layers = 2, parts = 2, tokens = 40, head_dim = 64;
   bool heads_alike = false, layers_alike = false, with_bias = true, with_scores = true, with_positions = true;
-  double kept = 0.5;  ///< share of the tokens, roughly
+  bool with_channels = false;  ///< masks of the channels that keys hold, of every second part
+  double kept = 0.5;           ///< share of the tokens, roughly
 };
 
 struct container_case {
@@ -91,6 +93,11 @@ struct container_case {
         for (std::size_t i = 0; shape.with_scores && i < p.positions.size(); ++i)
           p.scores.push_back(std::normal_distribution<float>{}(engine));
         if (!shape.with_positions) p.positions.clear();
+        auto const words = io::channel_words(static_cast<std::uint64_t>(shape.head_dim));
+        for (std::size_t i = 0; shape.with_channels && k % 2 == 0 && i < p.rows.size() * words; ++i) {
+          auto const bits = static_cast<std::uint64_t>(shape.head_dim) - i % words * 64;
+          p.channels.push_back((std::uint64_t{engine()} << 32 | engine()) >> (bits < 64 ? 64 - bits : 0));
+        }
         std::size_t const cut = keys == 0 ? 0 : engine() % keys;
         p.key_pieces = {std::span{p.keys}.first(cut), std::span{p.keys}.subspan(cut)};
         p.value_pieces = {p.values};
@@ -102,7 +109,8 @@ struct container_case {
                             p.key_pieces,
                             p.value_pieces,
                             p.bias,
-                            p.scores});
+                            p.scores,
+                            p.channels});
       }
       parts.push_back(std::move(of_layer));
       layers.push_back({2 * l + 1, parts.back()});
@@ -125,6 +133,17 @@ struct container_case {
   }
 };
 
+/// Sets the checksum of header and directory anew: what somebody does who forges a file.
+template <class Hash>
+void forge(file_bytes& f) {
+  auto const directory = io::load<std::uint64_t>(f.data() + io::header_field::directory_bytes);
+  if (directory > f.size() - io::header_bytes) return;
+  std::fill_n(f.begin() + io::header_field::hash, 8, byte{0});
+  Hash seen;
+  seen.update(f.data(), static_cast<std::size_t>(io::header_bytes + directory));
+  io::store(f.data() + io::header_field::hash, seen.digest());
+}
+
 /// Reads everything that a container offers; what sanitizers are to see. Returns a sum, so that nothing is left out.
 inline std::uint64_t touch(io::container const& c) {
   std::uint64_t sum = 0;
@@ -142,6 +161,8 @@ inline std::uint64_t touch(io::container const& c) {
       p.each_position([&](std::uint64_t h, int t) { sum += h + static_cast<std::uint64_t>(t); });
       bytes(p.biases);
       for (std::uint64_t e = 0; e < p.score_bytes.size() / 4; ++e) sum += p.score(e) > 0;
+      for (std::uint64_t h = 0; h < static_cast<std::uint64_t>(p.heads); ++h)
+        for (int channel = 0; channel < c.head_dim; ++channel) sum += p.holds(h, channel);
     }
   return sum;
 }

@@ -30,7 +30,7 @@ file_bytes numbers(std::size_t count, unsigned factor) {
   return out;
 }
 
-/// The cache of tests/golden/container/write_1.py, as formulas.
+/// The cache of version 1 of tests/golden/container/write.py, as formulas.
 struct golden_cache {
   std::vector<int> rows[3]{{3, 3}, {9, 0}, {2, 1}}, positions[2]{{0, 1, 19, 0, 1, 19}, {2, 3, 4, 5, 7, 9, 11, 13, 17}};
   file_bytes keys[3]{numbers(48, 7), numbers(30, 7), numbers(24, 7)},
@@ -53,6 +53,21 @@ struct golden_cache {
   io::layer_source layers[2]{{0, {parts, 2}}, {2, {parts + 2, 1}}};
   io::text_pair texts[2]{{"strategy", "snap_kv"}, {"params.score.window", "32"}};
   io::cache_source source{"golden", "f16", "half", "U3", 3, 4, 2, 4, 10000, 100, 20, texts, layers};
+};
+
+/// That of version 2: the last part holds two of the four channels of its keys.
+struct golden_cache_2 : golden_cache {
+  std::vector<std::uint64_t> masks{0b1001, 0b0110};
+  file_bytes half = numbers(12, 7);
+  std::span<byte const> half_piece{half};
+
+  golden_cache_2() {
+    auto& p = parts[2];
+    p.name = "half";
+    p.key_format = {"kept_f16", 1, 4};
+    p.keys = {&half_piece, 1};
+    p.channels = masks;
+  }
 };
 
 /// A dump of two layers and what a strategy might have kept of it.
@@ -129,8 +144,31 @@ TEST_CASE("container: the file of version 1 is read, and written byte for byte",
   CHECK((read_bytes(at / "x.kvs") == read_bytes(file)));
 }
 
-TEST_CASE("container: 10,000 flips and every truncation of the golden file", "[tools][container]") {
-  auto const text = read_bytes(std::string{KVSIEVE_GOLDEN_DIR} + "/container/version_1.kvs");
+TEST_CASE("container: the file of version 2 is read, and written byte for byte", "[tools][container]") {
+  golden_cache_2 const cache;
+  auto const file = std::string{KVSIEVE_GOLDEN_DIR} + "/container/version_2.kvs";
+  tool::mapped_file map;
+  io::container c;
+  if (auto const failed = tool::read_container(file, map, c)) FAIL(*failed);
+  CHECK(c.version == 2);
+  REQUIRE(c.layers == 2);
+  CHECK(c.part(0, 1).masks.empty());
+  CHECK(c.part(0, 1).holds(1, 3));
+  auto const last = c.part(1, 0);
+  CHECK(last.key_format.name == "kept_f16");
+  for (int channel = 0; channel < 4; ++channel) {
+    CHECK(last.holds(0, channel) == (channel == 0 || channel == 3));
+    CHECK(last.holds(1, channel) == (channel == 1 || channel == 2));
+  }
+  CHECK(std::ranges::equal(last.keys(1), std::span{cache.half}.last(4)));
+  scratch const at;
+  if (auto const failed = tool::write_container(at / "x.kvs", cache.source)) FAIL(*failed);
+  CHECK((read_bytes(at / "x.kvs") == read_bytes(file)));
+}
+
+TEST_CASE("container: 10,000 flips and every truncation of the golden files", "[tools][container]") {
+  auto const version = GENERATE(std::string{"1"}, std::string{"2"});
+  auto const text = read_bytes(std::string{KVSIEVE_GOLDEN_DIR} + "/container/version_" + version + ".kvs");
   file_bytes const bytes(text.begin(), text.end());
   std::mt19937 engine{3};
   io::container c;
@@ -218,6 +256,26 @@ TEST_CASE("container: parts of formats are decoded and joined by position", "[to
         CHECK_THAT(got, Catch::Matchers::WithinAbs(exact, 0.5 / 127 + 1e-3));  // half a scale, its f16 rounding
     }
 
+  // Rows of some channels: the others are 0, and room that a head does not use is left alone.
+  file_bytes some(2 * 32 * 4);
+  std::memcpy(some.data(), x.data(), some.size());
+  std::vector<int> const held{1, 5, 63};
+  std::vector<float> wide(2 * D, 7);
+  REQUIRE(!tool::decode_held_rows({"kept_f32", 1, 32 * 4}, some, 2, D, &held, wide.data()));
+  for (std::size_t r = 0; r < 2; ++r)
+    for (std::size_t k = 0; k < D; ++k) {
+      auto const place = std::ranges::find(held, static_cast<int>(k)) - held.begin();
+      CHECK(wide[r * D + k] == (place == 3 ? 0.0f : x[r * 32 + static_cast<std::size_t>(place)]));
+    }
+  REQUIRE(!tool::decode_held_rows({"kept_f32", 1, 32 * 4}, some, 2, D, nullptr, wide.data()));
+  for (std::size_t k = 0; k < D; ++k) CHECK(wide[D + k] == (k < 32 ? x[32 + k] : 0.0f));
+  CHECK(tool::decode_held_rows({"kept_f32", 1, 8}, some, 2, D, &held, wide.data())->find("do not fit") !=
+        std::string::npos);
+  CHECK(tool::decode_held_rows({"kept_f32", 1, 65 * 4}, {}, 0, D, &held, wide.data())->find("do not fit") !=
+        std::string::npos);
+  CHECK(tool::decode_held_rows({"kept_k6", 1, 64}, some, 1, D, &held, wide.data())->find("cannot decode") !=
+        std::string::npos);
+
   std::vector<float> out(D);
   file_bytes const row(64);
   CHECK(tool::decode_rows({"k6", 1, 64}, row, 1, D, out.data())->find("cannot decode") != std::string::npos);
@@ -282,5 +340,5 @@ TEST_CASE("container: files that are none are refused with one line", "[tools][c
   auto text = read_bytes(std::string{KVSIEVE_GOLDEN_DIR} + "/container/version_1.kvs");
   text[8] = 9;
   test::write_bytes(at / "later", text);
-  CHECK(tool::read_container(at / "later", map[2], c)->ends_with("version is 9, must be at least 1 and at most 1"));
+  CHECK(tool::read_container(at / "later", map[2], c)->ends_with("version is 9, must be at least 1 and at most 2"));
 }

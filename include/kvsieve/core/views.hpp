@@ -283,6 +283,13 @@ template <row_view Keys, row_view Values, class Bias>
 kv_layer(Keys, Values, Bias) -> kv_layer<Keys, Values, Bias>;
 /// @endcond
 
+/// Bytes of a token of a head, its key and its value, as a layer has them.
+template <class Layer>
+[[nodiscard]] KVSIEVE_HD constexpr int token_bytes() {
+  return Layer::head_dim * static_cast<int>(sizeof(element_of<typename Layer::keys_type>) +
+                                            sizeof(element_of<typename Layer::values_type>));
+}
+
 /// A grouped view: many layers and sequences, each with its own number of tokens, compressed by one call.
 template <class Layer>
 using kv_group = cs::span<Layer const>;

@@ -25,10 +25,7 @@ struct shape_rows {
     return describe<Score>(score, layers[static_cast<std::size_t>(v)].tokens()).tokens;
   }
   /// Bytes of a token of a head, its key and its value.
-  [[nodiscard]] static constexpr int row_bytes() {
-    return Layer::head_dim * static_cast<int>(sizeof(element_of<typename Layer::keys_type>) +
-                                              sizeof(element_of<typename Layer::values_type>));
-  }
+  [[nodiscard]] static constexpr int row_bytes() { return token_bytes<Layer>(); }
 };
 
 /// What a head of a ranking keeps on average, at most its tokens.

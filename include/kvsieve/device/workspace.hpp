@@ -151,10 +151,9 @@ struct plan_memory : score_memory<C>, count_memory<C> {
   /// What follows from shapes and numbers.
   template <class Layer>
   [[nodiscard]] static rules_type rules(cs::span<Layer const> layers, typename C::params const& p) {
-    using shape = shape_rows<score, Layer>;
     return {p.budget, p.select,
             call_shape{static_cast<int>(layers.size()), layers.empty() ? 0 : layers[0].heads(), Layer::head_dim,
-                       shape::row_bytes()}};
+                       token_bytes<Layer>()}};
   }
   /// Forced tokens of a view before they are cut to its budget; the white list lies on the device and is not counted.
   [[nodiscard]] static forced_set forced(rules_type const& rules, scored_view const& seen, int v, int head = 0) {

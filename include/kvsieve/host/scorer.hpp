@@ -106,9 +106,7 @@ class scorer {
       : on_(on), layers_(layers), queries_(queries), params_(params) {}
 
   [[nodiscard]] call_shape shape() const {
-    return {static_cast<int>(layers_.size()), heads(), Layer::head_dim,
-            Layer::head_dim * static_cast<int>(sizeof(element_of<typename Layer::keys_type>) +
-                                               sizeof(element_of<typename Layer::values_type>))};
+    return {static_cast<int>(layers_.size()), heads(), Layer::head_dim, token_bytes<Layer>()};
   }
   [[nodiscard]] scored_view seen(index v) const { return describe<score>(params_.score, layer(v).tokens()); }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Whether what is to be written fits together; asked before the first byte is.
 #pragma once
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <numeric>
@@ -29,6 +30,13 @@ template <class Rows>
 }
 
 namespace check {
+/// The first channel from `head_dim` on that word `i` of a mask has; -1: none.
+[[nodiscard]] constexpr int channel_beyond(std::uint64_t word, std::uint64_t i, int head_dim) noexcept {
+  std::uint64_t const first = 64 * i, dim = static_cast<std::uint64_t>(head_dim);
+  std::uint64_t const beyond = first + 64 <= dim ? 0 : word >> (dim - first) << (dim - first);
+  return beyond == 0 ? -1 : static_cast<int>(first) + std::countr_zero(beyond);
+}
+
 /// A format against the bounds of a file.
 [[nodiscard]] constexpr status format(row_format const& f, errc code, char const* argument, int layer) noexcept {
   if (f.name.empty())
@@ -54,6 +62,22 @@ namespace check {
       before = t;
     }
   }
+  return {};
+}
+
+/// Masks of channels: those of all heads, and none beyond the head dimension.
+[[nodiscard]] constexpr status channels(std::span<std::uint64_t const> masks, int heads, int head_dim,
+                                        int layer) noexcept {
+  if (masks.empty()) return {};
+  std::uint64_t const words = channel_words(static_cast<std::uint64_t>(head_dim));
+  if (masks.size() != static_cast<std::uint64_t>(heads) * words)
+    return fail(errc::bad_shape, "part.channels", static_cast<double>(masks.size()),
+                "words; the heads of the model have", static_cast<double>(static_cast<std::uint64_t>(heads) * words),
+                layer);
+  for (std::size_t i = 0; i < masks.size(); ++i)
+    if (int const beyond = channel_beyond(masks[i], i % words, head_dim); beyond >= 0)
+      return fail(errc::bad_params, "part.channels", beyond, "is a channel of a mask, which must be less than",
+                  head_dim, layer);
   return {};
 }
 
@@ -87,6 +111,7 @@ namespace check {
   if (s) s = whole(p.bias.size(), "part.bias");
   if (s) s = whole(p.scores.size(), "part.scores");
   if (s && !p.positions.empty()) s = lists(p, all.tokens, layer);
+  if (s) s = channels(p.channels, all.kv_heads, all.head_dim, layer);
   if (s) s = side(p, p.key_format, p.keys, "part.keys", layer);
   if (s) s = side(p, p.value_format, p.values, "part.values", layer);
   return s;

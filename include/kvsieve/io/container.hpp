@@ -28,6 +28,7 @@ struct stored_part {
   std::span<byte const> value_bytes;  ///< tiles of values
   std::span<byte const> biases;       ///< a code for each entry; may be empty
   std::span<byte const> score_bytes;  ///< floats; may be empty
+  std::span<byte const> masks;        ///< which channels keys hold, 64-bit words of each head; empty: all
 
   /// Entries of a head.
   [[nodiscard]] constexpr std::uint64_t rows(std::uint64_t head) const noexcept {
@@ -59,6 +60,13 @@ struct stored_part {
   /// The score of an entry, counted over all heads.
   [[nodiscard]] constexpr float score(std::uint64_t entry) const noexcept {
     return std::bit_cast<float>(load<std::uint32_t>(score_bytes.data() + 4 * entry));
+  }
+
+  /// Whether the keys of a head hold a channel, which is below the head dimension.
+  [[nodiscard]] constexpr bool holds(std::uint64_t head, int channel) const noexcept {
+    if (masks.empty()) return true;
+    auto const c = static_cast<std::uint64_t>(channel), words = masks.size() / 8 / static_cast<std::uint64_t>(heads);
+    return (load<std::uint64_t>(masks.data() + 8 * (head * words + c / 64)) >> c % 64 & 1u) != 0;
   }
 
  private:
@@ -126,6 +134,7 @@ struct container {
             load<std::uint32_t>(at(place + 4))};
   }
   [[nodiscard]] constexpr std::span<byte const> section_of(std::uint64_t part_at, section which) const noexcept {
+    if (static_cast<int>(which) >= sections_of(version)) return {};
     byte const* const p =
         at(part_at + part_field::section + static_cast<std::uint64_t>(which) * part_field::section_bytes);
     return bytes.subspan(static_cast<std::size_t>(load<std::uint64_t>(p)),
@@ -133,7 +142,7 @@ struct container {
   }
   [[nodiscard]] stored_part record(std::uint64_t i) const noexcept {
     using f = part_field;
-    std::uint64_t const p = parts_at + part_bytes * i;
+    std::uint64_t const p = parts_at + part_bytes(version) * i;
     auto const u32 = [&](std::uint64_t field) { return load<std::uint32_t>(at(p + field)); };
     return {text(p + f::name),
             {text(p + f::key_format), u32(f::key_tile_tokens), u32(f::key_tile_bytes)},
@@ -146,7 +155,8 @@ struct container {
             section_of(p, section::keys),
             section_of(p, section::values),
             section_of(p, section::bias),
-            section_of(p, section::scores)};
+            section_of(p, section::scores),
+            section_of(p, section::channels)};
   }
   /// @endcond
 };

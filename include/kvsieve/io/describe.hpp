@@ -30,6 +30,9 @@ struct part_source {
   pieces values;                   ///< whole tiles of all heads
   std::span<byte const> bias;      ///< [sum of rows]: attention bias of each entry; empty: none
   std::span<float const> scores;   ///< [sum of rows]: what selection saw; empty: none
+  /// [Hkv, ceil(D / 64)]: which channels the keys of a head hold, channel c at bit c % 64 of word c / 64, as
+  /// encode::channel_masks has them; empty: all
+  std::span<std::uint64_t const> channels = {};
 };
 /// One layer.
 struct layer_source {
@@ -51,6 +54,14 @@ struct cache_source {
   int tokens = 0;                        ///< N; the next token has position first_position + N
   std::span<text_pair const> metadata;   ///< in this order
   std::span<layer_source const> layers;  ///< in this order
+
+  /// The version of the file: 2 where a part says which channels its keys hold, else 1.
+  [[nodiscard]] constexpr std::uint32_t version() const noexcept {
+    for (auto const& l : layers)
+      for (auto const& p : l.parts)
+        if (!p.channels.empty()) return 2;
+    return 1;
+  }
 };
 }  // namespace io
 }  // namespace kvsieve::inline v0

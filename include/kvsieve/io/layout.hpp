@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Where things lie in a container, version 1; docs/design/files.md is the same in words.
+// Where things lie in a container, versions 1 and 2; docs/design/files.md is the same in words.
 #pragma once
 #include <cstdint>
 #include <string_view>
@@ -11,8 +11,8 @@ namespace io {
 
 /// First bytes of every container.
 inline constexpr std::string_view magic{"KVSIEVE\0", 8};
-/// The version that is written, and the newest that is read.
-inline constexpr std::uint32_t version = 1;
+/// The newest version that is read and written. What version 1 can say is written as version 1.
+inline constexpr std::uint32_t version = 2;
 /// Sections begin at multiples of this many bytes.
 inline constexpr std::uint64_t alignment = 64;
 /// Bounds of what a file may claim, so that no count of it costs more than its bytes.
@@ -29,13 +29,15 @@ struct header_field {
                                  uniformity = 128;
   /// @endcond
 };
-/// Bytes of the header and of the records of the directory behind it.
-inline constexpr std::uint64_t header_bytes = 192, layer_bytes = 16, part_bytes = 192, pair_bytes = 16;
+/// Bytes of the header and of the records of layers and texts in the directory behind it.
+inline constexpr std::uint64_t header_bytes = 192, layer_bytes = 16, pair_bytes = 16;
 
 /// Sections of a part, in the order in which they lie in the file.
-enum class section : unsigned char { rows, positions, keys, values, bias, scores };
-/// How many there are.
-inline constexpr int sections = 6;
+enum class section : unsigned char { rows, positions, keys, values, bias, scores, channels };
+/// How many there are in the newest version.
+inline constexpr int most_sections = 7;
+/// How many there are in a version.
+[[nodiscard]] constexpr int sections_of(std::uint32_t of) noexcept { return of == 1 ? 6 : most_sections; }
 
 /// Places of the fields in the record of a part. A section has three numbers: offset, bytes, checksum.
 struct part_field {
@@ -45,6 +47,13 @@ struct part_field {
                                  section_bytes = 24;
   /// @endcond
 };
+
+/// Bytes of the record of a part in a version.
+[[nodiscard]] constexpr std::uint64_t part_bytes(std::uint32_t of) noexcept {
+  return part_field::section + part_field::section_bytes * static_cast<std::uint64_t>(sections_of(of));
+}
+/// Words of 64 bits that tell for one head which of the channels its keys hold.
+[[nodiscard]] constexpr std::uint64_t channel_words(std::uint64_t head_dim) noexcept { return (head_dim + 63) / 64; }
 
 /// Next multiple of the alignment.
 [[nodiscard]] constexpr std::uint64_t padded(std::uint64_t bytes) noexcept {

@@ -25,11 +25,14 @@ namespace detail {
   return fail(errc::bad_file, argument, got, rule, expected, layer);
 }
 
-/// The reader of version 1.
+/// The reader of versions 1 and 2, which differ in the sections that a part may have.
 template <checksum Hash>
-class reader_1 {
+class reader_1_2 {
  public:
-  explicit reader_1(std::span<byte const> bytes) noexcept { c_.bytes = bytes; }
+  reader_1_2(std::span<byte const> bytes, std::uint32_t version) noexcept {
+    c_.bytes = bytes;
+    c_.version = version;
+  }
 
   /// Reads all; `to` is set when all is well.
   [[nodiscard]] status read(verify how, container& to) noexcept {
@@ -100,7 +103,6 @@ class reader_1 {
     if (u32(f::query_heads) % u32(f::kv_heads) != 0)
       return bad_file("query heads", real(u32(f::query_heads)), "must be a multiple of the KV heads,",
                       real(u32(f::kv_heads)));
-    c_.version = 1;
     c_.num_layers = c_.number(f::num_layers);
     c_.query_heads = c_.number(f::query_heads);
     c_.kv_heads = c_.number(f::kv_heads);
@@ -116,7 +118,7 @@ class reader_1 {
   /// Places of the records, and every text of theirs. The bounds above keep these sums far from 2^64.
   status records() noexcept {
     c_.parts_at = header_bytes + layer_bytes * u32(f::layers);
-    c_.pairs_at = c_.parts_at + part_bytes * u32(f::parts);
+    c_.pairs_at = c_.parts_at + part_bytes(c_.version) * u32(f::parts);
     c_.texts_at = c_.pairs_at + pair_bytes * u32(f::pairs);
     std::uint64_t const end = c_.texts_at + u32(f::string_bytes), there = header_bytes + directory_;
     if (padded(end) != there)
@@ -126,7 +128,7 @@ class reader_1 {
       if (status const s = text(place); !s) return s;
     for (std::uint64_t at = c_.pairs_at; at < c_.texts_at; at += 8)
       if (status const s = text(at); !s) return s;
-    for (std::uint64_t at = c_.parts_at; at < c_.pairs_at; at += part_bytes)
+    for (std::uint64_t at = c_.parts_at; at < c_.pairs_at; at += part_bytes(c_.version))
       for (std::uint64_t const field : {part_field::name, part_field::key_format, part_field::value_format})
         if (status const s = text(at + field); !s) return s;
     c_.model = c_.text(f::model);
@@ -154,7 +156,9 @@ class reader_1 {
         return bad_file("first part", real(u32(at + 4)), "and its parts must follow the layer before, which ends at",
                         real(part), i);
       for (std::uint64_t k = 0; k < count; ++k, ++part)
-        if (status const s = one_part(c_.parts_at + part_bytes * part, how, static_cast<int>(layer), end); !s) return s;
+        if (status const s = one_part(c_.parts_at + part_bytes(c_.version) * part, how, static_cast<int>(layer), end);
+            !s)
+          return s;
     }
     if (part != u32(f::parts)) return bad_file("parts", real(u32(f::parts)), "but the layers have", real(part));
     if (end != c_.bytes.size()) return bad_file("bytes", real(c_.bytes.size()), "but the sections end at", real(end));
@@ -162,9 +166,10 @@ class reader_1 {
   }
 
   /// Sections lie one behind another, each from the next multiple of 64, with zeros between.
-  status sections_of(std::uint64_t at, verify how, int layer, std::uint64_t& end) noexcept {
-    static constexpr char const* names[sections] = {"rows", "positions", "keys", "values", "bias", "scores"};
-    for (int i = 0; i < sections; ++i) {
+  status all_sections(std::uint64_t at, verify how, int layer, std::uint64_t& end) noexcept {
+    static constexpr char const* names[most_sections] = {"rows", "positions", "keys",    "values",
+                                                         "bias", "scores",    "channels"};
+    for (int i = 0; i < sections_of(c_.version); ++i) {
       std::uint64_t const place = at + part_field::section + static_cast<std::uint64_t>(i) * part_field::section_bytes;
       std::uint64_t const offset = u64(place), size = u64(place + 8), total = c_.bytes.size();
       if (offset == 0 && size == 0 && u64(place + 16) == 0) continue;
@@ -175,7 +180,7 @@ class reader_1 {
       if (past > total)
         return bad_file(names[i], real(past), "is where they end, which must be at most", real(total), layer);
       auto const own = c_.bytes.subspan(static_cast<std::size_t>(end), static_cast<std::size_t>(size));
-      bool const small = i <= static_cast<int>(section::positions);
+      bool const small = i <= static_cast<int>(section::positions) || i == static_cast<int>(section::channels);
       if (how == verify::all || small) {
         if (std::uint64_t const hash = hash_of(own); hash != u64(place + 16))
           return bad_file(names[i], real(hash), "is their checksum, which differs from the one stored,",
@@ -189,8 +194,8 @@ class reader_1 {
   }
 
   status one_part(std::uint64_t at, verify how, int layer, std::uint64_t& end) noexcept {
-    if (status const s = sections_of(at, how, layer, end); !s) return s;
-    stored_part const p = c_.record((at - c_.parts_at) / part_bytes);
+    if (status const s = all_sections(at, how, layer, end); !s) return s;
+    stored_part const p = c_.record((at - c_.parts_at) / part_bytes(c_.version));
     if (status const s = check::format(p.key_format, errc::bad_file, "keys", layer); !s) return s;
     if (status const s = check::format(p.value_format, errc::bad_file, "values", layer); !s) return s;
     auto const heads = static_cast<std::uint64_t>(p.heads);
@@ -211,10 +216,25 @@ class reader_1 {
       if (status const s = holds("bias", p.biases.size(), true, p.entries); !s) return s;
     if (!p.score_bytes.empty())
       if (status const s = holds("scores", p.score_bytes.size(), true, 4 * p.entries); !s) return s;
+    if (status const s = channels(p, layer); !s) return s;
     if (p.lists.empty()) return {};
     status s = read_lists(p.lists, heads, p.tokens, rows, false, [](std::uint64_t, int) {});
     s.layer = s ? -1 : layer;
     return s;
+  }
+
+  /// Masks of channels have the words of all heads, and no channel beyond the head dimension.
+  [[nodiscard]] status channels(stored_part const& p, int layer) const noexcept {
+    if (p.masks.empty()) return {};
+    std::uint64_t const words = channel_words(static_cast<std::uint64_t>(c_.head_dim)),
+                        wanted = 8 * words * static_cast<std::uint64_t>(p.heads);
+    if (p.masks.size() != wanted)
+      return bad_file("channels", real(p.masks.size()), "bytes; they should be", real(wanted), layer);
+    for (std::uint64_t i = 0; i < p.masks.size() / 8; ++i)
+      if (int const beyond = check::channel_beyond(load<std::uint64_t>(p.masks.data() + 8 * i), i % words, c_.head_dim);
+          beyond >= 0)
+        return bad_file("channels", beyond, "is one of a mask, which must be less than", c_.head_dim, layer);
+    return {};
   }
 
   container c_;
@@ -236,7 +256,8 @@ template <checksum Hash>
       return detail::bad_file("magic", bytes[i], "is one of its first 8 bytes, which must be", wanted);
   switch (std::uint32_t const found = load<std::uint32_t>(bytes.data() + header_field::version)) {
     case 1:
-      return detail::reader_1<Hash>{bytes}.read(how, to);
+    case 2:
+      return detail::reader_1_2<Hash>{bytes, found}.read(how, to);
     default:
       return detail::bad_file("version", found, "must be at least 1 and at most", version);
   }

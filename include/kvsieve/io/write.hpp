@@ -65,6 +65,13 @@ constexpr bool put_section(part_source const& p, section which, std::uint64_t to
         put(number, sizeof number);
       }
       return !p.scores.empty();
+    case section::channels:
+      for (std::uint64_t const word : p.channels) {
+        byte bits[8];
+        store(bits, word);
+        put(bits, sizeof bits);
+      }
+      return !p.channels.empty();
   }
   return false;
 }
@@ -73,7 +80,8 @@ constexpr bool put_section(part_source const& p, section which, std::uint64_t to
 template <checksum Hash>
 class head_writer {
  public:
-  head_writer(cache_source const& what, byte* to, std::uint64_t bytes) noexcept : c_(what), to_(to), bytes_(bytes) {}
+  head_writer(cache_source const& what, byte* to, std::uint64_t bytes) noexcept
+      : c_(what), to_(to), bytes_(bytes), version_(what.version()) {}
 
   /// Returns the bytes of the whole file.
   std::uint64_t write() noexcept {
@@ -82,11 +90,11 @@ class head_writer {
     for (auto const& l : c_.layers) parts += l.parts.size();
     (void)text_bytes(c_, text);
     std::uint64_t const first_part = header_bytes + layer_bytes * c_.layers.size(),
-                        first_pair = first_part + part_bytes * parts;
+                        first_pair = first_part + part_bytes(version_) * parts;
     text_base_ = first_pair + pair_bytes * c_.metadata.size();
     using f = header_field;
     std::ranges::copy(magic, to_);
-    number(f::version, version);
+    number(f::version, version_);
     number(f::header_bytes, header_bytes);
     std::ranges::copy(std::string_view{Hash::name}.substr(0, 8), to_ + f::hash_name);
     store(to_ + f::directory_bytes, bytes_ - header_bytes);
@@ -114,7 +122,7 @@ class head_writer {
       part += l.parts.size();
       for (auto const& p : l.parts) {
         end = record(part_at, p, end);
-        part_at += part_bytes;
+        part_at += part_bytes(version_);
       }
     }
     at = first_pair;
@@ -150,7 +158,7 @@ class head_writer {
     number(at + f::value_tile_tokens, p.value_format.tile_tokens);
     number(at + f::value_tile_bytes, p.value_format.tile_bytes);
     store(to_ + at + f::rows, entries(p));
-    for (int i = 0; i < sections; ++i) {
+    for (int i = 0; i < sections_of(version_); ++i) {
       Hash seen;
       std::uint64_t bytes = 0;
       bool const there = put_section(p, static_cast<section>(i), static_cast<std::uint64_t>(c_.tokens),
@@ -171,6 +179,7 @@ class head_writer {
   cache_source const& c_;
   byte* to_;
   std::uint64_t bytes_, text_base_ = 0, text_ = 0;
+  std::uint32_t version_;
 };
 
 /// Gathers small pieces, so that a sink is called with thousands of bytes, and counts them.
@@ -219,8 +228,8 @@ class gatherer {
   std::uint64_t text = 0, parts = 0;
   if (!detail::text_bytes(c, text)) return 0;
   for (auto const& l : c.layers) parts += l.parts.size();
-  return padded(header_bytes + layer_bytes * c.layers.size() + part_bytes * parts + pair_bytes * c.metadata.size() +
-                text);
+  return padded(header_bytes + layer_bytes * c.layers.size() + part_bytes(c.version()) * parts +
+                pair_bytes * c.metadata.size() + text);
 }
 
 /// Writes a cache. All sections are read twice: for their checksums, then to be sent.
@@ -239,11 +248,12 @@ template <checksum Hash, class Sink>
     return fail(errc::workspace_too_small, "memory", static_cast<double>(memory.size()),
                 "bytes; header and directory need", static_cast<double>(bytes));
   detail::head_writer<Hash>{what, memory.data(), bytes}.write();
+  std::uint32_t const of_file = what.version();
   detail::gatherer<std::remove_reference_t<Sink>> out{sink};
   out(memory.data(), static_cast<std::size_t>(bytes));
   for (auto const& l : what.layers)
     for (auto const& p : l.parts)
-      for (int i = 0; i < sections && out.state(); ++i) {
+      for (int i = 0; i < sections_of(of_file) && out.state(); ++i) {
         detail::put_section(p, static_cast<section>(i), static_cast<std::uint64_t>(what.tokens), out);
         out.pad();
       }

@@ -30,6 +30,10 @@ struct levels {
         return s;
       sum += l.share;
     }
+    for (cs::size_t l = 1; l < of.size(); ++l)
+      if (of[l].entry_bytes > of[l - 1].entry_bytes)
+        return fail(errc::bad_params, "levels.entry_bytes", of[l].entry_bytes,
+                    "must be at most those of the level before,", of[l - 1].entry_bytes);
     if (sum < 1 - 1e-6 || sum > 1 + 1e-6) return fail(errc::bad_params, "sum of levels.share", sum, "must be", 1);
     return {};
   }
@@ -43,6 +47,39 @@ struct levels {
     for (cs::size_t l = 0; l < of.size(); ++l)
       sum += entries[l] = static_cast<index>(of[l].share * static_cast<double>(bytes) / of[l].entry_bytes);
     return sum;
+  }
+  /// Entries of each level of a plan of `count` entries, so that these fill `bytes`. As `entries` has them where it
+  /// counts no more than `count`, and what is over goes to the last level. Where a plan has fewer, nothing more is cut
+  /// off and the last level gives way to those before it, which keep their proportions; when it is empty the one before
+  /// does, and when all entries are in the first level bytes are left.
+  /// @param bytes    of all entries together
+  /// @param count    entries of the plan
+  /// @param[out] to  [levels], `count` in all
+  constexpr void fit(index bytes, index count, cs::span<index> to) const {
+    index const held = entries(bytes < 0 ? 0 : bytes, to);
+    if (held <= count) {
+      to[of.size() - 1] += count - held;
+      return;
+    }
+    for (cs::size_t last = of.size() - 1; last > 0; --last) {
+      // What one unit of the levels above it takes: in entries, and in bytes more than in the last one.
+      double unit = 0, more = 0;
+      for (cs::size_t l = 0; l < last; ++l) {
+        double const each = of[l].share / of[l].entry_bytes;
+        unit += each;
+        more += each * (of[l].entry_bytes - of[last].entry_bytes);
+      }
+      double const spare = static_cast<double>(bytes) - static_cast<double>(count) * of[last].entry_bytes;
+      if (spare * unit > more * static_cast<double>(count) || more <= 0) {
+        to[last] = 0;
+        continue;
+      }
+      to[last] = count;
+      for (cs::size_t l = 0; l < last; ++l)
+        to[last] -= to[l] = static_cast<index>(spare / more * (of[l].share / of[l].entry_bytes));
+      return;
+    }
+    to[0] = count;
   }
   /// Entries of each level when there are `count` in all: as `entries` has them, the last level takes what rounding
   /// leaves.
