@@ -1,6 +1,6 @@
 // expected-error: kvsieve::plan on the device takes budgets that read no scores, or rank them
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#include <kvsieve/budget/layer_scores.hpp>
+#include <kvsieve/budget/uncertainty.hpp>
 #include <kvsieve/budget/over_all.hpp>
 #include <kvsieve/device/planner.hpp>
 #include <kvsieve/presets.hpp>
@@ -8,7 +8,7 @@
 #if defined(KVSIEVE_SHOULD_COMPILE)
 using strategy = kvsieve::key_norm<kvsieve::budget::over_all, kvsieve::store::ragged>;
 #else
-using strategy = kvsieve::key_norm<kvsieve::budget::layer_scores>;
+using strategy = kvsieve::key_norm<kvsieve::budget::uncertainty>;
 #endif
 
 struct launcher {

@@ -1,12 +1,15 @@
-// expected-error: kvsieve::plan on the device does not select that way
+// expected-error: kvsieve::plan on the device has no kernel for a selection of this kind
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <kvsieve/device/planner.hpp>
 #include <kvsieve/presets.hpp>
 
+// A selection of somebody's own, by which the scores alone tell how many tokens stay.
+struct above_mean : kvsieve::select::threshold {};
+
 #if defined(KVSIEVE_SHOULD_COMPILE)
-using strategy = kvsieve::chunk_key_norm<>;
-#else
 using strategy = kvsieve::dms<kvsieve::score::key_norm>;
+#else
+using strategy = kvsieve::key_norm<above_mean, kvsieve::store::ragged>;
 #endif
 
 // A launcher that launches nothing.

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Compiles the kernels of budgets whose heads keep different numbers of tokens: rankings, tables, the selection that
-// reads its counts, and compaction by them into dense and packed rows. A register spill fails the build.
+// Compiles the kernels of plans whose heads keep different numbers of tokens: rankings, tables, the selection that
+// reads its counts, selections that make them, and compaction by them into dense and packed rows. A register spill fails the build.
+#include <kvsieve/budget/bytes.hpp>
 #include <kvsieve/budget/head_shares.hpp>
+#include <kvsieve/budget/layer_scores.hpp>
 #include <kvsieve/budget/over_heads_mixed.hpp>
 #include <kvsieve/kvsieve.cuh>
 
@@ -24,7 +26,6 @@ kvs::status apply_all(kvs::device::on on, kvs::device::workspace const& w) {
   kvs::index const* table = nullptr;
   int most = 0;
   if constexpr (requires { plan.offsets(0); }) {
-    static_assert(kvs::ranked_budget<typename C::budget_policy>);
     table = plan.offsets(0);
     most = plan.most(0);
     kvs::index offset[2];
@@ -43,8 +44,12 @@ kvs::status all_budgets(kvs::device::on on, kvs::device::workspace const& w) {
   kvs::status s = apply_all<keyed<budget::over_heads>, T, D>(on, w);
   if (s) s = apply_all<keyed<budget::over_heads_mixed, kvs::select::heavy_hitters>, T, D>(on, w);
   if (s) s = apply_all<keyed<budget::over_all>, T, D>(on, w);
+  if (s) s = apply_all<keyed<budget::layer_scores>, T, D>(on, w);
+  if (s) s = apply_all<keyed<budget::bytes>, T, D>(on, w);
   if (s) s = apply_all<keyed<budget::head_shares>, T, D>(on, w);
   if (s) s = apply_all<keyed<budget::head_shares, kvs::select::heavy_hitters>, T, D>(on, w);
+  if (s) s = apply_all<kvs::dms<kvs::score::key_norm>, T, D>(on, w);
+  if (s) s = apply_all<kvs::key_norm<kvs::select::runs, kvs::store::ragged>, T, D>(on, w);
   return s;
 }
 }  // namespace

@@ -2,7 +2,9 @@
 // Budgets that give heads counts of their own, on emulated blocks: the same counts, lists and notes as on the host.
 #include "emulated_plan.hpp"
 
+#include <kvsieve/budget/bytes.hpp>
 #include <kvsieve/budget/head_shares.hpp>
+#include <kvsieve/budget/layer_scores.hpp>
 #include <kvsieve/budget/over_heads_mixed.hpp>
 #include <kvsieve/host/run.hpp>
 
@@ -51,7 +53,7 @@ void both_plan(support::scored_views const& g, typename C::params p) {
     quiet.note = noted.note = {};
     same_plan(noted, quiet);
   }
-  if constexpr (kvs::ranked_budget<typename C::budget_policy>) {
+  if constexpr (std::is_same_v<kvs::device::plan_of<C>, kvs::device::open_plan>) {
     RC_ASSERT(got.offset[got.views * got.heads] <= made.plan.rows);
     for (int v = 0; v < got.views; ++v) RC_ASSERT(got.count(v) <= made.plan.most(v));
   } else {
@@ -110,6 +112,28 @@ TEST_CASE("device counts: one ranking over all layers and heads, as on the host"
             .layers = *rc::gen::arbitrary<bool>() ? 1 : 0,
             .bytes = by_bytes ? *rc::gen::resize(100, rc::gen::inRange<kvs::cs::int64_t>(0, 400000)) : -1,
             .as_source = *rc::gen::arbitrary<bool>()});
+  }));
+}
+
+TEST_CASE("device counts: layers by how many of the best are theirs, as on the host", "[device][budget]") {
+  CHECK(support::holds("layer_scores", rounds, [] {
+    auto const g = support::draw_views(false, 250);
+    int const layers = *rc::gen::resize(100, rc::gen::element(0, 1, g.s.views() + 3));
+    both_select<budget::layer_scores>(g, {.keep = *support::fractions(),
+                                          .tokens = drawn_limit(),
+                                          .radio_max = 1 + 3 * *support::fractions(),
+                                          .layers = layers,
+                                          .stage = *rc::gen::resize(100, rc::gen::inRange(1, 4))});
+  }));
+}
+
+TEST_CASE("device counts: as many as fit into bytes, as on the host", "[device][budget]") {
+  CHECK(support::holds("bytes", rounds, [] {
+    auto const g = support::draw_views(false, 250);
+    bool const by_bytes = *rc::gen::arbitrary<bool>();
+    both_select<budget::bytes>(
+        g, {.bytes = by_bytes ? *rc::gen::resize(100, rc::gen::inRange<kvs::cs::int64_t>(0, 400000)) : -1,
+            .keep = *support::fractions()});
   }));
 }
 

@@ -104,7 +104,7 @@ device_plan plan_on_device(kvs::device::on on, grouped_cache<T, D> const& cache,
     REQUIRE(cudaMemset(made.memory->template as<void>(), 0xcd, size.device) == cudaSuccess);
     REQUIRE(cudaDeviceSynchronize() == cudaSuccess);
     auto const planned = kvs::plan<C>(on, group, q..., p, workspace_of(*made.memory, made.host));
-    if constexpr (kvs::ranked_budget<typename C::budget_policy>) {
+    if constexpr (std::is_same_v<kvs::device::plan_of<C>, kvs::device::open_plan>) {
       made.offset.resize(static_cast<std::size_t>(planned.entries()));
       made.plan = kvs::copy_offsets(on, planned, made.offset);
     } else {

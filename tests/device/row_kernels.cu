@@ -31,6 +31,9 @@ kvs::status selections(kvs::device::on on, kvs::device::workspace const& w) {
   if (s) s = both<kvs::random<sel::gumbel>, T, D>(on, w);
   if (s) s = both<kvs::random<kvs::weigh::value_norm, sel::two_stage>, T, D>(on, w);
   if (s) s = both<kvs::random<sel::windows, kvs::store::ragged>, T, D>(on, w);
+  if (s) s = both<kvs::random<sel::page_representatives>, T, D>(on, w);
+  if (s) s = both<kvs::key_diff_block_wise<>, T, D>(on, w);
+  if (s) s = both<kvs::key_norm<sel::block_wise>, T, D>(on, w);
   return s;
 }
 template <class T, int D>

@@ -7,6 +7,7 @@
 #include <kvsieve/host/run.hpp>
 
 #include "refusal.hpp"
+#include "scripted.hpp"
 
 using namespace kvsieve_test;
 using support::check_refused;
@@ -70,7 +71,7 @@ void check_apply(typename C::params const& p, int heads = 3, int tokens = 150) {
   CHECK(same_bytes(got_b, want_b));
 
   for (int const past : {0, 1}) {
-    int const rows = static_cast<int>(plan.offset[2 * heads]) + 2;
+    int const rows = static_cast<int>(kvs::device::rows_of(made.plan)) + 2;
     tensor<T, D> keys(1, rows, 5), values(1, rows, 6), want_keys = keys, want_values = values;
     REQUIRE(kvs::device::copy_kept<C>(blocks, made.plan, group(layers), group(packed(keys, values, made.plan, past))));
     std::vector<kvs::kv_layer<kvs::rows<T, D, kvs::layout_ragged>>> to;
@@ -113,6 +114,12 @@ TEST_CASE("unequal heads: an open plan moves the host's bytes", "[device][evict]
   check_apply<keyed<budget::over_all>, kvs::f16, 80, 64>({.budget = {.keep = 0.6}, .select = {.sink = 4}});
 }
 
+TEST_CASE("unequal heads: a plan by a threshold, or of runs, moves the host's bytes", "[device][evict]") {
+  check_apply<kvs::key_norm<kvs::select::threshold, kvs::store::ragged>, kvs::bf16, 64, 64>(
+      {.select = {.threshold = -9, .recent = 0}});
+  check_apply<kvs::key_norm<kvs::select::runs, kvs::store::ragged>, float, 80, 32>({.select = {.alike = 0.25f}});
+}
+
 TEST_CASE("unequal heads: a plan by a table of heads moves the host's bytes", "[device][evict]") {
   check_apply<keyed<budget::head_shares>, float, 64, 64>({.budget = {.keep = shares}});
   check_apply<keyed<budget::head_shares>, kvs::bf16, 64, 32>({.budget = {.keep = shares}}, 3, 300);
@@ -149,6 +156,36 @@ TEST_CASE("unequal heads: more of them than the parameters of one launch hold", 
   kvs::token_plan const plan = on_host(open.plan);
   for (int v = 0; v < views; ++v) {
     CHECK(plan.offset[(v + 1) * heads] - plan.offset[v * heads] == heads * (plan.tokens(v) / 2));
+  }
+}
+
+TEST_CASE("unequal heads: a ranking that several blocks share counts as the host does", "[device][budget]") {
+  if (race_check) return;  // over_heads of 240 heads above has the same bodies
+  for (int const heads : {21, 23, 100}) {
+    cache<float, 64> a(heads, 30, 1), b(heads, 20, 2), c(heads, 7, 3);
+    for (int h = 0; h < heads; h += 3)  // equal scores, for which the order of the heads counts
+      for (int t = 0; t < 20; ++t)
+        for (int d = 0; d < 64; ++d) a.keys.at(h, t, d) = b.keys.at(h, t, d) = static_cast<float>(t % 3);
+    std::vector const layers{a.layer(), b.layer(), c.layer()};
+    using strategy = kvs::key_norm<budget::over_all, kvs::store::ragged>;
+    strategy::params const p{.budget = {.keep = 0.3}, .select = {.sink = 1}};
+    auto const made = emulated_plan<strategy, 64>(layers, p);
+    kvs::token_plan const plan = on_host(made.plan);
+    std::vector<float> table(static_cast<std::size_t>(3 * heads * 30));
+    for (int v = 0; v < 3; ++v)
+      for (int h = 0; h < heads; ++h) {
+        auto const row = plan.scores(v, h);
+        std::copy(row.begin(), row.end(), table.begin() + (v * heads + h) * 30);
+      }
+    using replay = kvs::compressor<support::scripted, budget::over_all, kvs::store::ragged>;
+    replay::params const again{.score = {.table = table.data(), .stride = 30}, .budget = p.budget, .select = p.select};
+    kvs::host::on<> const threads;
+    std::vector<workspace_line> memory(kvs::workspace_bytes<replay>(threads, group(layers), again) / 64 + 1);
+    auto const want = kvs::plan<replay>(threads, group(layers), again,
+                                        std::span(reinterpret_cast<std::byte*>(memory.data()), memory.size() * 64));
+    REQUIRE(want);
+    for (int v = 0; v < 3; ++v)
+      for (int h = 0; h < heads; ++h) CHECK(kept(plan, v, h) == kept(want, v, h));
   }
 }
 

@@ -13,7 +13,7 @@ namespace kvsieve::inline v0 {
 namespace aggregate {
 
 /// Sum over the chosen query heads of a KV head, over how many are chosen in the layer: joined by heads_sum, the mean
-/// over the chosen heads of the layer. A KV head without a chosen one scores 0. The host alone has it.
+/// over the chosen heads of the layer. A KV head without a chosen one scores 0.
 struct group_chosen : policy_base<stages::group> {
   static constexpr bool additive = true;  ///< combine is +
 
@@ -56,9 +56,9 @@ struct group_chosen : policy_base<stages::group> {
     return 0.0f;
   }
   /// Two query heads, or joined ones, as one.
-  static constexpr float combine(float a, float b) { return a + b; }
+  KVSIEVE_HD static constexpr float combine(float a, float b) { return a + b; }
   /// The group's number from what was joined.
-  static constexpr float result(float joined, int) { return joined; }
+  KVSIEVE_HD static constexpr float result(float joined, int) { return joined; }
 };
 }  // namespace aggregate
 }  // namespace kvsieve::inline v0

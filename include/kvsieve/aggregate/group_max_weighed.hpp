@@ -13,15 +13,16 @@ namespace kvsieve::inline v0 {
 namespace aggregate {
 
 /// Largest over the group's query heads h of weight[h, t] times what was folded for token t. KVzip's weights are the
-/// norms of the values behind each query head's part of the output projection. The host alone has it.
+/// norms of the values behind each query head's part of the output projection.
 struct group_max_weighed : policy_base<stages::group> {
   static constexpr bool additive = false;  ///< combine is not +
 
   /// Its numbers.
   struct params {
-    cs::span<float const> weight{};  ///< [views, query heads, tokens]; the caller's memory
-    int query_heads = 0;             ///< of a view
-    int tokens = 0;                  ///< of the cache, N, the same in every view
+    cs::span<float const>
+        weight{};         ///< [views, query heads, tokens]; the caller's memory, of the device for plans there
+    int query_heads = 0;  ///< of a view
+    int tokens = 0;       ///< of the cache, N, the same in every view
     template <class Self, class Visit>
     static constexpr void each(Self& self, Visit&& visit) {
       visit("weight", self.weight, "factors", "of each token for each query head, view after view");
@@ -50,9 +51,9 @@ struct group_max_weighed : policy_base<stages::group> {
     return p.weight.data() + (view * p.query_heads + query_head) * p.tokens;
   }
   /// Two query heads, or joined ones, as one.
-  static constexpr float combine(float a, float b) { return a < b ? b : a; }
+  KVSIEVE_HD static constexpr float combine(float a, float b) { return a < b ? b : a; }
   /// The group's number from what was joined.
-  static constexpr float result(float joined, int) { return joined; }
+  KVSIEVE_HD static constexpr float result(float joined, int) { return joined; }
 };
 }  // namespace aggregate
 }  // namespace kvsieve::inline v0

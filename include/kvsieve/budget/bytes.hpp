@@ -37,17 +37,26 @@ struct bytes : policy_base<stages::budget> {
   /// Most tokens that the heads of a view may keep together.
   static constexpr cs::int64_t room(params const&, int heads, int tokens) { return cs::int64_t{heads} * tokens; }
 
-  /// Tokens of each head, [views, heads].
+  static constexpr bool reads_shapes = true;  ///< its counts follow from the shapes of all views
+
+  /// Tokens that a head keeps over all views.
   template <class Rows>
-  static void allot(params const& p, Rows const& rows, int* count) {
+  [[nodiscard]] static cs::int64_t total(params const& p, Rows const& rows) {
     cs::int64_t const row = p.row_bytes > 0 ? p.row_bytes : rows.row_bytes(), heads = rows.heads();
     cs::int64_t all = 0;
     for (int v = 0; v < rows.views(); ++v) all += rows.tokens(v);
     cs::int64_t const size = all * heads * row;
     auto const share = static_cast<cs::int64_t>(static_cast<double>(size) * p.keep);
-    cs::int64_t const total = (p.bytes >= 0 ? p.bytes : share) / (heads * row);
+    cs::int64_t const fit = (p.bytes >= 0 ? p.bytes : share) / (heads * row);
+    return fit < all ? fit : all;
+  }
+  /// Tokens of each head, [views, heads].
+  template <class Rows>
+  static void allot(params const& p, Rows const& rows, int* count) {
+    int const heads = rows.heads();
+
     auto const tokens = [&](cs::int64_t v) { return cs::int64_t{rows.tokens(static_cast<int>(v))}; };
-    counts::apportion(rows.views(), total, tokens, tokens, rows.scratch());
+    counts::apportion(rows.views(), total(p, rows), tokens, tokens, rows.scratch());
     for (int v = 0; v < rows.views(); ++v)
       for (int h = 0; h < heads; ++h) count[v * heads + h] = static_cast<int>(rows.scratch()[v]);
   }

@@ -57,46 +57,88 @@ struct layer_scores : policy_base<stages::budget> {
                       staged = cs::int64_t{p.layers} * mean + (p.stage - 1) * waiting;
     return most < staged ? most : staged;
   }
+  /// Tokens that a head of a view keeps on average.
+  [[nodiscard]] KVSIEVE_HD static constexpr int mean(params const& p, int tokens) {
+    return counts::of_share(p.keep, p.tokens, p.prompt > 0 ? p.prompt : tokens);
+  }
+  /// Calls rank(counts::ranking) for every sequence: how many of the best lie in which layer.
+  template <class Rows, class Rank>
+  static void rankings(params const& p, Rows const& rows, Rank const& rank) {
+    int const layers = counts::layers_of(p.layers, rows.views()), heads = rows.heads();
+    int const step = rows.views() < layers ? rows.views() : layers;
+    for (int first = 0; first < rows.views(); first += step) {
+      cs::int64_t total = 0, stored = 0;
+      for (int v = first; v < first + step; ++v) {
+        total += cs::int64_t{heads} * mean(p, rows.tokens(v));
+        stored += cs::int64_t{heads} * rows.tokens(v);
+      }
+      rank(counts::ranking{first, first + step, total < stored ? total : stored});
+    }
+  }
+  /// True where the layers that came so far wait for others of their stage.
+  [[nodiscard]] KVSIEVE_HD static constexpr bool waits(params const& p, int views) {
+    int const layers = counts::layers_of(p.layers, views);
+    return views < layers && views % p.stage != 0;
+  }
+  /// The layers of a sequence, of which a ranking gave each head count [views, heads].
+  template <class Tokens, class Forced>
+  struct layers_of_ranking {
+    params const& p;       ///< numbers of the budget
+    Tokens const& tokens;  ///< of a head of a view
+    Forced const& forced;  ///< tokens of a head of a view that stay in any case
+    int const* count;      ///< what the ranking gave
+    int heads;             ///< of a view
+    /// Most tokens beside the forced ones that a head of view `i` keeps.
+    KVSIEVE_CALLS_GIVEN
+    KVSIEVE_HD constexpr cs::int64_t most(int i) const {
+      int const b = mean(p, tokens(i)) - forced(i), past = tokens(i) - forced(i);
+      double const limit = p.radio_max * b;
+      return limit < past ? static_cast<cs::int64_t>(limit) : cs::int64_t{past};
+    }
+    /// How many of the best lie in view `i`.
+    KVSIEVE_CALLS_GIVEN
+    KVSIEVE_HD constexpr cs::int64_t weight(int i) const {
+      cs::int64_t sum = -cs::int64_t{heads} * forced(i);
+      for (int h = 0; h < heads; ++h) sum += count[i * heads + h];
+      return sum > 0 ? sum : 0;  // forced tokens that depend on the count may be fewer in the ranking
+    }
+  };
+  /// From what a ranking over the `step` views of a sequence, of a call of `views`, gave each of their heads, count
+  /// [step, heads], to what these keep. tokens(i) and forced(i) are those of a head of view i; share [step] is scratch.
+  KVSIEVE_CALLS_GIVEN
+  template <class Tokens, class Forced>
+  KVSIEVE_HD static constexpr void split(params const& p, int views, int step, int heads, Tokens const& tokens,
+                                         Forced const& forced, int* count, cs::int64_t* share) {
+    int const layers = counts::layers_of(p.layers, views);
+    bool const waiting = waits(p, views);
+    cs::int64_t left = cs::int64_t{layers - step} * (mean(p, tokens(0)) - forced(0));
+    bool fits = true;
+    for (int i = 0; i < step; ++i) {
+      left += mean(p, tokens(i)) - forced(i);
+      fits = fits && forced(i) <= mean(p, tokens(i));
+    }
+    layers_of_ranking<Tokens, Forced> const own{p, tokens, forced, count, heads};
+    auto const most = [&own](cs::int64_t i) { return own.most(static_cast<int>(i)); };
+    auto const weight = [&own](cs::int64_t i) { return own.weight(static_cast<int>(i)); };
+    if (fits && !waiting) counts::apportion(step, left, weight, most, share);
+    for (int i = 0; i < step; ++i) {
+      cs::int64_t const kept = !fits ? mean(p, tokens(i)) : forced(i) + (waiting ? most(i) : share[i]);
+      for (int h = 0; h < heads; ++h) count[i * heads + h] = counts::limited(kept, tokens(i));
+    }
+  }
   /// Tokens of each head, [views, heads].
   template <class Rows>
   static void allot(params const& p, Rows const& rows, int* count) {
-    int const layers = counts::layers_of(p.layers, rows.views()), heads = rows.heads();
-    int const step = rows.views() < layers ? rows.views() : layers;
-    bool const waits = step < layers && step % p.stage != 0;
-    auto const mean = [&](int v) {
-      return counts::of_share(p.keep, p.tokens, p.prompt > 0 ? p.prompt : rows.tokens(v));
-    };
-    auto const forced = [&](int v) { return rows.forced(v, mean(v)).size(); };
-    for (int first = 0; first < rows.views(); first += step) {
-      cs::int64_t left = 0, total = 0, stored = 0;
+    int const heads = rows.heads();
+    auto const size = [&](int v) { return rows.forced(v, mean(p, rows.tokens(v))).size(); };
+    rankings(p, rows, [&](counts::ranking const& r) {
       bool fits = true;
-      for (int v = first; v < first + step; ++v) {
-        left += mean(v) - forced(v);
-        total += cs::int64_t{heads} * mean(v);
-        stored += cs::int64_t{heads} * rows.tokens(v);
-        fits = fits && forced(v) <= mean(v);
-      }
-      left += cs::int64_t{layers - step} * (mean(first) - forced(first));
-      if (fits && !waits) rows.best(first, first + step, total < stored ? total : stored, count);
-      auto* const own = count + cs::int64_t{first} * heads;
-      auto const most = [&](cs::int64_t i) {
-        int const v = first + static_cast<int>(i), b = mean(v) - forced(v), past = rows.tokens(v) - forced(v);
-        double const limit = p.radio_max * b;
-        return limit < past ? static_cast<cs::int64_t>(limit) : cs::int64_t{past};
-      };
-      auto const weight = [&](cs::int64_t i) {
-        cs::int64_t sum = -cs::int64_t{heads} * forced(first + static_cast<int>(i));
-        for (int h = 0; h < heads; ++h) sum += own[i * heads + h];
-        return sum > 0 ? sum : 0;  // forced tokens that depend on the count may be fewer in the ranking
-      };
-      auto* const share = rows.scratch();
-      if (fits && !waits) counts::apportion(step, left, weight, most, share);
-      for (int i = 0; i < step; ++i) {
-        int const n = rows.tokens(first + i), even = mean(first + i);
-        cs::int64_t const kept = !fits ? even : forced(first + i) + (waits ? most(i) : share[i]);
-        for (int h = 0; h < heads; ++h) own[i * heads + h] = counts::limited(kept, n);
-      }
-    }
+      for (int v = r.first; v < r.last; ++v) fits = fits && size(v) <= mean(p, rows.tokens(v));
+      if (fits && !waits(p, rows.views())) rows.best(r, count);
+      split(
+          p, rows.views(), r.last - r.first, heads, [&](int i) { return rows.tokens(r.first + i); },
+          [&](int i) { return size(r.first + i); }, count + cs::int64_t{r.first} * heads, rows.scratch());
+    });
   }
 };
 }  // namespace budget

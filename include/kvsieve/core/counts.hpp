@@ -54,13 +54,13 @@ struct ranking {
 };
 
 /// Which layer of a model a view is: the list says, or views are the layers in order, again and again.
-[[nodiscard]] constexpr int layer_of(cs::span<int const> list, int layers, int view) {
+[[nodiscard]] KVSIEVE_HD constexpr int layer_of(cs::span<int const> list, int layers, int view) {
   if (!list.empty()) return list[static_cast<cs::size_t>(view)];
   return layers > 0 ? view % layers : view;
 }
 
 /// Layers of the model; `layers` 0: as many as there are views.
-[[nodiscard]] constexpr int layers_of(int layers, int views) { return layers > 0 ? layers : views; }
+[[nodiscard]] KVSIEVE_HD constexpr int layers_of(int layers, int views) { return layers > 0 ? layers : views; }
 
 /// Refuses a list of layers that does not name one of `layers` for each view.
 [[nodiscard]] constexpr status check_layers(cs::span<int const> list, int layers, int views) {

@@ -2,12 +2,14 @@
 // The GELU of the error function, for the small networks that some policies bring.
 #pragma once
 #include <kvsieve/core/math.hpp>
+#include <kvsieve/core/scalar.hpp>
 
 namespace kvsieve::inline v0 {
 
 /// x Phi(x); the error function is Abramowitz and Stegun's 7.1.26, so the result is within 1e-7 |x|.
+KVSIEVE_CALLS_GIVEN
 template <class S>
-[[nodiscard]] S gelu(S x) {
+[[nodiscard]] KVSIEVE_HD S gelu(S x) {
   S const magnitude = max(x, -x), t = S(1.0f) / fma(S(0.3275911f * 0.70710678f), magnitude, S(1.0f));
   S p = fma(S(1.061405429f), t, S(-1.453152027f));
   p = fma(p, t, S(1.421413741f));

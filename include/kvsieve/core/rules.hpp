@@ -58,6 +58,19 @@ concept ranked_budget = requires { requires B::ranks; };
 template <class B>
 concept shared_ranking = ranked_budget<B> && requires { requires B::shares_ranking; };
 
+/// A budget whose counts are alike in a view and follow from a ranking over the views of a sequence: it has the
+/// `rankings` of a ranked budget, `mean(params, tokens)`, what a head keeps on average, and `split`, which makes the
+/// counts of the views of a sequence.
+template <class B>
+concept splits_ranking = requires(typename B::params const& p) {
+  requires B::reads_scores;
+  { B::mean(p, 1) } -> cs::same_as<int>;
+  { B::waits(p, 1) } -> cs::same_as<bool>;
+};
+/// A budget whose counts follow from the shapes of all views: total(params, rows) tokens a head.
+template <class B>
+concept shape_budget = requires { requires B::reads_shapes; };
+
 /// A row's budget as a share, for a selection that spends it on pieces of the row: chunks, or the tokens of a span.
 struct row_share {
   double exact = -1;  ///< the share itself; negative: kept / tokens

@@ -8,6 +8,10 @@
 namespace kvsieve::inline v0 {
 /// Square root, correctly rounded on the host.
 [[nodiscard]] KVSIEVE_HD inline float sqrt(float x) { return ::sqrtf(x); }
+/// a * b + c, rounded once.
+[[nodiscard]] KVSIEVE_HD inline float fma(float a, float b, float c) { return ::fmaf(a, b, c); }
+/// 2^x.
+[[nodiscard]] KVSIEVE_HD inline float exp2(float x) { return ::exp2f(x); }
 /// Binary logarithm of a normal positive number.
 [[nodiscard]] KVSIEVE_HD inline float log2(float x) { return ::log2f(x); }
 /// a < b ? b : a, so a NaN in b gives a.

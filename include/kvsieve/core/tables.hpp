@@ -30,10 +30,16 @@ namespace tables {
 
 /// Where the numbers of a view begin. @pre check() was ok
 template <class T>
-[[nodiscard]] constexpr T const* of_view(cs::span<T const> table, cs::int64_t per_layer, cs::span<int const> list,
-                                         int view) {
+[[nodiscard]] KVSIEVE_HD constexpr T const* of_view(cs::span<T const> table, cs::int64_t per_layer,
+                                                    cs::span<int const> list, int view) {
   auto const layers = static_cast<int>(static_cast<cs::int64_t>(table.size()) / per_layer);
   return table.data() + per_layer * counts::layer_of(list, layers, view);
+}
+/// The same as a table of that layer alone. @pre check() was ok
+template <class T>
+[[nodiscard]] constexpr cs::span<T const> of_layer(cs::span<T const> table, cs::int64_t per_layer,
+                                                   cs::span<int const> list, int view) {
+  return {of_view(table, per_layer, list, view), static_cast<cs::size_t>(per_layer)};
 }
 }  // namespace tables
 }  // namespace kvsieve::inline v0

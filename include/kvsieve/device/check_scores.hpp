@@ -54,6 +54,12 @@ template <strategy C, class Launcher, class Layer, class Queries>
           !s)
         return s;
       if constexpr (C::folds_queries) {
+        using group = typename C::group_policy;
+        if constexpr (requires { group::fits(call.params.group, q.extent(0), call.cached(v)); })
+          if (status s = group::fits(call.params.group, q.extent(0), call.cached(v)); !s) {
+            s.layer = v;
+            return s;
+          }
         if (auto const scales = score::scales(call.params.score); !scales.empty())
           return fail(errc::bad_params, "score.scale", static_cast<double>(scales.size()), "entries; the device takes",
                       0);

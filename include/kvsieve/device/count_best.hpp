@@ -3,6 +3,7 @@
 // as in select.hpp, 8 bits a pass and no sort, over the histograms of all rows; sums are integers, so they are exact.
 #pragma once
 #include <kvsieve/core/counts.hpp>
+#include <kvsieve/core/forced.hpp>
 #include <kvsieve/core/math.hpp>
 #include <kvsieve/core/views.hpp>
 #include <kvsieve/device/block.hpp>
@@ -103,10 +104,43 @@ struct find_cut_part {
   index rows;                ///< of all its views
   int least;                 ///< tokens that each row keeps
   bool drop_ties;            ///< none of those that equal the last one
+  index* partial;  ///< [parts, key_bins + 1]: what parts of the rows keep, were all keys from a bin up to stay
+  int parts;       ///< 0: one block looks at all rows
+
+  /// Competing tokens of row i, of the prefix, from this bin up.
+  [[nodiscard]] KVSIEVE_HD unsigned from(index i, int bin) const {
+    return bin < key_bins ? at_least[i * key_bins + bin] : 0u;
+  }
+  /// Tokens beside the forced ones that row i keeps, were all keys from this bin up to stay.
+  [[nodiscard]] KVSIEVE_HD int kept(index i, int bin) const {
+    int const best = row[i].above + static_cast<int>(from(i, bin)), held = least - row[i].forced;
+    return best < held ? held : best;
+  }
 };
 struct find_cut_args {
   batch<find_cut_part> views;
   int shift;
+};
+
+/// Rows of a ranking that a block adds up where several share it, and from how many rows on they do.
+inline constexpr int rows_of_part = 32, rows_to_share = 64;
+
+/// Block (part, 0, ranking): what its rows keep, were all keys from a bin up to stay.
+struct add_rows_body {
+  template <block Block>
+  struct shared {};
+
+  template <block Block>
+  KVSIEVE_HD static void run(Block& b, find_cut_args const& a, work w, shared<Block>&) {
+    auto const& r = a.views.part[w.z];
+    if (w.x >= r.parts) return;
+    index const first = index{w.x} * rows_of_part, last = r.rows - first < rows_of_part ? r.rows : first + rows_of_part;
+    for (int bin = b.rank(); bin <= key_bins; bin += Block::threads) {
+      index sum = 0;
+      for (index i = first; i < last; ++i) sum += r.kept(i, bin);
+      r.partial[index{w.x} * (key_bins + 1) + bin] = sum;
+    }
+  }
 };
 
 /// Block (0, 0, ranking): finds the 8 bits of the cut, and after the last pass what each row keeps. A row that would
@@ -136,7 +170,8 @@ struct find_cut_body {
     index const left = s.left;
     for (int bin = b.rank(); bin <= key_bins; bin += Block::threads) {
       index sum = 0;
-      for (index i = 0; i < r.rows; ++i) sum += kept(r, i, bin);
+      for (int p = 0; p < r.parts; ++p) sum += r.partial[index{p} * (key_bins + 1) + bin];
+      for (index i = 0; r.parts == 0 && i < r.rows; ++i) sum += r.kept(i, bin);
       s.kept[bin] = sum;
     }
     b.sync();
@@ -145,7 +180,7 @@ struct find_cut_body {
     b.sync();
     int const bin = s.bin;
     if (a.shift > 0) {
-      for (index i = b.rank(); i < r.rows; i += Block::threads) r.row[i].above += static_cast<int>(from(r, i, bin + 1));
+      for (index i = b.rank(); i < r.rows; i += Block::threads) r.row[i].above += static_cast<int>(r.from(i, bin + 1));
       if (b.rank() == 0)
         *r.state = {left, (a.shift == 24 ? 0u : r.state->prefix) | static_cast<unsigned>(bin) << a.shift};
     } else {
@@ -155,15 +190,6 @@ struct find_cut_body {
   }
 
  private:
-  KVSIEVE_HD static unsigned from(find_cut_part const& r, index i, int bin) {
-    return bin < key_bins ? r.at_least[i * key_bins + bin] : 0u;
-  }
-  /// Tokens beside the forced ones that row i keeps, were all keys from this bin up to stay.
-  KVSIEVE_HD static int kept(find_cut_part const& r, index i, int bin) {
-    counted_row const& row = r.row[i];
-    int const best = row.above + static_cast<int>(from(r, i, bin)), least = r.least - row.forced;
-    return best < least ? least : best;
-  }
   template <block Block, class F>
   KVSIEVE_HD static index sum_of(Block& b, shared<Block>& s, find_cut_part const& r, F const& f) {
     index sum = 0;
@@ -189,8 +215,8 @@ struct find_cut_body {
     for (index first = 0; first < r.rows; first += Block::threads) {
       index const i = first + b.rank();
       bool const own = i < r.rows;
-      s.least[b.rank()] = own ? kept(r, i, bin + 1) : 0;
-      s.most[b.rank()] = own && !drops ? kept(r, i, bin) : s.least[b.rank()];
+      s.least[b.rank()] = own ? r.kept(i, bin + 1) : 0;
+      s.most[b.rank()] = own && !drops ? r.kept(i, bin) : s.least[b.rank()];
       b.sync();
       if (b.rank() == 0) {
         for (int t = 0; t < Block::threads; ++t) {
@@ -228,6 +254,42 @@ struct share_ranking_body {
   KVSIEVE_HD static void run(Block& b, share_ranking_args<Budget> const& a, work w, shared<Block>&) {
     auto const& view = a.views.part[w.z];
     if (b.rank() == 0) Budget::share(a.budget, view.heads, view.tokens, view.row[0].forced, view.count, view.scratch);
+  }
+};
+
+/// One sequence of which the layers have a part of what a ranking over them gave.
+struct split_ranking_part {
+  int const* layout;  ///< [views, 3]: tokens, sinks and recent tokens
+  int* count;         ///< [views, heads]
+  index* scratch;     ///< [views]
+  int views;          ///< of the sequence
+};
+template <class Budget>
+struct split_ranking_args {
+  batch<split_ranking_part> views;
+  typename Budget::params budget;
+  int const* white_list;
+  int white_count;
+  int call_views, heads;
+};
+
+/// Block (0, 0, sequence): one thread, a few numbers for each layer.
+template <splits_ranking Budget>
+struct split_ranking_body {
+  template <block Block>
+  struct shared {};
+
+  template <block Block>
+  KVSIEVE_HD static void run(Block& b, split_ranking_args<Budget> const& a, work w, shared<Block>&) {
+    auto const& part = a.views.part[w.z];
+    if (b.rank() != 0) return;
+    Budget::split(
+        a.budget, a.call_views, part.views, a.heads, [&](int i) { return part.layout[i * 3]; },
+        [&](int i) {
+          int const* const of = part.layout + i * 3;
+          return forced_set{of[0], of[1], of[2], a.white_list, a.white_count}.size();
+        },
+        part.count, part.scratch);
   }
 };
 }  // namespace device

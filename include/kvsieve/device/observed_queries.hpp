@@ -2,6 +2,7 @@
 // What the launches of the per-query scorers are told of a view: its rows of queries, and which keys each of them sees.
 #pragma once
 #include <kvsieve/aggregate/accumulator.hpp>
+#include <kvsieve/aggregate/group.hpp>
 #include <kvsieve/core/query_set.hpp>
 #include <kvsieve/core/views.hpp>
 #include <kvsieve/device/block.hpp>
@@ -82,9 +83,19 @@ template <row_view Queries, row_view Keys>
 struct queries_args {
   batch<queries_part<Queries, Keys>> views;
 };
-template <accumulator Aggregate, row_view Queries, row_view Keys>
+/// The same for a group policy that weighs: a factor for each query head, or for each of its tokens.
+template <row_view Queries, row_view Keys>
+struct weighed_queries_part : queries_part<Queries, Keys> {
+  float const* weight;  ///< of the view's query heads, rows of `weight_stride`
+  index weight_stride;
+};
+/// What a launch that folds is told of a view.
+template <class Group, row_view Queries, row_view Keys>
+using folded_part = cs::conditional_t<weighs_heads<Group> || weighs_tokens<Group>, weighed_queries_part<Queries, Keys>,
+                                      queries_part<Queries, Keys>>;
+template <accumulator Aggregate, class Group, row_view Queries, row_view Keys>
 struct fold_queries_args {
-  batch<queries_part<Queries, Keys>> views;
+  batch<folded_part<Group, Queries, Keys>> views;
   typename Aggregate::params params;
 };
 

@@ -2,6 +2,7 @@
 // The arguments of a plan on the device, and which scores it has no kernels for.
 #pragma once
 #include <kvsieve/compressor.hpp>
+#include <kvsieve/device/head_memory.hpp>
 #include <kvsieve/device/score_page_bound.hpp>
 
 namespace kvsieve::inline v0 {
@@ -12,25 +13,10 @@ template <strategy C, class Launcher, class Layer, class Queries>
 struct plan_call {
   using score = typename C::score_policy;
   using aggregate = typename C::aggregate_policy;
-  static_assert(!C::protect_policy::protects,
-                "kvsieve::plan on the device folds one row of a head: leave kvsieve::protect::mass out, or plan on the "
-                "host");
-  static_assert(!cs::is_same_v<typename C::pattern, patterns::per_head> || bounds_pages<score>,
-                "kvsieve::plan on the device does not factor matrices: choose a score of rows, chunks, queries or "
-                "positions, or plan on the host");
-  static_assert(
-      !weighs_heads<typename C::group_policy> && !weighs_tokens<typename C::group_policy>,
-      "kvsieve::plan on the device does not weigh query heads: use kvsieve::aggregate::group_mean, group_sum or "
-      "group_max, or plan on the host");
-  static_assert(!cs::is_same_v<typename C::pattern, patterns::per_pair>,
-                "kvsieve::plan on the device does not hold keys against each other: use another score than "
-                "kvsieve::score::redundancy, or plan on the host");
-  static_assert(!cs::is_same_v<typename C::pattern, patterns::per_hidden>,
-                "kvsieve::plan on the device does not score hidden states: use another score than "
-                "kvsieve::score::kv_zap or gate, or plan on the host");
-  static_assert(
-      !requires { C::weigh_policy::quadratic; },
-      "kvsieve::plan on the device does not project values: weigh by kvsieve::weigh::value_norm, or plan on the host");
+  static_assert(!cs::is_same_v<typename C::pattern, patterns::per_head> || bounds_pages<score> ||
+                    reads_moments<score> || cs::is_same_v<score, kvsieve::score::non_causal_attention>,
+                "kvsieve::plan on the device has no kernel for a score of this kind that looks at all rows of a head: "
+                "choose another score, or plan on the host");
 
   Launcher const& on;
   cs::span<Layer const> layers;

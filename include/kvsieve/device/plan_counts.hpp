@@ -5,6 +5,7 @@
 #include <kvsieve/device/count_best.hpp>
 #include <kvsieve/device/place_lists.hpp>
 #include <kvsieve/device/plan_scores.hpp>
+#include <kvsieve/device/write_numbers.hpp>
 
 namespace kvsieve::inline v0 {
 namespace device {
@@ -25,6 +26,8 @@ class plan_counts {
     if constexpr (memory::ranks) {
       for (int shift = 24; shift >= 0; shift -= 8)
         if (status const s = pass(shift); !s) return s;
+      if constexpr (memory::splits)
+        if (status const s = split(); !s) return s;
       if constexpr (shared_ranking<budget>)
         if (status const s = share(); !s) return s;
       place_lists_args const args{memory_.count, rows(), memory_.device_offset};
@@ -53,7 +56,7 @@ class plan_counts {
     keys.white_list = call_.params.select.white_list.data();
     keys.white_count = static_cast<int>(call_.params.select.white_list.size());
     int at = 0;
-    status const s = launch_views<count_keys_body>(
+    status s = launch_views<count_keys_body>(
         call_.on, call_.views(), call_.heads(), 1, keys, [&](int v, count_keys_part& part) {
           while (v >= memory_.ranking[at].last) ++at;
           counts::ranking const& r = memory_.ranking[at];
@@ -73,20 +76,54 @@ class plan_counts {
     if (!s) return s;
     find_cut_args cut{};
     cut.shift = shift;
-    return launch_views<find_cut_body>(call_.on, memory_.rankings, 1, 1, cut, [&](int i, find_cut_part& part) {
+    auto const fill = [&](int i, find_cut_part& part) {
       counts::ranking const& r = memory_.ranking[i];
-      index const row = index{r.first} * call_.heads();
+      index const row = index{r.first} * call_.heads(), rows = index{r.last - r.first} * call_.heads();
+      // Rankings follow one another, so parts that begin there are nobody else's.
+      int const parts = rows > rows_to_share ? static_cast<int>((rows + rows_of_part - 1) / rows_of_part) : 0;
       part = {memory_.row + row,
               memory_.at_least + row * key_bins,
               memory_.state + i,
               memory_.count + row,
               memory_.scratch + row,
               r.total,
-              index{r.last - r.first} * call_.heads(),
+              rows,
               r.least,
-              r.drop_ties};
+              r.drop_ties,
+              parts > 0 ? memory_.partial_sums + (row / rows_of_part + i) * (key_bins + 1) : nullptr,
+              parts};
+      return parts;
+    };
+    s = launch_views<add_rows_body>(call_.on, memory_.rankings, 1, 1, cut, fill);
+    if (!s) return s;
+    return launch_views<find_cut_body>(call_.on, memory_.rankings, 1, 1, cut, [&](int i, find_cut_part& part) {
+      (void)fill(i, part);
       return 1;
     });
+  }
+
+  /// What the views of a sequence have of its ranking.
+  [[nodiscard]] status split() const {
+    rules_type const rules = memory::rules(call_.layers, call_.params);
+    auto const number = [&](index i) {
+      int const v = static_cast<int>(i / 3), tokens = call_.cached(v);
+      forced_set const f = memory::forced_of(rules, call_.seen(v), budget::mean(call_.params.budget, tokens));
+      return i % 3 == 0 ? tokens : i % 3 == 1 ? f.sink : f.recent;
+    };
+    if (status const s = write_numbers(call_.on, memory_.layout, index{call_.views()} * 3, number); !s) return s;
+    split_ranking_args<budget> args{{},
+                                    call_.params.budget,
+                                    call_.params.select.white_list.data(),
+                                    static_cast<int>(call_.params.select.white_list.size()),
+                                    call_.views(),
+                                    call_.heads()};
+    return launch_views<split_ranking_body<budget>>(
+        call_.on, memory_.rankings, 1, 1, args, [&](int i, split_ranking_part& part) {
+          counts::ranking const& r = memory_.ranking[i];
+          index const row = index{r.first} * call_.heads();
+          part = {memory_.layout + index{r.first} * 3, memory_.count + row, memory_.scratch + row, r.last - r.first};
+          return 1;
+        });
   }
 
   /// What the heads of a view have of its ranking.

@@ -4,12 +4,17 @@
 #include <kvsieve/device/launch_views.hpp>
 #include <kvsieve/device/map_rows.hpp>
 #include <kvsieve/device/plan_call.hpp>
+#include <kvsieve/device/plan_heads.hpp>
+#include <kvsieve/device/plan_hidden.hpp>
+#include <kvsieve/device/plan_pairs.hpp>
+#include <kvsieve/device/plan_weights.hpp>
 #include <kvsieve/device/score_chunks.hpp>
 #include <kvsieve/device/score_page_bound.hpp>
 #include <kvsieve/device/score_position.hpp>
 #include <kvsieve/device/shape_scores.hpp>
 #include <kvsieve/device/weigh_rows.hpp>
 #include <kvsieve/device/workspace.hpp>
+#include <kvsieve/device/write_numbers.hpp>
 
 namespace kvsieve::inline v0 {
 namespace device {
@@ -19,6 +24,7 @@ template <strategy C, class Launcher, class Layer, class Queries>
 class plan_scores {
   using score = typename C::score_policy;
   using aggregate = typename C::aggregate_policy;
+  using group = typename C::group_policy;
   using keys_type = typename Layer::keys_type;
   using memory = score_memory<C>;
   using call_type = plan_call<C, Launcher, Layer, Queries>;
@@ -52,6 +58,8 @@ class plan_scores {
       s = rows(out);
     else if constexpr (memory::per_row)
       s = sums(out);
+    else if constexpr (memory::per_pair)
+      s = pairs(out);
     else if constexpr (memory::per_query)
       s = observe(out);
     else if constexpr (memory::per_chunk)
@@ -60,6 +68,12 @@ class plan_scores {
       s = halves(out);
     else if constexpr (bounds_pages<score>)
       s = bounds(out);
+    else if constexpr (memory::in_own_chunks)
+      s = attend_in_chunks<C>(call_, memory_, out);
+    else if constexpr (memory::of_moments)
+      s = score_moments<C, call_type>(call_, memory_, out).run();
+    else if constexpr (memory::per_hidden)
+      s = score_hidden<C>(call_, memory_, out);
     else
       s = positions(out);
     return s;
@@ -75,7 +89,7 @@ class plan_scores {
       s = launch_views<body>(call_.on, call_.views(), call_.heads(), 1, args, once(out));
       if (!s) return s;
     }
-    if constexpr (C::weigh_policy::weighs && !C::weighs_last) {
+    if constexpr (C::weigh_policy::weighs && !C::weighs_last && !memory::projects) {
       if (s = weigh(out); !s) return s;
     }
     if constexpr (memory::pools) {
@@ -85,11 +99,17 @@ class plan_scores {
                              [&](int v, scores_part& part) { return over_scores(v, out, memory_.scores, part); });
       if (!s) return s;
     }
+    if constexpr (C::weigh_policy::weighs && !C::weighs_last && memory::projects) {
+      if (s = weigh(memory_.scores); !s) return s;  // as CriticalKV does, behind the pool
+    }
     if constexpr (C::scale_policy::scales) {
       using body = scale_body<typename C::scale_policy>;
       typename body::args args{};
       s = launch_views<body>(call_.on, call_.views(), 1, 1, args, once(memory_.scores));
       if (!s) return s;
+    }
+    if constexpr (memory::protects) {
+      if (s = protect(); !s) return s;
     }
     if constexpr (joins) {
       scores_args<join_heads_params> args{};
@@ -101,6 +121,12 @@ class plan_scores {
   }
 
   [[nodiscard]] status weigh(float* out) const {
+    if constexpr (memory::projects)
+      return project_weights<C>(call_, memory_, out, [this](int v) { return scored(v); });
+    else
+      return weigh_by_rows(out);
+  }
+  [[nodiscard]] status weigh_by_rows(float* out) const {
     using body = weigh_rows_body<typename C::weigh_policy, typename Layer::values_type>;
     typename body::args args{{}, call_.params.weigh};
     return launch_views<body>(
@@ -108,6 +134,30 @@ class plan_scores {
           part = {call_.layer(v).values, out + row_offset(v), score_stride(call_.cached(v)), scored(v)};
           return pieces(part.scored, weighed_rows);
         });
+  }
+
+  /// The tokens that hold a head's attention.
+  [[nodiscard]] status protect() const {
+    mass_args args{{}, call_.params.protect};
+    auto const fill = [&](int v, mass_part& part) {
+      scores_part row;
+      (void)over_scores(v, memory_.scores, memory_.beside, row);
+      int const count = row.scored - row.first, tail = call_.seen(v).ends.tail;
+      double const kept = kvsieve::protect::fraction_kept(call_.params.budget, row.tokens);
+      part = {row.score + row.first,
+              row.result + row.first,
+              memory_.massive + row_offset(v) + row.first,
+              memory_.bound + v,
+              row.stride,
+              row.heads,
+              count,
+              tail,
+              C::protect_policy::most(count, kept, tail)};
+      return 1;
+    };
+    status s = launch_views<bound_mass_body>(call_.on, call_.views(), 1, 1, args, fill);
+    if (s) s = launch_views<raise_mass_body>(call_.on, call_.views(), call_.heads(), 1, args, fill);
+    return s;
   }
 
   /// Both halves of a joined score, each with its own stages, then the two as one.
@@ -178,6 +228,11 @@ class plan_scores {
     return launch_views<map_rows_body<score, keys_type>>(call_.on, call_.views(), call_.heads(), 1, args, fill);
   }
 
+  [[nodiscard]] status pairs(float* out) const {
+    status const s = rows(out);
+    return s ? compare_pairs<C>(call_, memory_, out) : s;
+  }
+
   [[nodiscard]] status sums(float* out) const {
     using values_type = typename Layer::values_type;
     map_args<score, keys_type, values_type> args{{}, call_.params.score};
@@ -242,6 +297,16 @@ class plan_scores {
   }
 
   [[nodiscard]] status observe(float* out) const {
+    if constexpr (weighs_heads<group>)
+      if (status const s = write_head_weights(); !s) return s;
+    if constexpr (memory::protects) {
+      using beside = typename aggregate::beside;
+      if (status const s = observe_by<beside, kvsieve::aggregate::group_mean>({}, memory_.beside); !s) return s;
+    }
+    return observe_by<aggregate, group>(call_.params.aggregate, out);
+  }
+  template <class Folded, class Grouped>
+  [[nodiscard]] status observe_by(typename Folded::params const& folding_params, float* out) const {
     using part_type = queries_part<Queries, keys_type>;
     using tile = tile_shape<Launcher::threads>;
     queries_args<Queries, keys_type> args{};
@@ -260,7 +325,7 @@ class plan_scores {
       part.cached = call_.cached(v);
       part.past = scored(v);
       part.kernel = 1;
-      if constexpr (pools_tokens<aggregate>) part.kernel = aggregate::kernel(call_.params.aggregate);
+      if constexpr (pools_tokens<Folded>) part.kernel = Folded::kernel(folding_params);
       part.set_count = score::set_count(call_.params.score, tokens);
       part.restricted = false;
       for (int i = 0; i < part.set_count; ++i) {
@@ -275,25 +340,46 @@ class plan_scores {
       joined += round_up<index>(s.joined, 16);
     };
     if constexpr (score::form::normalises) {
-      status s = launch_views<sum_exponentials_body<Queries, keys_type, floats_of_part<aggregate>>>(
+      status s = launch_views<sum_exponentials_body<Queries, keys_type, floats_of_part<Folded>>>(
           call_.on, call_.views(), call_.heads(), 1, args, [&](int v, part_type& part) {
             fill(v, part);
             return pieces(part.rows(), tile::rows) * part.segments;
           });
       if (!s) return s;
-      s = launch_views<join_exponentials_body<Queries, keys_type, floats_of_part<aggregate>>>(
+      s = launch_views<join_exponentials_body<Queries, keys_type, floats_of_part<Folded>>>(
           call_.on, call_.views(), call_.heads(), 1, args, [&](int v, part_type& part) {
             fill(v, part);
             return pieces(part.rows(), Launcher::threads);
           });
       if (!s) return s;
     }
-    fold_queries_args<aggregate, Queries, keys_type> folding{{}, call_.params.aggregate};
-    using fold = fold_queries_body<aggregate, typename C::group_policy, typename score::form, Queries, keys_type>;
-    return launch_views<fold>(call_.on, call_.views(), call_.heads(), 1, folding, [&](int v, part_type& part) {
-      fill(v, part);
-      return pieces(part.cached, fold::step_of(part, tile::tokens));
-    });
+    fold_queries_args<Folded, Grouped, Queries, keys_type> folding{{}, folding_params};
+    using fold = fold_queries_body<Folded, Grouped, typename score::form, Queries, keys_type>;
+    index weighed = 0;
+    return launch_views<fold>(call_.on, call_.views(), call_.heads(), 1, folding,
+                              [&](int v, folded_part<Grouped, Queries, keys_type>& part) {
+                                fill(v, part);
+                                if constexpr (weighs_heads<Grouped>) {
+                                  part.weight = memory_.head_weight + weighed;
+                                  part.weight_stride = 1;
+                                  weighed += call_.query_heads(static_cast<std::size_t>(v));
+                                } else if constexpr (weighs_tokens<Grouped>) {
+                                  part.weight = Grouped::token_weights(call_.params.group, v, 0);
+                                  part.weight_stride = part.cached;
+                                }
+                                return pieces(part.cached, fold::step_of(part, tile::tokens));
+                              });
+  }
+  /// What the group policy says of the query heads, to device memory.
+  [[nodiscard]] status write_head_weights() const {
+    float* to = memory_.head_weight;
+    for (int v = 0; v < call_.views(); ++v) {
+      index const heads = call_.query_heads(static_cast<std::size_t>(v));
+      auto const weight = [&](index q) { return group::head_weight(call_.params.group, v, q); };
+      if (status const s = write_numbers(call_.on, to, heads, weight); !s) return s;
+      to += heads;
+    }
+    return {};
   }
 
   call_type const& call_;

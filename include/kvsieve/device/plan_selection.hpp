@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// The selection of a plan as launches: rows, rows of unequal counts, spans, chunks, whole pieces, or two rounds.
+// The selection of a plan as launches: rows, rows of unequal counts, spans, chunks, whole pieces, rounds, or what the
+// scores alone tell.
 #pragma once
+#include <kvsieve/device/plan_floating.hpp>
 #include <kvsieve/device/plan_scores.hpp>
 #include <kvsieve/device/select.hpp>
+#include <kvsieve/device/select_block_wise.hpp>
 #include <kvsieve/device/select_pieces.hpp>
+#include <kvsieve/device/select_representatives.hpp>
 #include <kvsieve/device/select_twice.hpp>
 #include <kvsieve/select/top_k_in_chunks.hpp>
 
@@ -24,7 +28,11 @@ class plan_selection {
 
   /// Launches it. The lists and the marks of forced tokens in the scores are there afterwards.
   [[nodiscard]] status run() const {
-    if constexpr (memory::in_pieces)
+    if constexpr (memory::floats)
+      return plan_floating(call_, memory_).run();
+    else if constexpr (memory::rescores)
+      return blocks();
+    else if constexpr (memory::in_pieces)
       return pieces_of_rows();
     else if constexpr (memory::in_rounds)
       return rounds();
@@ -151,17 +159,7 @@ class plan_selection {
       });
       if (!s) return s;
     }
-    select_args among{};
-    s = launch_views<select_body>(call_.on, call_.views(), call_.heads(), 1, among, [&](int v, select_part& part) {
-      auto const c = memory::choice(rules_, call_.seen(v), v);
-      forced_set const f = memory::forced_pieces(rules_, call_.seen(v), v);
-      part = {beside(v), first_list(v), score_stride(call_.cached(v)), kept(v), f.tokens, c.kept,
-              f.sink,    f.recent,      partition{0, f.tokens, 1}};
-      part.listed = white_count > 0 ? memory_.listed + index{v} * white_count : nullptr;
-      part.listed_count = white_count;
-      part.marks = false;
-      return c.kept > 0 ? 1 : 0;
-    });
+    s = memory::represents ? representatives(white_count) : among_pieces(white_count);
     if (!s) return s;
     auto spread = listing<spread_args>();
     return launch_views<spread_pieces_body>(call_.on, call_.views(), call_.heads(), 1, spread,
@@ -174,11 +172,70 @@ class plan_selection {
                                               return pieces(tokens, segment_scores);
                                             });
   }
+  [[nodiscard]] int const* listed(int v, int white_count) const {
+    return white_count > 0 ? memory_.listed + index{v} * white_count : nullptr;
+  }
+  /// The pieces with the largest means.
+  [[nodiscard]] status among_pieces(int white_count) const {
+    select_args among{};
+    return launch_views<select_body>(call_.on, call_.views(), call_.heads(), 1, among, [&](int v, select_part& part) {
+      auto const c = memory::choice(rules_, call_.seen(v), v);
+      forced_set const f = memory::forced_pieces(rules_, call_.seen(v), v);
+      part = {beside(v), first_list(v), score_stride(call_.cached(v)), kept(v), f.tokens, c.kept,
+              f.sink,    f.recent,      partition{0, f.tokens, 1}};
+      part.listed = listed(v, white_count);
+      part.listed_count = white_count;
+      part.marks = false;
+      return c.kept > 0 ? 1 : 0;
+    });
+  }
+  /// The same, some of them for what they stand for.
+  [[nodiscard]] status representatives([[maybe_unused]] int white_count) const {
+    if constexpr (memory::represents) {
+      representatives_args args{{}, call_.params.select};
+      return launch_views<select_representatives_body>(
+          call_.on, call_.views(), call_.heads(), 1, args, [&](int v, representatives_part& part) {
+            auto const c = memory::choice(rules_, call_.seen(v), v);
+            forced_set const f = memory::forced_pieces(rules_, call_.seen(v), v);
+            index const at = memory_.score_offset[v];
+            part = {scores(v),
+                    beside(v),
+                    memory_.bits + at,
+                    memory_.place + at,
+                    first_list(v),
+                    score_stride(call_.cached(v)),
+                    kept(v),
+                    c.pieces,
+                    c.kept,
+                    f.sink,
+                    f.recent,
+                    listed(v, white_count),
+                    white_count};
+            return c.kept > 0 ? 1 : 0;
+          });
+    }
+    return {};
+  }
   /// The view whose scores view `v` goes by.
   [[nodiscard]] int leader(int v) const {
     if constexpr (requires { select_policy::follows(call_.params.select, v); })
       while (v > 0 && select_policy::follows(call_.params.select, v) && call_.cached(v - 1) == call_.cached(v)) --v;
     return v;
+  }
+
+  [[nodiscard]] status blocks() const {
+    if constexpr (memory::rescores) {
+      using keys_type = typename Layer::keys_type;
+      block_wise_args<keys_type> args{{}, call_.params.select.block};
+      return launch_views<block_wise_body<typename C::score_policy, keys_type>>(
+          call_.on, call_.views(), call_.heads(), 1, args, [&](int v, block_wise_part<keys_type>& part) {
+            int const tokens = call_.cached(v);
+            part = {call_.layer(v).keys,  scores(v), beside(v), list(v), first_list(v),
+                    score_stride(tokens), tokens,    kept(v)};
+            return tokens > 0 ? 1 : 0;
+          });
+    }
+    return {};
   }
 
   [[nodiscard]] status rounds() const {

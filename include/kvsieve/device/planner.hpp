@@ -16,9 +16,9 @@ namespace device {
 /// Stands where a strategy reads no queries.
 struct no_queries {};
 
-/// What plan() gives for a strategy: an open_plan where counts follow from scores, else a token_plan.
+/// What plan() gives for a strategy: an open_plan where the counts of heads follow from scores, else a token_plan.
 template <strategy C>
-using plan_of = cs::conditional_t<ranked_budget<typename C::budget_policy>, open_plan, token_plan>;
+using plan_of = cs::conditional_t<count_memory<C>::open, open_plan, token_plan>;
 
 /// One plan being made: the arguments of the call and the memory they got.
 template <strategy C, class Launcher, class Layer, class Queries>
@@ -26,23 +26,23 @@ class planner {
   using memory = plan_memory<C>;
   using call_type = plan_call<C, Launcher, Layer, Queries>;
   using rules_type = typename memory::rules_type;
-  static_assert(closed_budget<typename C::budget_policy> || memory::ranks,
-                "kvsieve::plan on the device takes budgets that read no scores, or rank them: use "
-                "kvsieve::budget::uniform, over_heads, over_heads_mixed or over_all, or plan on the host");
-  static_assert(!memory::by_head || memory::whole_rows,
+  static_assert(
+      closed_budget<typename C::budget_policy> || memory::open || memory::shaped,
+      "kvsieve::plan on the device takes budgets that read no scores, or rank them: use "
+      "kvsieve::budget::uniform, bytes, layer_scores, over_heads, over_heads_mixed or over_all, or plan on the host");
+  static_assert(!memory::by_head || memory::whole_rows || memory::floats,
                 "kvsieve::plan on the device selects whole rows where heads keep different numbers of tokens: use "
                 "kvsieve::select::top_k or heavy_hitters, or plan on the host");
   static_assert(walks<Layer>,
                 "kvsieve on the device walks rows by strides: give it kvsieve::make_rows, or plan and apply views in "
                 "pages and ragged views on the host");
   static_assert(
-      !requires { requires C::select_policy::rescores; },
-      "kvsieve::plan on the device does not select block-wise: use kvsieve::select::top_k, or plan on the host");
+      !memory::floats || cs::is_same_v<typename C::select_policy, select::threshold> || memory::links,
+      "kvsieve::plan on the device has no kernel for a selection of this kind that tells how many tokens stay: "
+      "use kvsieve::select::threshold or runs, or plan on the host");
   static_assert(
-      (!counts_float<typename C::select_policy> || memory::in_pieces) &&
-          !requires { requires C::select_policy::host_only; },
-      "kvsieve::plan on the device does not select that way: use kvsieve::select::top_k or another selection that is "
-      "told by shapes how many tokens stay, or plan on the host");
+      !requires { requires C::select_policy::host_only; },
+      "kvsieve::plan on the device does not select that way: use kvsieve::select::top_k, or plan on the host");
   static_assert(!merges<typename C::evict_policy>,
                 "kvsieve::plan on the device: what does not stay is merged on the host alone: use "
                 "kvsieve::evict::compact, or plan on the host");
@@ -71,8 +71,9 @@ class planner {
     arena device(w.device), host(w.host);
     memory_ = carve(device, host);
     lay_out(plan);
-    if (plan.state = plan_scores(call_, memory_).run(); !plan) return plan;
-    if constexpr (memory::by_head)
+    if constexpr (!memory::rescores)
+      if (plan.state = plan_scores(call_, memory_).run(); !plan) return plan;
+    if constexpr (memory::by_head && !memory::floats)
       if (plan.state = plan_counts(call_, memory_).run(); !plan) return plan;
     plan.state = plan_selection(call_, memory_).run();
     return plan;
@@ -121,14 +122,26 @@ class planner {
   }
 
   [[nodiscard]] rules_type rules() const { return memory::rules(call_.layers, call_.params); }
-  [[nodiscard]] int kept(int v, int head = 0) const { return memory::kept(rules(), call_.seen(v), v, head); }
+  [[nodiscard]] int kept(int v, int head = 0) const {
+    if constexpr (memory::shaped)
+      return memory_.allotted[index{v} * call_.heads() + head];
+    else
+      return memory::kept(rules(), call_.seen(v), v, head);
+  }
   [[nodiscard]] row_share share(int v) const {
     return rules().share(call_.seen(v), rules().allotted(call_.seen(v), v));
+  }
+  [[nodiscard]] forced_set forced_closed([[maybe_unused]] int v, [[maybe_unused]] int head) const {
+    if constexpr (!memory::shaped)
+      return memory::forced(rules(), call_.seen(v), v, head);
+    else
+      return {};
   }
   /// What the forced tokens of a head need, as far as the host knows them.
   [[nodiscard]] shortage short_of(int v, int head) const {
     using select_policy = typename C::select_policy;
-    forced_set const f = memory::forced(rules(), call_.seen(v), v, head);
+    forced_set const f =
+        memory::shaped ? memory::forced_of(rules(), call_.seen(v), kept(v, head)) : forced_closed(v, head);
     [[maybe_unused]] auto const& p = call_.params.select;
     if constexpr (memory::in_pieces)
       return select_policy::short_of(p, call_.seen(v), share(v), f, nullptr);
@@ -151,9 +164,11 @@ class planner {
       memory_.score_offset[v] = scores;
       scores += index{call_.heads()} * score_stride(tokens);
     }
-    if constexpr (memory::ranks) {
+    if constexpr (memory::open) {
       plan.longest = memory_.longest;
-      for (int i = 0; i < memory_.rankings; ++i) note_shortage(memory_.ranking[i], plan.note);
+      if constexpr (memory::ranks && !memory::splits)
+        for (int i = 0; i < memory_.rankings; ++i) note_shortage(memory_.ranking[i], plan.note);
+      if constexpr (memory::splits) note_shortage_of_means(plan.note);
       plan.rows = memory_.room;
       plan.offset = memory_.device_offset;
     } else {
@@ -184,6 +199,14 @@ class planner {
       }
     }
     memory_.offset[index{call_.views()} * call_.heads()] = lists;
+  }
+  /// Views that keep fewer tokens than are forced, since none of their sequence keeps more than the mean.
+  void note_shortage_of_means(status& note) const {
+    for (int v = 0; note && v < call_.views(); ++v) {
+      int const keep = C::budget_policy::mean(call_.params.budget, call_.cached(v));
+      if (int const size = memory::forced_of(rules(), call_.seen(v), keep).size(); size > keep)
+        note = fail(errc::bad_params, "budget", keep, "less than the forced tokens,", size, v);
+    }
   }
   /// A ranking of fewer tokens than are forced: all heads get the same.
   void note_shortage(counts::ranking const& r, status& note) const {

@@ -136,6 +136,10 @@ struct fold_queries_body {
   static constexpr bool at_once = Aggregate::linear && Group::additive;
   static constexpr int states = Aggregate::states;
   static constexpr bool pools = pools_tokens<Aggregate>;
+  static_assert(!weighs_heads<Group> || Group::additive,
+                "kvsieve: a group policy that weighs its query heads has to be additive");
+  static_assert(!weighs_tokens<Group> || !Group::additive,
+                "kvsieve: a group policy that weighs the tokens of its query heads is not additive");
   static_assert(!pools || Form::normalises,
                 "kvsieve::aggregate::worst_case pools probabilities: use kvsieve::row_form::softmax");
   using params = typename Aggregate::params;
@@ -155,7 +159,8 @@ struct fold_queries_body {
   };
 
   template <block Block>
-  KVSIEVE_HD static void run(Block& b, fold_queries_args<Aggregate, Queries, Keys> const& a, work w, shared<Block>& s) {
+  KVSIEVE_HD static void run(Block& b, fold_queries_args<Aggregate, Group, Queries, Keys> const& a, work w,
+                             shared<Block>& s) {
     using shape = tile_shape<Block::threads>;
     auto const& view = a.views.part[w.z];
     int const tokens = view.cached;
@@ -195,6 +200,7 @@ struct fold_queries_body {
           seen_keys const seen = view.set[at.set].seen(at.query, view.cached);
           float weight = Aggregate::weight(a.params, query, view.observed, seen.count());
           if (view.set[at.set].weight != 1.0f) weight *= query_factor<Aggregate>(view.set[at.set].weight);
+          if constexpr (weighs_heads<Group> && at_once) weight *= *weights_of(view, w.y, row / view.observed);
           float log_mass = 0;
           if constexpr (Form::normalises) {
             log_mass = mass[row];
@@ -237,7 +243,9 @@ struct fold_queries_body {
           seen.queries += view.set[i].weight * static_cast<float>(view.set[i].count);
           seen.visible += view.set[i].weight * static_cast<float>(view.set[i].observers(own, view.cached));
         }
-        float const result = Aggregate::result(a.params, whole, seen);
+        float result = Aggregate::result(a.params, whole, seen);
+        if constexpr (weighs_heads<Group> && !at_once) result *= *weights_of(view, w.y, begin / view.observed);
+        if constexpr (weighs_tokens<Group>) result *= weights_of(view, w.y, begin / view.observed)[own];
         joined = begin == 0 ? result : Group::combine(joined, result);
       }
     }
@@ -245,6 +253,10 @@ struct fold_queries_body {
   }
 
  private:
+  template <class View>
+  KVSIEVE_HD static float const* weights_of(View const& view, int head, int of_group) {
+    return view.weight + (index{head} * view.group + of_group) * view.weight_stride;
+  }
   KVSIEVE_HD static constexpr bool in_order() {
     if constexpr (Aggregate::linear)
       return false;

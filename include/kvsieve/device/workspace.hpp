@@ -9,9 +9,12 @@
 #include <kvsieve/core/plan.hpp>
 #include <kvsieve/core/rules.hpp>
 #include <kvsieve/device/count_memory.hpp>
+#include <kvsieve/device/head_memory.hpp>
+#include <kvsieve/device/protect_mass.hpp>
 #include <kvsieve/device/score_queries.hpp>
 #include <kvsieve/device/score_rows.hpp>
 #include <kvsieve/score/pattern.hpp>
+#include <kvsieve/select/page_representatives.hpp>
 #include <kvsieve/select/top_k.hpp>
 #include <kvsieve/select/top_k_in_spans.hpp>
 #include <kvsieve/select/whole_pieces.hpp>
@@ -34,6 +37,9 @@ struct workspace_size {
   std::size_t host = 0;    ///< of workspace::host
 };
 
+/// Tokens of a view of which the products with a table are held at a time.
+inline constexpr int hidden_tokens = 4096;
+
 template <class C>
 struct score_memory;
 
@@ -52,12 +58,18 @@ struct score_memory {
   using score = typename C::score_policy;
   static constexpr bool pools = C::smooth_policy::pools;
   static constexpr bool per_row = cs::is_same_v<typename C::pattern, patterns::per_row>;
+  static constexpr bool per_pair = cs::is_same_v<typename C::pattern, patterns::per_pair>;
+  static constexpr bool per_hidden = cs::is_same_v<typename C::pattern, patterns::per_hidden>;
+  static constexpr bool of_moments = reads_moments<score>;
+  static constexpr bool in_own_chunks = cs::is_same_v<score, kvsieve::score::non_causal_attention>;
   /// Sums of keys and values that wait for their block.
   static constexpr bool sums_wait =
       per_row && row_scores::in_blocks<score> && row_scores::reads_keys<score> && row_scores::reads_values<score>;
   static constexpr bool per_chunk = cs::is_same_v<typename C::pattern, patterns::per_chunk>;
   static constexpr bool per_query = C::folds_queries;
   static constexpr bool joins = cs::is_same_v<typename C::pattern, patterns::joined>;
+  static constexpr bool projects = requires { C::weigh_policy::quadratic; };
+  static constexpr bool protects = C::protect_policy::protects;
 
   index* score_offset = nullptr;  ///< host [views]
   float* scores = nullptr;        ///< device, what selection sees
@@ -65,6 +77,17 @@ struct score_memory {
   float* sums = nullptr;          ///< device, as many, of a scorer whose sums wait
   float* partial = nullptr;       ///< device, the pattern's partial results of all views
   float* joined = nullptr;        ///< device, these joined: a summary for each head, or a mass for each query
+  float* head_weight = nullptr;   ///< device [views, query heads], of a group policy that weighs these
+  head_memory heads{};            ///< device, of a score that looks at moments
+  float* norm = nullptr;          ///< device, as many as scores: of keys that are held against each other
+  float* cosine = nullptr;        ///< device, the same: of each with the last one that is alike
+  int* last_alike = nullptr;      ///< device, the same
+  float* product = nullptr;       ///< device [outputs, hidden_tokens]: of hidden states and a table
+  float* projected = nullptr;     ///< device, as many as scores: weights of tokens by their projected values
+  float* gram = nullptr;          ///< device [query heads, D, D]: of one layer
+  float* beside = nullptr;        ///< device, as many as scores: what is folded beside them
+  int* massive = nullptr;         ///< device, the same: tokens that hold a head's attention
+  mass_bound* bound = nullptr;    ///< device [views]
   [[no_unique_address]] half_memory<score, joins> half{};  ///< of a joined score
 
   static constexpr bool score_normalises() {
@@ -82,11 +105,13 @@ struct score_memory {
   [[nodiscard]] static view_scratch scratch_of(Layer const& layer, typename C::params const& p, index query_heads) {
     index const heads = layer.keys.extent(0);
     int const tokens = layer.tokens();
-    if constexpr (per_row) {
+    if constexpr (per_row || per_pair) {
       if constexpr (score::summarises) {
         return {heads * pieces(tokens, segment_rows) * Layer::head_dim,
                 heads * rows_part<typename Layer::keys_type>::summary_floats};
       }
+    } else if constexpr (in_own_chunks) {
+      return {0, query_heads * tokens};
     } else if constexpr (per_query && score_normalises()) {
       index const rows = query_heads / (heads < 1 ? 1 : heads) * score::queries(p.score, tokens);
       return {heads * segments_of(rows, tokens).count * rows * floats_of_part<typename C::aggregate_policy>,
@@ -99,12 +124,13 @@ struct score_memory {
   template <class Layer, class QueryHeads>
   static score_memory carve(arena& device, cs::span<Layer const> layers, typename C::params const& p,
                             QueryHeads const& query_heads, float* scores, index* offset) {
-    index floats = 0, partial = 0, joined = 0;
+    index floats = 0, partial = 0, joined = 0, asking = 0;
     for (std::size_t v = 0; v < layers.size(); ++v) {
       floats += layers[v].heads() * score_stride(describe<score>(p.score, layers[v].tokens()).tokens);
       view_scratch const s = scratch_of(layers[v], p, query_heads(v));
       partial += round_up<index>(s.partial, 16);
       joined += round_up<index>(s.joined, 16);
+      asking += query_heads(v);
     }
     auto const take = [&device](index n) { return device.template take<float>(static_cast<std::size_t>(n)); };
     score_memory m;
@@ -114,6 +140,36 @@ struct score_memory {
     m.sums = take(sums_wait ? floats : 0);
     m.partial = take(partial);
     m.joined = take(joined);
+    m.head_weight = take(weighs_heads<typename C::group_policy> ? asking : 0);
+    if constexpr (of_moments) {
+      auto const views = static_cast<index>(layers.size());
+      index longest = 0, asked = 1;
+      for (std::size_t v = 0; v < layers.size(); ++v) {
+        longest = longest < layers[v].tokens() ? layers[v].tokens() : longest;
+        asked = asked < layers[v].heads() ? layers[v].heads() : asked;
+        index const own = heads_of_statistics<score>(p.score, views, Layer::head_dim, query_heads(v));
+        asked = asked < own ? own : asked;
+      }
+      m.heads = head_memory::carve<score>(device, p.score, longest, views < 1 ? 0 : layers[0].heads(), asked,
+                                          Layer::head_dim);
+    }
+    if constexpr (per_pair) {
+      m.norm = take(floats);
+      m.cosine = take(floats);
+      m.last_alike = device.template take<int>(static_cast<std::size_t>(floats));
+    }
+    if constexpr (per_hidden)
+      m.product = take(index{score::outputs(p.score, layers.empty() ? 0 : layers[0].heads())} * hidden_tokens);
+    if constexpr (projects) {
+      m.projected = take(floats);
+      if constexpr (C::weigh_policy::quadratic)
+        m.gram = take(index{p.weigh.query_heads} * Layer::head_dim * Layer::head_dim);
+    }
+    if constexpr (protects) {
+      m.beside = take(floats);
+      m.massive = device.template take<int>(static_cast<std::size_t>(floats));
+      m.bound = device.template take<mass_bound>(layers.size());
+    }
     if constexpr (joins) {
       float* const own = pools ? m.raw : scores;
       m.half.first = m.half.first.carve(device, layers, p.score.first, query_heads, own, offset);
@@ -139,11 +195,19 @@ struct plan_memory : score_memory<C>, count_memory<C> {
   static constexpr bool in_rounds =
       requires(typename C::params const& p) { select_policy::first_round(p.select, 0, 0); };
 
+  /// Scores are asked for anew in every round.
+  static constexpr bool rescores = requires { requires select_policy::rescores; };
+  static constexpr bool links = reads_links<select_policy>;
+  static constexpr bool represents = cs::is_same_v<select_policy, select::page_representatives>;
+
   index* offset = nullptr;        ///< host [views * heads + 1], where the host knows it
   int* logical_tokens = nullptr;  ///< host [views]
   int* list = nullptr;            ///< device
-  float* beside = nullptr;        ///< device, as many as scores: means of pieces, or scores of a second round
-  int* first_list = nullptr;      ///< device, like `list`: pieces that stay, or what a first round takes
+  float* beside = nullptr;        ///< device, as many as scores: means of pieces, scores of a second round, or links
+  int* first_list = nullptr;      ///< device, like `list`: pieces that stay, or what a first round takes; or as many as
+                                  ///< scores, for lists whose lengths are not known before
+  float* bits = nullptr;          ///< device, as many as scores, where pages stand for others
+  int* place = nullptr;           ///< device, the same
   int* listed = nullptr;          ///< device [views, white list]: pieces that hold a listed token
   int* quota = nullptr;           ///< host [spans]
   index* number = nullptr;        ///< host [spans]
@@ -198,24 +262,25 @@ struct plan_memory : score_memory<C>, count_memory<C> {
     for (std::size_t v = 0; v < views; ++v) {
       scored_view const seen = describe<score>(p.score, layers[v].tokens());
       floats += layers[v].heads() * score_stride(seen.tokens);
-      if constexpr (!counted::ranks)
+      if constexpr (!counted::open && !counted::shaped)
         for (int h = 0; h < layers[v].heads(); ++h) lists += kept(rules(layers, p), seen, static_cast<int>(v), h);
     }
     auto const entries = [](index n) { return static_cast<std::size_t>(n); };
     plan_memory m;
     static_cast<counted&>(m) = counted::carve(device, host, layers, p);
-    if constexpr (counted::ranks)
-      lists = m.room;
-    else
-      m.offset = host.template take<index>(views * heads + 1);
+    if constexpr (counted::open || counted::shaped) lists = m.room;
+    if constexpr (!counted::open) m.offset = host.template take<index>(views * heads + 1);
     index* const score_offset = host.template take<index>(views);
     m.logical_tokens = host.template take<int>(views);
     float* const scores = device.template take<float>(entries(floats));
     m.list = device.template take<int>(entries(lists));
     static_cast<score_memory<C>&>(m) = score_memory<C>::carve(device, layers, p, query_heads, scores, score_offset);
-    if constexpr (in_pieces || in_rounds) {
-      m.beside = device.template take<float>(entries(floats));
-      m.first_list = device.template take<int>(entries(lists));
+    if constexpr (in_pieces || in_rounds || rescores || links) m.beside = device.template take<float>(entries(floats));
+    if constexpr (in_pieces || in_rounds || rescores) m.first_list = device.template take<int>(entries(lists));
+    if constexpr (counted::floats) m.first_list = device.template take<int>(entries(floats));
+    if constexpr (represents) {
+      m.bits = device.template take<float>(entries(floats));
+      m.place = device.template take<int>(entries(floats));
     }
     if constexpr (in_pieces) m.listed = device.template take<int>(views * p.select.white_list.size());
     if constexpr (in_spans) {

@@ -17,18 +17,6 @@ struct scored_tokens {
   int tail;
 };
 
-/// What a budget keeps of a view of `tokens`, where its numbers keep and tokens say so; else everything.
-template <class Budget>
-[[nodiscard]] double fraction_kept([[maybe_unused]] Budget const& p, [[maybe_unused]] int tokens) {
-  if constexpr (requires {
-                  p.keep + 1.0;
-                  p.tokens + 1;
-                })
-    return p.tokens < 0 ? p.keep : p.tokens < tokens ? static_cast<double>(p.tokens) / tokens : 1.0;
-  else
-    return 1;
-}
-
 template <class Protect>
 class protect_mass {
  public:

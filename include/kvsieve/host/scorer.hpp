@@ -252,7 +252,7 @@ class scorer {
             scored_view const s = seen(v);
             return scored_tokens{counted(s), s.ends.tail};
           },
-          [&](index v) { return fraction_kept(params_.budget, seen(v).tokens); },
+          [&](index v) { return kvsieve::protect::fraction_kept(params_.budget, seen(v).tokens); },
           [&](index v, index h) { return first(rows, v, h); }, [&](index v, index h) { return first(beside, v, h); });
     }
     if constexpr (heads_policy::joins)

@@ -8,13 +8,25 @@
 namespace kvsieve::inline v0 {
 namespace protect {
 
+/// What a budget keeps of a view of `tokens`, where its numbers keep and tokens say so; else everything.
+template <class Budget>
+[[nodiscard]] constexpr double fraction_kept([[maybe_unused]] Budget const& p, [[maybe_unused]] int tokens) {
+  if constexpr (requires {
+                  p.keep + 1.0;
+                  p.tokens + 1;
+                })
+    return p.tokens < 0 ? p.keep : p.tokens < tokens ? static_cast<double>(p.tokens) / tokens : 1.0;
+  else
+    return 1;
+}
+
 /// Reads the row that an accumulator has beside its own (accumulator.hpp), the mean attention a of a KV head. Of its
 /// scored tokens, those before the scorer's own tail, sorted by a with the largest first, it protects as long as the
 /// running sum of a / (sum of a) stays below share - w, w being the mean over the heads of the attention that lies
 /// behind them. Protected tokens get the largest score of the layer, so that heads with an even attention get more.
 /// A head protects at most floor(tokens * kept - tail) of its `tokens` scored ones, kept being the fraction that the
 /// strategy's own budget keeps, where its numbers are `keep` and `tokens`. A token whose own score is not finite is
-/// not raised. The host alone has it.
+/// not raised.
 struct mass : policy_base<stages::protect> {
   static constexpr bool protects = true;  ///< scores pass through it
 

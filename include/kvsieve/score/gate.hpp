@@ -104,14 +104,31 @@ struct gate : policy_base<stages::score> {
   }
   /// Products that have a bias.
   static constexpr int biased(params const& p, int heads) { return heads * p.group * p.channels; }
+  /// What score() reads of a view's layer, as the tables of a model that has no other.
+  static constexpr params of_layer(params const& p, int view, int heads) {
+    auto const table = [&](cs::span<float const> all, cs::int64_t per_layer) {
+      return tables::of_layer(all, per_layer, p.layer, view);
+    };
+    int const d = p.channels;
+    params own;
+    own.group = p.group;
+    own.channels = d;
+    own.base_keys = p.base_keys;
+    own.query_norm = table(p.query_norm, d);
+    own.key_norm = table(p.key_norm, d);
+    if (p.base_keys > 0) own.base_key = table(p.base_key, cs::int64_t{heads} * p.base_keys * d);
+    own.offset = table(p.offset, cs::int64_t{heads} * p.group);
+    return own;
+  }
   /// What becomes of a product.
   template <class S>
-  static S activated(S product) {
+  KVSIEVE_HD static S activated(S product) {
     return product;
   }
   /// The score of a head from all products: product(i) is the i-th.
+  KVSIEVE_CALLS_GIVEN
   template <class S, class Product>
-  static S score(params const& p, int view, int heads, int head, Product const& product) {
+  KVSIEVE_HD static S score(params const& p, int view, int heads, int head, Product const& product) {
     int const d = p.channels;
     auto const of_layer = [&](cs::span<float const> table, cs::int64_t per_layer) {
       return tables::of_view(table, per_layer, p.layer, view);
@@ -146,8 +163,9 @@ struct gate : policy_base<stages::score> {
   }
 
  private:
+  KVSIEVE_CALLS_GIVEN
   template <class S, class Product>
-  static void normalised(int d, float const* factor, Product const& product, S* to) {
+  KVSIEVE_HD static void normalised(int d, float const* factor, Product const& product, S* to) {
     S squares(0.0f);
     for (int i = 0; i < d; ++i) {
       to[i] = product(i);

@@ -57,14 +57,17 @@ struct kv_zap_linear : policy_base<stages::score> {
   static constexpr float const* bias(params const& p, int view, int heads) {
     return tables::of_view(p.bias, heads, p.layer, view);
   }
+  /// What score() reads of a view's layer, as the tables of a model that has no other.
+  static constexpr params of_layer(params const& /*p*/, int /*view*/, int /*heads*/) { return {}; }
   /// What becomes of a product.
   template <class S>
-  static S activated(S product) {
+  KVSIEVE_HD static S activated(S product) {
     return product;
   }
   /// The score of a head from all products: product(i) is the i-th.
+  KVSIEVE_CALLS_GIVEN
   template <class S, class Product>
-  static S score(params const&, int /*view*/, int /*heads*/, int head, Product const& product) {
+  KVSIEVE_HD static S score(params const&, int /*view*/, int /*heads*/, int head, Product const& product) {
     return product(head);
   }
 };
@@ -121,14 +124,24 @@ struct kv_zap : policy_base<stages::score> {
   static constexpr float const* bias(params const& p, int view, int /*heads*/) {
     return tables::of_view(p.bias, p.units, p.layer, view);
   }
+  /// What score() reads of a view's layer, as the tables of a model that has no other.
+  static constexpr params of_layer(params const& p, int view, int heads) {
+    params own;
+    own.units = p.units;
+    own.out_weight = tables::of_layer(p.out_weight, cs::int64_t{heads} * p.units, p.layer, view);
+    own.out_bias = tables::of_layer(p.out_bias, heads, p.layer, view);
+    return own;
+  }
   /// What becomes of a product.
+  KVSIEVE_CALLS_GIVEN
   template <class S>
-  static S activated(S x) {
+  KVSIEVE_HD static S activated(S x) {
     return gelu(x);
   }
   /// The score of a head from all units: product(i) is what unit i gives.
+  KVSIEVE_CALLS_GIVEN
   template <class S, class Product>
-  static S score(params const& p, int view, int heads, int head, Product const& product) {
+  KVSIEVE_HD static S score(params const& p, int view, int heads, int head, Product const& product) {
     float const* const w = tables::of_view(p.out_weight, cs::int64_t{heads} * p.units, p.layer, view) +
                            static_cast<cs::int64_t>(head) * p.units;
     S sum(tables::of_view(p.out_bias, heads, p.layer, view)[head]);

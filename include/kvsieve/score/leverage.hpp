@@ -54,11 +54,11 @@ struct leverage : policy_base<stages::score, needs::keys> {
 
   /// Entry (channel, column) of the sketch of a head: a normal deviate over sqrt(sketch), by Box and Muller from two
   /// numbers of SplitMix64 that (seed, head, channel, column) alone make. `head` counts through the heads of all views.
-  [[nodiscard]] static double sketch_entry(params const& p, cs::uint64_t head, int channel, int column) {
+  [[nodiscard]] KVSIEVE_HD static double sketch_entry(params const& p, cs::uint64_t head, int channel, int column) {
     auto const place = static_cast<cs::uint64_t>(channel) * 512 + static_cast<cs::uint64_t>(column);
     cs::uint64_t const a = mix(mix(p.seed ^ mix(head)) + place), b = mix(a);
     double const u = (static_cast<double>(a >> 11) + 0.5) * 0x1p-53, v = static_cast<double>(b >> 11) * 0x1p-53;
-    return std::sqrt(-2 * std::log(u)) * std::cos(6.283185307179586 * v) / std::sqrt(static_cast<double>(p.sketch));
+    return ::sqrt(-2 * ::log(u)) * ::cos(6.283185307179586 * v) / ::sqrt(static_cast<double>(p.sketch));
   }
 };
 }  // namespace score

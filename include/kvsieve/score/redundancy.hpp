@@ -42,9 +42,9 @@ struct redundancy : policy_base<stages::score, needs::keys>, unit_rows {
     return where(norm - norm == S(0.0f), dot / max(norm, S(1e-8f)), S(__builtin_nanf("")));
   }
   /// True when pairs have to be looked at.
-  static constexpr bool looks_at_pairs(params const& p) { return p.threshold < 1.0f; }
+  KVSIEVE_HD static constexpr bool looks_at_pairs(params const& p) { return p.threshold < 1.0f; }
   /// Whether two keys are alike.
-  static constexpr bool alike(params const& p, float cosine) { return cosine > p.threshold; }
+  KVSIEVE_HD static constexpr bool alike(params const& p, float cosine) { return cosine > p.threshold; }
 };
 }  // namespace score
 }  // namespace kvsieve::inline v0

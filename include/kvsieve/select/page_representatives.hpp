@@ -15,8 +15,6 @@ namespace select {
 /// equal ones by their place; of n of them r stay in equal steps: places 0, s, 2 s, ... with s = floor(n / r). Pages
 /// with forced tokens and the newest page have no bits and come before all others.
 struct page_representatives : pages {
-  static constexpr bool host_only = true;  ///< plans on the device cannot
-
   /// Its numbers.
   struct params {
     int page = 16;                     ///< tokens of a page
@@ -59,7 +57,7 @@ struct page_representatives : pages {
     return pages::short_of(p.as_pages(), seen, share, forced, list);
   }
   /// Bit of the anchor at a place of the page; `ones` of `of` pages have a 1 there.
-  [[nodiscard]] static constexpr bool anchor_bit(params const& p, int place, int ones, int of) {
+  [[nodiscard]] KVSIEVE_HD static constexpr bool anchor_bit(params const& p, int place, int ones, int of) {
     switch (p.anchor) {
       case 0:
         return (mix(p.seed + static_cast<cs::uint64_t>(place)) >> 63) != 0;

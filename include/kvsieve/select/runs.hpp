@@ -19,7 +19,6 @@ namespace select {
 struct runs : policy_base<stages::select, needs::keys> {
   static constexpr bool in_partitions = false;  ///< one selection for the whole row
   static constexpr bool counts_float = true;    ///< keys and scores alone tell how many stay
-  static constexpr bool host_only = true;       ///< plans on the device cannot
   static constexpr bool reads_links = true;     ///< cosines of neighbouring keys, beside the scores
 
   /// Its numbers.

@@ -41,7 +41,8 @@ struct projected_value : policy_base<stages::weigh, needs::values> {
 
   /// Its table.
   struct params {
-    cs::span<float const> output{};        ///< output projection [layers, hidden, query heads, D], the caller's memory
+    /// Output projection [layers, hidden, query heads, D], the caller's memory; device memory for plans there.
+    cs::span<float const> output{};
     int query_heads = 0;                   ///< of the model, a multiple of the KV heads
     int hidden = 0;                        ///< entries of a projected value
     float epsilon = Share ? 0.0f : 1e-4f;  ///< added to a score before the product; CriticalKV's, DefensiveKV has none
