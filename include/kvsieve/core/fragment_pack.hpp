@@ -74,7 +74,7 @@ KVSIEVE_INLINE KVSIEVE_HD fragment::mask minifloats(fragment x, float most, int 
   constexpr int cut = 23 - Mantissa, base = (127 + Least - Mantissa + 23) << 23;
   mask const normal = ((u + ((1 << (cut - 1)) - 1 - ((126 + Least) << 23)) + (u >> cut & 1)) >> cut);
   mask const small = (mask)(size + fragment(cs::bit_cast<float>(base))).v - base;
-  mask const sign = bits >> (31 - sign_bit) & 1 << sign_bit;
+  mask const sign = -(mask)(bits < 0) << sign_bit;
   return (u < (127 + Least) << 23 ? small : normal) | sign;
 #else
   fragment::mask r;
@@ -185,7 +185,7 @@ KVSIEVE_INLINE KVSIEVE_HD void store_words(unsigned char* p, fragment low, fragm
 /// Writes a number within the f16s as f16, to nearest, ties to even.
 KVSIEVE_INLINE KVSIEVE_HD void store_f16(unsigned char* p, float x) {
 #if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES >= 8
-  unsigned short const h = _cvtss_sh(x, 0);
+  int const h = _mm_cvtsi128_si32(_mm_cvtps_ph(_mm_set_ss(x), 0));
   __builtin_memcpy(p, &h, 2);
 #else
   f16 const h = from_float<f16>(x);
