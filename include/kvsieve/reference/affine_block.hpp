@@ -30,8 +30,9 @@ namespace reference {
 
 /// A scale, what it is counted from, and the numbers as multiples of it.
 struct affine_block {
-  double scale = 0, least = 0;
-  std::vector<int> code;
+  double scale = 0;       ///< from one code to the next
+  double least = 0;       ///< the number of code 0
+  std::vector<int> code;  ///< of each number
 };
 /// scale = (most - least) / top, its last `without` bits 0; code = (x - least) / scale, to the nearest: at halves to
 /// the even one, or up.
@@ -77,7 +78,7 @@ struct affine_block {
 
 /// Bytes that are written one behind another.
 struct written {
-  std::vector<unsigned char> bytes;
+  std::vector<unsigned char> bytes;  ///< so far
   /// The lowest `count` bytes of a number, the lowest first.
   void put(std::uint32_t x, int count) {
     for (int i = 0; i < count; ++i) bytes.push_back(static_cast<unsigned char>(x >> 8 * i));

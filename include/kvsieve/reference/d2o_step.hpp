@@ -14,13 +14,15 @@ namespace reference {
 
 /// Entries of the heads of a layer.
 struct d2o_entries {
-  std::vector<rows_of_head> keys, values;  ///< [heads][entries][D]
+  std::vector<rows_of_head> keys;          ///< [heads][entries][D]
+  std::vector<rows_of_head> values;        ///< [heads][entries][D]
   std::vector<std::vector<double>> score;  ///< [heads][entries]
   double threshold = NAN;                  ///< NaN before the first time that entries leave
 
   /// What left in a step.
   struct step_result {
-    std::vector<std::vector<int>> kept, left;     ///< [heads] ascending
+    std::vector<std::vector<int>> kept;           ///< [heads] ascending
+    std::vector<std::vector<int>> left;           ///< [heads] ascending
     std::vector<std::vector<double>> similarity;  ///< [heads], of those that left
     std::vector<std::vector<bool>> merged;        ///< [heads], of those that left
   };

@@ -51,6 +51,7 @@ struct low_rank_network {
 /// Sums of a head over the tokens that were evicted from it.
 class low_rank_state {
  public:
+  /// Sums of nothing.
   low_rank_state(std::size_t rank, std::size_t channels) : h(rank, std::vector<double>(channels)), z(rank) {}
 
   /// Adds psi(k) v^T and psi(k); a token whose key or value is not finite is dropped.

@@ -7,7 +7,10 @@ namespace reference {
 
 /// A format of small floats: codes 0 to codes - 1 and a sign in the bit above them all.
 struct small_float {
-  int mantissa, bias, codes, sign_bit;
+  int mantissa;  ///< bits of the fraction
+  int bias;      ///< of the exponent
+  int codes;     ///< that are finite numbers, without the sign
+  int sign_bit;  ///< where the sign is
   /// The number of a code without its sign.
   [[nodiscard]] double value(int code) const {
     int const exponent = code >> mantissa, fraction = code & ((1 << mantissa) - 1);

@@ -12,9 +12,12 @@ namespace reference {
 
 /// The slots of a head: the first `residual` ones are merged into, of `capacity` the last tail - 1 are a ring.
 struct zero_merge_slots {
-  rows_of_head keys, values;          ///< [used][D]
-  std::vector<double> weight, score;  ///< [used]
-  int capacity = 0, turn = 0;
+  rows_of_head keys;           ///< [used][D]
+  rows_of_head values;         ///< [used][D]
+  std::vector<double> weight;  ///< [used]: tokens that a slot stands for
+  std::vector<double> score;   ///< [used]
+  int capacity = 0;            ///< slots
+  int turn = 0;                ///< where the ring goes on
 
   /// Takes a new token in whose probabilities over slots and itself are `attention`. Returns the slots (i, j) of which
   /// the first was merged into the second; -1 where the token was appended, or nothing was merged.
