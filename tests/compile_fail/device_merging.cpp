@@ -1,17 +1,18 @@
-// expected-error: kvsieve::plan on the device: what does not stay is merged on the host alone
+// expected-error: kvsieve::apply on the device merges rows of elements
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#include <kvsieve/device/planner.hpp>
+#include <kvsieve/device/merger.hpp>
+#include <kvsieve/encode/q8_0.hpp>
 #include <kvsieve/presets.hpp>
 
 #if defined(KVSIEVE_SHOULD_COMPILE)
-using strategy = kvsieve::key_diff<>;
+using rows = kvsieve::rows<float, 64>;
 #else
-using strategy = kvsieve::key_diff<kvsieve::evict::merge_on_evict>;
+using rows = kvsieve::encoded_rows<kvsieve::encode::q8_0, 64>;
 #endif
 
 struct launcher {
   static constexpr int threads = 128;
 };
-using layer = kvsieve::kv_layer<kvsieve::rows<float, 64>>;
-using planner = kvsieve::device::planner<strategy, launcher, layer, kvsieve::device::no_queries>;
-static_assert(sizeof(planner) > 0);
+using strategy = kvsieve::key_diff<kvsieve::evict::merge_on_evict>;
+using call = kvsieve::device::merge_call<strategy, launcher, kvsieve::token_plan, kvsieve::kv_layer<rows>>;
+static_assert(sizeof(call) > 0);

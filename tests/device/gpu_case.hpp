@@ -12,6 +12,7 @@ struct gpu_case {
 };
 /// Those of one unit each.
 std::span<gpu_case const> accumulator_cases();
+std::span<gpu_case const> apply_cases();
 std::span<gpu_case const> attend_cases();
 std::span<gpu_case const> chunk_cases();
 std::span<gpu_case const> head_cases();

@@ -25,7 +25,7 @@ struct observed_state {
     return index{heads} * rows * round_up<index>(entries, 16);
   }
   /// A row of a query head; rows A::states is the count.
-  [[nodiscard]] constexpr float* row(int head, int state) const {
+  [[nodiscard]] KVSIEVE_HD constexpr float* row(int head, int state) const {
     return data + (index{head} * rows + state) * capacity;
   }
   /// Makes entries [first, last) of all heads such as no query has seen.

@@ -6,6 +6,7 @@
 #include <kvsieve/core/attend_checks.hpp>
 #include <kvsieve/device/attend_join.hpp>
 #include <kvsieve/device/attend_segment.hpp>
+#include <kvsieve/device/fold_entries.hpp>
 #include <kvsieve/device/launch_views.hpp>
 
 namespace kvsieve::inline v0 {
@@ -76,10 +77,15 @@ struct attended_rows {
   }
 };
 
+/// Nothing is remembered of the entries.
+struct no_observation {};
+
 /// One call of attend: its arguments.
-template <class Launcher, row_view Queries, stored_layer Layer>
+/// @tparam Aggregate  no_observation, or the accumulator that is updated with every query's probabilities
+template <class Launcher, row_view Queries, stored_layer Layer, class Aggregate = no_observation>
 class attention {
-  static constexpr int D = Layer::head_dim;
+  static constexpr bool observes = !cs::is_same_v<Aggregate, no_observation>;
+  static constexpr int D = Layer::head_dim, parts = part_count<Layer>;
   static_assert(Queries::is_always_strided(),
                 "kvsieve::attend on the device reads queries by strides: give it kvsieve::make_rows");
 
@@ -97,6 +103,50 @@ class attention {
   template <class Out>
   [[nodiscard]] status run(cs::span<Out const> out, attend_options const& options,
                            std::span<std::byte> workspace) const {
+    memory m;
+    return run(out, options, workspace, m);
+  }
+  /// The same, and folds the probabilities into the states of the views.
+  template <class Out, class State, class Params>
+  [[nodiscard]] status run_observed(cs::span<Out const> out, attend_options const& options, cs::span<State> states,
+                                    Params const& params, std::span<std::byte> workspace) const {
+    if (status const s = check_states(states, params); !s) return s;
+    memory m;
+    if (status const s = run(out, options, workspace, m); !s) return s;
+    fold_args<Aggregate> args{};
+    args.params = params;
+    int most_heads = 0;
+    for (int v = 0; v < views(); ++v) most_heads = most_heads < states[at(v)].heads ? states[at(v)].heads : most_heads;
+    status const s = launch_views<fold_entries_body<Aggregate>>(
+        on_, views(), most_heads, 1, args, [&](int v, fold_part<Aggregate>& to) {
+          observed_logits const own = logits_of(m, v, 0);
+          to = {states[at(v)],
+                own.row,
+                m.log_sum + rows_before(v),
+                own.before,
+                own.room,
+                own.ends,
+                heads(v),
+                static_cast<int>(queries(v).extent(1))};
+          return pieces(static_cast<int>(own.room), fold_entries_of_block);
+        });
+    if (!s) return s;
+    for (int v = 0; v < views(); ++v) states[at(v)].queries += static_cast<int>(queries(v).extent(1));
+    return {};
+  }
+
+ private:
+  /// What a call works in: device memory.
+  struct memory {
+    attend_partials partials;
+    float* log_sum = nullptr;  ///< [rows] of all views; observing only, as what follows
+    float* logits = nullptr;   ///< of each view [rows, room]
+    int* before = nullptr;     ///< of each view [heads, parts + 1]
+  };
+
+  template <class Out>
+  [[nodiscard]] status run(cs::span<Out const> out, attend_options const& options, std::span<std::byte> workspace,
+                           memory& m) const {
     static_assert(Out::is_always_strided(),
                   "kvsieve::attend on the device writes by strides: give it kvsieve::make_rows");
     if (status const s = check::attention<attended_rows>(queries_, layers_, out, options); !s) return s;
@@ -106,15 +156,16 @@ class attention {
                     "times its queries, which must be at most", most_tokens, v);
     if (status const s = check::workspace(workspace, bytes()); !s) return s;
     arena a(workspace);
-    attend_partials const memory = carve(a);
+    m = carve(a);
     status s;
     [&]<int... I>(cs::integer_sequence<int, I...>) {
-      ((s = s ? attend_part_number<I>(memory) : s), ...);
-    }(cs::make_integer_sequence<int, part_count<Layer>>{});
-    return s ? join(memory, out, options) : s;
+      if constexpr (observes) ((s = s ? count_part_number<I>(m) : s), ...);
+      ((s = s ? attend_part_number<I>(m) : s), ...);
+    }(cs::make_integer_sequence<int, parts>{});
+    return s ? join(m, out, options) : s;
   }
 
- private:
+  [[nodiscard]] static std::size_t at(int v) { return static_cast<std::size_t>(v); }
   template <int I>
   [[nodiscard]] auto const& part(int v) const {
     return kvsieve::detail::parts_of_layer<Layer>::template part<I>(layers_[static_cast<std::size_t>(v)]);
@@ -142,16 +193,81 @@ class attention {
     });
     return count;
   }
-  [[nodiscard]] int segments(int v) const { return segments_before(v, part_count<Layer>); }
+  [[nodiscard]] int segments(int v) const { return segments_before(v, parts); }
+
+  /// Entries of the longest head of a view, through all parts, padded.
+  [[nodiscard]] index room_of(int v) const {
+    index sum = 0;
+    each_part(layers_[at(v)], [&](auto const& p, int) { sum += p.tokens(); });
+    return round_up<index>(sum, 16);
+  }
+  [[nodiscard]] index rows_before(int v) const {
+    index rows = 0;
+    for (int u = 0; u < v; ++u) rows += rows_of(u);
+    return rows;
+  }
 
   /// Partial results of all views, one behind another.
-  [[nodiscard]] attend_partials carve(arena& a) const {
-    index count = 0;
-    for (int v = 0; v < views() && v < static_cast<int>(queries_.size()); ++v) count += rows_of(v) * segments(v);
-    attend_partials all;
-    all.sums = a.take<float>(static_cast<std::size_t>(count * D));
-    all.numbers = a.take<float>(static_cast<std::size_t>(count * 2));
+  [[nodiscard]] memory carve(arena& a) const {
+    index count = 0, rows = 0, logits = 0, ends = 0;
+    for (int v = 0; v < views() && v < static_cast<int>(queries_.size()); ++v) {
+      count += rows_of(v) * segments(v);
+      rows += rows_of(v);
+      logits += rows_of(v) * room_of(v);
+      ends += index{heads(v)} * (parts + 1);
+    }
+    auto const size = [](index n) { return static_cast<std::size_t>(n); };
+    memory all;
+    all.partials.sums = a.take<float>(size(count * D));
+    all.partials.numbers = a.take<float>(size(count * 2));
+    if constexpr (!observes) return all;
+    all.log_sum = a.take<float>(size(rows));
+    all.logits = a.take<float>(size(logits));
+    all.before = a.take<int>(size(ends));
     return all;
+  }
+  /// Where the logits of a view's part are.
+  [[nodiscard]] observed_logits logits_of(memory const& m, int v, int number) const {
+    index logits = 0, ends = 0;
+    for (int u = 0; u < v; ++u) {
+      logits += rows_of(u) * room_of(u);
+      ends += index{heads(u)} * (parts + 1);
+    }
+    return {m.logits + logits, room_of(v), m.before + ends, number, parts + 1};
+  }
+  template <int I>
+  [[nodiscard]] status count_part_number(memory const& m) const {
+    using part_type = cs::remove_cvref_t<decltype(part<I>(0))>;
+    count_entries_args<part_type> args{};
+    auto const fill = [&](int v, count_entries_part<part_type>& to) {
+      to = {part<I>(v), m.before + (logits_of(m, v, I).before - m.before), I, parts + 1};
+      return 1;
+    };
+    return launch_views<count_entries_body<part_type>>(on_, views(), 1, 1, args, fill);
+  }
+
+  template <class State, class Params>
+  [[nodiscard]] status check_states(cs::span<State> states, Params const& params) const {
+    auto const number = [](auto x) { return static_cast<double>(x); };
+    if constexpr (requires { params.check(); })
+      if (status const s = params.check(); !s) return s;
+    if (states.size() != layers_.size())
+      return fail(errc::bad_shape, "states", number(states.size()), "must equal the number of views,",
+                  number(layers_.size()));
+    for (int v = 0; v < views() && v < static_cast<int>(queries_.size()); ++v) {
+      auto const& s = states[at(v)];
+      if (s.data == nullptr) return fail(errc::bad_pointer, "state", 0, "must not be null;", 0, v);
+      if (s.heads != queries(v).extent(0))
+        return fail(errc::bad_shape, "state.heads", s.heads, "must equal the query heads,",
+                    number(queries(v).extent(0)), v);
+      if (s.capacity % 16 != 0 || s.capacity < room_of(v))
+        return fail(errc::bad_shape, "state.capacity", number(s.capacity), "must be a multiple of 16 and at least",
+                    number(room_of(v)), v);
+      if (s.queries < 0 || s.queries > most_tokens - most_new_queries)
+        return fail(errc::bad_shape, "state.queries", s.queries, "must be at least 0 and at most",
+                    most_tokens - most_new_queries, v);
+    }
+    return {};
   }
   /// Calls f(first, last) for each run of views that share the number of rows of a pass.
   template <class F>
@@ -166,27 +282,28 @@ class attention {
   }
 
   template <int I>
-  [[nodiscard]] status attend_part_number(attend_partials const& memory) const {
-    attend_partials next = memory;
+  [[nodiscard]] status attend_part_number(memory const& m) const {
+    attend_partials next = m.partials;
     return each_run([&](int first, int last) {
       switch (pass_rows(group_rows(first))) {
         case 1:
-          return attend_views<I, 1>(first, last, next);
+          return attend_views<I, 1>(first, last, m, next);
         case 4:
-          return attend_views<I, 4>(first, last, next);
+          return attend_views<I, 4>(first, last, m, next);
         default:
-          return attend_views<I, most_rows>(first, last, next);
+          return attend_views<I, most_rows>(first, last, m, next);
       }
     });
   }
   template <int I, int R>
-  [[nodiscard]] status attend_views(int first, int last, attend_partials& next) const {
+  [[nodiscard]] status attend_views(int first, int last, [[maybe_unused]] memory const& m,
+                                    attend_partials& next) const {
     using part_type = cs::remove_cvref_t<decltype(part<I>(0))>;
-    using body = attend_segment_body<Queries, part_type, R>;
+    using body = attend_segment_body<Queries, part_type, R, observes>;
     int most_heads = 0;
     for (int v = first; v < last; ++v) most_heads = most_heads < heads(v) ? heads(v) : most_heads;
     typename body::args args{};
-    return launch_views<body>(on_, last - first, most_heads, 1, args, [&](int i, attend_part<Queries, part_type>& to) {
+    return launch_views<body>(on_, last - first, most_heads, 1, args, [&](int i, typename body::part_type& to) {
       int const v = first + i, tokens = part<I>(v).tokens();
       to.layer = part<I>(v);
       to.queries = queries(v);
@@ -195,17 +312,20 @@ class attention {
       to.segment_tokens = segment_tokens(v, tokens);
       to.group_rows = group_rows(v);
       to.asked = static_cast<int>(queries(v).extent(1));
-      to.has_own_rows = I == part_count<Layer> - 1;
+      to.has_own_rows = I == parts - 1;
+      if constexpr (observes) to.logits = logits_of(m, v, I);
       return pieces(tokens, to.segment_tokens) * pieces(to.group_rows, R);
     });
   }
   template <class Out>
-  [[nodiscard]] status join(attend_partials next, cs::span<Out const> out, attend_options const& options) const {
+  [[nodiscard]] status join(memory const& m, cs::span<Out const> out, attend_options const& options) const {
+    attend_partials next = m.partials;
     attend_join_args<Out> args{};
     return launch_views<attend_join_body<Out>>(on_, views(), 1, 1, args, [&](int v, attend_join_part<Out>& to) {
       to.partials = take(next, v);
       to.out = out[static_cast<std::size_t>(v)];
       to.log_sum_exp = options.log_sum_exp.empty() ? query_numbers{} : options.log_sum_exp[static_cast<std::size_t>(v)];
+      to.log_sum = observes ? m.log_sum + rows_before(v) : nullptr;
       to.rows = static_cast<int>(rows_of(v));
       to.asked = static_cast<int>(queries(v).extent(1));
       return to.rows;

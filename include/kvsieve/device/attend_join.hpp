@@ -14,6 +14,7 @@ struct attend_join_part {
   attend_partials partials;   ///< of the view
   Out out;                    ///< [Hq, asked, D]
   query_numbers log_sum_exp;  ///< [Hq, asked], or null
+  float* log_sum;             ///< [rows], times log2(e), 0 where nothing was seen; or null
   int rows;                   ///< Hq * asked
   int asked;                  ///< queries of a head
 };
@@ -85,6 +86,7 @@ struct attend_join_body {
       for (int g = 0; g < groups; ++g) sum += s.part[g * D + d];
       view.out(head, query, d) = empty ? 0.0f : sum / total;
     }
+    if (b.rank() == 0 && view.log_sum != nullptr) view.log_sum[w.x] = empty ? 0.0f : top + ::log2f(total);
     if (b.rank() == 0 && view.log_sum_exp.data_handle() != nullptr)
       view.log_sum_exp(head, query) = empty ? -__builtin_inff() : 0.69314718f * (top + ::log2f(total));
   }

@@ -11,8 +11,23 @@
 namespace kvsieve::inline v0 {
 namespace device {
 
+/// Where the logits of a view go when entries are observed, in units of log2(e): of each query row those of all parts,
+/// one behind another. Where a part begins differs by head where heads have lengths of their own.
+struct observed_logits {
+  float* row;         ///< [rows] of `room` floats
+  index room;         ///< entries of the longest head, padded
+  int const* before;  ///< [heads, parts + 1]: entries in front of each part, and of all
+  int number;         ///< of the part
+  int ends;           ///< parts + 1
+
+  /// The entry of a head's token.
+  [[nodiscard]] KVSIEVE_HD index at(index head, index token) const { return before[head * ends + number] + token; }
+};
+/// Nothing is remembered of the entries.
+struct no_logits {};
+
 /// One view of such a launch. Row r of a KV head is query r % asked of query head r / asked of its group.
-template <row_view Queries, class Part>
+template <row_view Queries, class Part, bool Observes = false>
 struct attend_part {
   Part layer;                ///< [heads, tokens, D]
   Queries queries;           ///< [heads * group, asked, D]
@@ -22,10 +37,11 @@ struct attend_part {
   int group_rows;            ///< query rows of a KV head
   int asked;                 ///< queries of a head
   bool has_own_rows;         ///< its last tokens are those of the queries
+  [[no_unique_address]] cs::conditional_t<Observes, observed_logits, no_logits> logits;  ///< where they go
 };
-template <row_view Queries, class Part>
+template <row_view Queries, class Part, bool Observes = false>
 struct attend_args {
-  batch<attend_part<Queries, Part>> views;
+  batch<attend_part<Queries, Part, Observes>> views;
 };
 
 /// How a tile of threads holds a row of D channels: eight of them each, in turn. Of a D whose eighths are no power of
@@ -93,8 +109,9 @@ KVSIEVE_HD void rotate_rows(Block& b, float* x, int rows) {
 }
 
 /// Block (row chunk + row chunks * segment, head, view): the partial results of up to R query rows.
-/// @tparam R  query rows that share a pass over the tokens
-template <row_view Queries, class Part, int R>
+/// @tparam R         query rows that share a pass over the tokens
+/// @tparam Observes  logits are written too
+template <row_view Queries, class Part, int R, bool Observes = false>
 struct attend_segment_body {
   using keys_view = typename Part::keys_type;
   using values_view = typename Part::values_type;
@@ -102,7 +119,8 @@ struct attend_segment_body {
   using slice = octet_slice<D>;
   static constexpr int step = R * slice::count > 4 ? 2 : 4;  ///< tokens that a tile asks for at once
   static constexpr bool biased = !cs::is_same_v<typename Part::bias_type, no_bias>;
-  using args = attend_args<Queries, Part>;
+  using args = attend_args<Queries, Part, Observes>;
+  using part_type = attend_part<Queries, Part, Observes>;
 
   template <block Block>
   struct shared {
@@ -181,6 +199,15 @@ struct attend_segment_body {
           }
         }
       }
+      if constexpr (Observes) {
+        if (tile.rank() == 0) {
+          KVSIEVE_UNROLL for (int j = 0; j < step; ++j) {
+            index const at = t + index{j} * shared<Block>::tiles;
+            KVSIEVE_UNROLL for (int g = 0; g < R; ++g) if (at < end && g < rows)
+                view.logits.row[(row + g) * view.logits.room + view.logits.at(w.y, at)] = z[g][j];
+          }
+        }
+      }
       r.soften(z);
       KVSIEVE_UNROLL for (int j = 0; j < step; ++j) KVSIEVE_UNROLL for (int i = 0; i < slice::count; ++i)
           r.add(z, j, i, widened(value[j][i]));
@@ -234,8 +261,7 @@ struct attend_segment_body {
     KVSIEVE_UNROLL for (int c = 0; c < octet::lanes; ++c) sum += a.v[c] * b.v[c];
     return sum;
   }
-  KVSIEVE_HD static void write(attend_part<Queries, Part> const& view, index row, int segment, float most,
-                               float total) {
+  KVSIEVE_HD static void write(part_type const& view, index row, int segment, float most, float total) {
     float* const to = view.partials.numbers + 2 * view.partials.at(row, view.before + segment);
     to[0] = most;
     to[1] = total;
@@ -243,8 +269,8 @@ struct attend_segment_body {
 
   /// Joins what the tiles of the block have, one query row after another.
   template <block Block>
-  KVSIEVE_HD static void join(Block& b, attend_part<Queries, Part> const& view, int rows, index row, int segment,
-                              running const& r, shared<Block>& s) {
+  KVSIEVE_HD static void join(Block& b, part_type const& view, int rows, index row, int segment, running const& r,
+                              shared<Block>& s) {
     constexpr int tiles = shared<Block>::tiles;
     auto const tile = b.template tile<slice::width>();
     if (tile.rank() == 0) {

@@ -3,6 +3,7 @@
 #pragma once
 #include <cuda/std/cstdint>
 
+#include <kvsieve/core/encoded.hpp>
 #include <kvsieve/core/views.hpp>
 #include <kvsieve/device/block.hpp>
 #include <kvsieve/device/open_plan.hpp>
@@ -51,6 +52,21 @@ struct row_mover {
   }
 };
 
+/// The same for encoded rows: units of bytes.
+template <class Unit, row_view From, row_view To>
+  requires(is_encoded<From>)
+struct row_mover<Unit, From, To> {
+  static_assert(cs::is_same_v<codec_of<From>, codec_of<To>> && codec_of<To>::tile_tokens == 1);
+  static constexpr int units = static_cast<int>(row_bytes<To>() / index{sizeof(Unit)});  ///< of a row
+
+  KVSIEVE_HD static Unit read(From const& from, index head, index token, int unit) {
+    return reinterpret_cast<Unit const*>(row_of(from, head, token).tile)[unit];
+  }
+  KVSIEVE_HD static void write(To const& to, index head, index token, int unit, Unit const& u) {
+    reinterpret_cast<Unit*>(const_cast<byte*>(row_of(to, head, token).tile))[unit] = u;  // of a view that is written
+  }
+};
+
 /// Units that a thread holds at once.
 inline constexpr int units_in_flight = 4;
 /// The same of a move in place, where one block has all of a head.
@@ -72,29 +88,11 @@ struct copy_args {
   batch<copy_part<From, To>> views;
 };
 
-/// Block (segment of kept rows, head, 2 view + (0: keys, 1: values)): copies into other memory.
-template <class From, class To>
-struct copy_body {
-  template <block Block>
-  struct shared {};
-
-  template <block Block>
-  KVSIEVE_HD static void run(Block& b, copy_args<From, To> const& a, work w, shared<Block>&) {
-    auto const& view = a.views.part[w.z / 2];
-    index const first = index{w.x} * copy_rows;
-    int const keep = view.kept.count(w.y);
-    if (first >= keep) return;
-    int const rows = keep - first < copy_rows ? static_cast<int>(keep - first) : copy_rows;
-    int const* const list = view.kept.of(w.y) + first;
-    if (w.z % 2 == 0)
-      copy(b, view.from_keys, view.to_keys, w.y, first, list, rows);
-    else
-      copy(b, view.from_values, view.to_values, w.y, first, list, rows);
-  }
-
- private:
+/// Copies rows of one head of a tensor by the threads of a block.
+struct tensor_copy {
+  /// Rows list[0 .. rows) of `from` become rows first to first + rows - 1 of `to`.
   template <block Block, class X, class Y>
-  KVSIEVE_HD static void copy(Block& b, X const& from, Y const& to, int head, index first, int const* list, int rows) {
+  KVSIEVE_HD static void run(Block& b, X const& from, Y const& to, int head, index first, int const* list, int rows) {
     if constexpr (ragged_rows<Y>) {
       // The rows of one head, so that its offset is read once.
       constexpr int D = head_dim_of<Y>;
@@ -104,6 +102,8 @@ struct copy_body {
       copy(b, from, to, head, head, first, list, rows);
     }
   }
+
+ private:
   template <block Block, class X, class Y>
   KVSIEVE_HD static void copy(Block& b, X const& from, Y const& to, int head, int to_head, index first, int const* list,
                               int rows) {
@@ -129,6 +129,27 @@ struct copy_body {
         if (i < all) mover::write(to, to_head, first + i / mover::units, i % mover::units, held[j]);
       }
     }
+  }
+};
+
+/// Block (segment of kept rows, head, 2 view + (0: keys, 1: values)): copies into other memory.
+template <class From, class To>
+struct copy_body {
+  template <block Block>
+  struct shared {};
+
+  template <block Block>
+  KVSIEVE_HD static void run(Block& b, copy_args<From, To> const& a, work w, shared<Block>&) {
+    auto const& view = a.views.part[w.z / 2];
+    index const first = index{w.x} * copy_rows;
+    int const keep = view.kept.count(w.y);
+    if (first >= keep) return;
+    int const rows = keep - first < copy_rows ? static_cast<int>(keep - first) : copy_rows;
+    int const* const list = view.kept.of(w.y) + first;
+    if (w.z % 2 == 0)
+      tensor_copy::run(b, view.from_keys, view.to_keys, w.y, first, list, rows);
+    else
+      tensor_copy::run(b, view.from_values, view.to_values, w.y, first, list, rows);
   }
 };
 
@@ -165,10 +186,20 @@ struct move_body {
  private:
   template <block Block, class X>
   KVSIEVE_HD static void move(Block& b, X const& rows, int head, int const* list, int keep) {
-    if constexpr (contiguous_rows<X>) {
+    if constexpr (is_encoded<X>) {
+      constexpr index bytes = row_bytes<X>();
+      auto const lies = reinterpret_cast<cs::uintptr_t>(rows.data_handle());
+      if constexpr (bytes % 16 == 0)
+        if (lies % 16 == 0) return move_units<quad<float>>(b, rows, head, list, keep);
+      if constexpr (bytes % 4 == 0)
+        if (lies % 4 == 0) return move_units<cs::uint32_t>(b, rows, head, list, keep);
+      if constexpr (bytes % 2 == 0)
+        if (lies % 2 == 0) return move_units<cs::uint16_t>(b, rows, head, list, keep);
+      return move_units<byte>(b, rows, head, list, keep);
+    } else if constexpr (contiguous_rows<X>) {
       if (quad_rows(rows)) return move_units<quad<element_of<X>>>(b, rows, head, list, keep);
     }
-    move_units<element_of<X>>(b, rows, head, list, keep);
+    if constexpr (!is_encoded<X>) move_units<element_of<X>>(b, rows, head, list, keep);
   }
   template <class Unit, block Block, class X>
   KVSIEVE_HD static void move_units(Block& b, X const& rows, int head, int const* list, int keep) {

@@ -6,11 +6,21 @@
 #include <kvsieve/core/plan.hpp>
 #include <kvsieve/device/check.hpp>
 #include <kvsieve/device/compact.hpp>
+#include <kvsieve/device/encode_kept.hpp>
 #include <kvsieve/device/launch_views.hpp>
 #include <kvsieve/device/open_plan.hpp>
+#include <kvsieve/evict/merging.hpp>
 
 namespace kvsieve::inline v0 {
 namespace device {
+
+/// Does not compile where a strategy merges.
+template <strategy C>
+constexpr void require_no_merge() {
+  static_assert(!merges<typename C::evict_policy>,
+                "kvsieve::apply: this strategy merges what it does not keep: pass a result of its own memory, its "
+                "params and a workspace of apply_workspace_bytes");
+}
 
 /// Packed rows as kernels write them: of heads with a number of tokens each, as the table of a plan says.
 template <class Layer>
@@ -59,19 +69,40 @@ template <class Plan, class To>
   return {};
 }
 
-/// Copies the kept rows of every view into other memory; `Plan` is a token_plan or an open_plan.
-template <strategy C, class Launcher, class Plan, class From, class To>
-[[nodiscard]] status copy_kept(Launcher const& on, Plan const& plan, cs::span<From const> from, cs::span<To const> to) {
+/// Formats that hold several tokens together take whole tiles, as on the host.
+template <row_view To>
+[[nodiscard]] status whole_tiles(token_plan const& plan, To const&, int v) {
+  if constexpr (is_encoded<To>)
+    for (int h = 0; h < plan.heads; ++h)
+      if (plan.count(v, h) % codec_of<To>::tile_tokens != 0)
+        return fail(errc::bad_plan, "plan.count", plan.count(v, h),
+                    "must be, for this format, a multiple of the tokens of a tile,", codec_of<To>::tile_tokens, v);
+  return {};
+}
+template <row_view To>
+[[nodiscard]] status whole_tiles(open_plan const&, To const&, int) {
+  if constexpr (is_encoded<To>)
+    static_assert(codec_of<To>::tile_tokens == 1,
+                  "kvsieve::apply: this format holds several tokens together, and the host cannot see how many each "
+                  "head keeps: bring the counts there by copy_offsets, or take a format of rows");
+  return {};
+}
+
+/// The arguments of a call that writes what a plan keeps into other memory; rows_of_view(v): of a head, at most.
+template <class Plan, class From, class To, class Rows>
+[[nodiscard]] status check_copied(Plan const& plan, cs::span<From const> from, cs::span<To const> to,
+                                  Rows const& rows_of_view) {
   static_assert(walks<From> && (walks<To> || packs<To>),
                 "kvsieve on the device walks rows by strides: give it kvsieve::make_rows, or plan and apply views in "
                 "pages and ragged views on the host");
-  static_assert(cs::is_same_v<element_of<typename From::keys_type>, element_of<typename To::keys_type>> &&
-                    cs::is_same_v<element_of<typename From::values_type>, element_of<typename To::values_type>> &&
-                    From::head_dim == To::head_dim,
-                "kvsieve::apply: compaction keeps the element type and head dimension: give it a target of the same");
+  static_assert(From::head_dim == To::head_dim, "kvsieve::apply: cache and result have the same head dimension");
+  static_assert(
+      !cs::is_const_v<typename To::keys_type::element_type> && !cs::is_const_v<typename To::values_type::element_type>,
+      "kvsieve::apply writes its result: give it views of elements that are not const");
   if (!plan)
     return fail(errc::bad_plan, "plan", static_cast<double>(plan.state.code), "must be made without error,", 0);
   auto const views = static_cast<std::size_t>(plan.views);
+  index const all = rows_of(plan);
   if (from.size() != views)
     return fail(errc::bad_plan, "from", static_cast<double>(from.size()), "must equal the views of the plan,",
                 plan.views);
@@ -86,14 +117,15 @@ template <strategy C, class Launcher, class Plan, class From, class To>
       return fail(errc::bad_plan, "from.tokens", f.tokens(), "must equal that of the plan,", plan.tokens(v), v);
     if (t.heads() != plan.heads)
       return fail(errc::bad_shape, "to.heads", t.heads(), "must equal that of the plan,", plan.heads, v);
-    int const rows = lists_of(plan, v).most;
+    int const rows = rows_of_view(v);
     for (index const room : {t.keys.extent(1), t.values.extent(1)}) {
       if (room < rows)
         return fail(errc::bad_shape, "to.tokens", static_cast<double>(room), "must be at least the kept tokens,", rows,
                     v);
     }
     if (status const s = has_table_of(plan, t, v); !s) return s;
-    index const all = rows_of(plan);
+    if (status const s = whole_tiles(plan, t.keys, v); !s) return s;
+    if (status const s = whole_tiles(plan, t.values, v); !s) return s;
     if (target_meets(t.keys, rows, t.values, rows, all))
       return fail(errc::overlap, "to", 1, "must hold keys and values in memory of their own;", 0, v);
     for (int u = 0; u < plan.views; ++u) {
@@ -103,28 +135,58 @@ template <strategy C, class Launcher, class Plan, class From, class To>
           target_meets(t.values, rows, cache.keys, n, all) || target_meets(t.values, rows, cache.values, n, all))
         return fail(errc::overlap, "to", 1, "must not overlap from; for compaction in place leave it out;", 0, v);
       auto const& other = to[static_cast<std::size_t>(u)];
-      int const m = lists_of(plan, u).most;
+      int const m = rows_of_view(u);
       if (u < v &&
           (targets_meet(t.keys, rows, other.keys, m, all) || target_meets(t.keys, rows, other.values, m, all) ||
            target_meets(t.values, rows, other.keys, m, all) || targets_meet(t.values, rows, other.values, m, all)))
         return fail(errc::overlap, "to", 1, "must not overlap the target of another view,", u, v);
     }
   }
+  return {};
+}
+
+/// Copies the kept rows of every view into other memory, in their own type and format or another; `Plan` is a
+/// token_plan or an open_plan.
+template <strategy C, class Launcher, class Plan, class From, class To>
+[[nodiscard]] status copy_kept(Launcher const& on, Plan const& plan, cs::span<From const> from, cs::span<To const> to) {
+  require_no_merge<C>();
+  if (status const s = check_copied(plan, from, to, [&](int v) { return lists_of(plan, v).most; }); !s) return s;
   copy_args<From, To> args{};
-  return launch_views<copy_body<From, To>>(on, plan.views, plan.heads, 2, args, [&](int v, copy_part<From, To>& part) {
+  auto const describe = [&](int v, copy_part<From, To>& part) {
     auto const& f = from[static_cast<std::size_t>(v)];
     auto const& t = to[static_cast<std::size_t>(v)];
     part = {f.keys, f.values, t.keys, t.values, lists_of(plan, v)};
-    return pieces(part.kept.most, copy_rows);
-  });
+    return part.kept.most;
+  };
+  constexpr row_change same = row_change::none;
+  constexpr bool encoded = is_encoded<typename To::keys_type> || is_encoded<typename To::values_type>;
+  if constexpr (!encoded && change_of<typename From::keys_type, typename To::keys_type>() == same &&
+                change_of<typename From::values_type, typename To::values_type>() == same) {
+    return launch_views<copy_body<From, To>>(
+        on, plan.views, plan.heads, 2, args,
+        [&](int v, copy_part<From, To>& part) { return pieces(describe(v, part), copy_rows); });
+  } else {
+    using body = encode_body<From, To>;
+    return launch_views<body>(on, plan.views, plan.heads, 2, args,
+                              [&](int v, copy_part<From, To>& part) { return body::blocks(describe(v, part)); });
+  }
 }
 
+/// Rows that kernels move in place.
+template <row_view View>
+inline constexpr bool moves = [] {
+  if constexpr (is_encoded<View>)
+    return codec_of<View>::tile_tokens == 1 && !has_state<codec_of<View>>;
+  else
+    return true;
+}();
 /// Moves the kept rows of every head to its front; rows behind them keep what they hold.
 template <strategy C, class Launcher, class Plan, class Layer>
 [[nodiscard]] status move_kept(Launcher const& on, Plan const& plan, cs::span<Layer const> layers) {
   static_assert(walks<Layer>,
                 "kvsieve on the device walks rows by strides: give it kvsieve::make_rows, or plan and apply views in "
                 "pages and ragged views on the host");
+  require_no_merge<C>();
   static_assert(!cs::is_const_v<typename Layer::keys_type::element_type> &&
                     !cs::is_const_v<typename Layer::values_type::element_type>,
                 "kvsieve::apply in place writes the cache: give it views of elements that are not const");
@@ -141,6 +203,9 @@ template <strategy C, class Launcher, class Plan, class Layer>
     if (l.tokens() != plan.tokens(v))
       return fail(errc::bad_plan, "layer.tokens", l.tokens(), "must equal that of the plan,", plan.tokens(v), v);
   }
+  static_assert(moves<typename Layer::keys_type> && moves<typename Layer::values_type>,
+                "kvsieve::apply in place on the device moves encoded rows that stand by themselves and have no state: "
+                "give it a target, or compact on the host");
   move_args<Layer> args{};
   return launch_views<move_body<Layer>>(on, plan.views, plan.heads, 2, args, [&](int v, move_part<Layer>& part) {
     auto const& l = layers[static_cast<std::size_t>(v)];

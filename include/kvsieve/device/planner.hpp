@@ -43,9 +43,6 @@ class planner {
   static_assert(
       !requires { requires C::select_policy::host_only; },
       "kvsieve::plan on the device does not select that way: use kvsieve::select::top_k, or plan on the host");
-  static_assert(!merges<typename C::evict_policy>,
-                "kvsieve::plan on the device: what does not stay is merged on the host alone: use "
-                "kvsieve::evict::compact, or plan on the host");
 
  public:
   planner(Launcher const& on, cs::span<Layer const> layers, cs::span<Queries const> queries,

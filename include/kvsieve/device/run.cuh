@@ -6,8 +6,11 @@
 #pragma once
 #include <kvsieve/device/attend.hpp>
 #include <kvsieve/device/compactor.hpp>
+#include <kvsieve/device/merger.hpp>
+#include <kvsieve/device/observed.hpp>
 #include <kvsieve/device/on.cuh>
 #include <kvsieve/device/planner.hpp>
+#include <kvsieve/device/refit_values.hpp>
 
 namespace kvsieve::inline v0 {
 
@@ -111,9 +114,11 @@ template <strategy C, device_layer Layer, row_view Queries>
 template <class P>
 concept device_plan = cs::is_same_v<P, token_plan> || cs::is_same_v<P, device::open_plan>;
 
-/// Copies the kept rows of every view into other memory: row i of `to` is row kept[i] of `from`. Where heads keep
-/// different numbers of tokens, `to` may be packed rows with the plan's own table, make_ragged<D>(data, heads, offsets
-/// in device memory, most rows of a head): token_plan::device_offset + view * heads, or open_plan::offsets(view).
+/// Copies the kept rows of every view into other memory: row i of `to` is row kept[i] of `from`, encoded where `to`
+/// says so, with the bytes of the host. Formats that hold several tokens together take whole tiles of them. Where heads
+/// keep different numbers of tokens, `to` may be packed rows with the plan's own table, make_ragged<D>(data, heads,
+/// offsets in device memory, most rows of a head): token_plan::device_offset + view * heads, or
+/// open_plan::offsets(view).
 template <strategy C, device_layer From, device_layer To, device_plan Plan>
 [[nodiscard]] status apply(device::on on, Plan const& plan, kv_group<From> from, kv_group<To> to) noexcept {
   return device::copy_kept<C>(on, plan, from, to);
@@ -132,6 +137,43 @@ template <strategy C, device_layer Layer, device_plan Plan>
 template <strategy C, device_layer Layer, device_plan Plan>
 [[nodiscard]] status apply(device::on on, Plan const& plan, Layer const& layer) noexcept {
   return device::move_kept<C>(on, plan, kv_group<Layer>(&layer, 1));
+}
+
+/// Bytes of device memory that apply needs where the strategy merges; aligned to 64 bytes. 0 when apply would refuse
+/// the plan, the cache or the numbers.
+template <strategy C, device_layer From, device_plan Plan>
+[[nodiscard]] std::size_t apply_workspace_bytes(device::on on, Plan const& plan, kv_group<From> from,
+                                                typename C::params const& params) noexcept {
+  return device::merge_call<C, device::on, Plan, From>(on, plan, from, params.evict).bytes();
+}
+/// The same for one view.
+template <strategy C, device_layer From, device_plan Plan>
+[[nodiscard]] std::size_t apply_workspace_bytes(device::on on, Plan const& plan, From const& from,
+                                                typename C::params const& params) noexcept {
+  return apply_workspace_bytes<C>(on, plan, kv_group<From>(&from, 1), params);
+}
+/// Applies a plan and merges what it does not keep, as apply on the host says it and with its results, up to what
+/// exponentials and logarithms are rounded to. Rows of elements; tables and the span `before` of params are device
+/// memory, as are biases.
+/// @param to         views with as many rows as merged_rows gives, in other memory, of the same element types; by an
+///                   open_plan its most rows and the slots of a strategy that has some
+/// @param workspace  device memory, at least apply_workspace_bytes<C>(...) bytes, aligned to 64, which must not hold
+/// the
+///                   plan; in use until the launches have run
+/// @param bias       for each view the attention bias of every row of the result; empty: not asked for
+template <strategy C, device_layer From, device_layer To, device_plan Plan>
+[[nodiscard]] status apply(device::on on, Plan const& plan, kv_group<From> from, kv_group<To> to,
+                           typename C::params const& params, std::span<std::byte> workspace,
+                           cs::span<entry_bias_target const> bias = {}) noexcept {
+  return device::merge_call<C, device::on, Plan, From>(on, plan, from, params.evict).run(to, workspace, bias);
+}
+/// The same for one view.
+template <strategy C, device_layer From, device_layer To, device_plan Plan>
+[[nodiscard]] status apply(device::on on, Plan const& plan, From const& from, To const& to,
+                           typename C::params const& params, std::span<std::byte> workspace,
+                           entry_bias_target const& bias = {}) noexcept {
+  return apply<C>(on, plan, kv_group<From>(&from, 1), kv_group<To>(&to, 1), params, workspace,
+                  cs::span<entry_bias_target const>(&bias, bias ? 1 : 0));
 }
 
 /// Bytes of device memory that attend needs with the same arguments; aligned to 64 bytes.
@@ -171,5 +213,65 @@ template <row_view Queries, stored_layer Layer, row_view Out>
                             std::span<std::byte> workspace, attend_options const& options = {}) noexcept {
   return attend(on, cs::span<Queries const>(&query, 1), cs::span<Layer const>(&layer, 1), cs::span<Out const>(&out, 1),
                 workspace, options);
+}
+
+/// Bytes of device memory that attend_observed needs with the same arguments; aligned to 64 bytes.
+template <accumulator A, row_view Queries, stored_layer Layer>
+[[nodiscard]] std::size_t attend_observed_workspace_bytes(device::on on, cs::span<Queries const> query,
+                                                          cs::span<Layer const> layers) noexcept {
+  return device::attention<device::on, Queries, Layer, A>(on, query, layers).bytes();
+}
+/// Decode attention as attend, updating what an online policy remembers of every entry, as attend_observed on the host
+/// says it: logits are written beside the partial results, and one launch more folds them.
+/// @param states     for each view the state, which lies in device memory, with room for all its entries; counts the
+///                   new queries
+/// @param params     the accumulator's numbers
+/// @param workspace  device memory, at least attend_observed_workspace_bytes<A>(...) bytes, aligned to 64; in use until
+///                   the launches have run
+template <accumulator A, row_view Queries, stored_layer Layer, row_view Out>
+[[nodiscard]] status attend_observed(device::on on, cs::span<Queries const> query, cs::span<Layer const> layers,
+                                     cs::span<Out const> out, cs::span<observed_state<A>> states,
+                                     typename A::params const& params, std::span<std::byte> workspace,
+                                     attend_options const& options = {}) noexcept {
+  return device::attention<device::on, Queries, Layer, A>(on, query, layers)
+      .run_observed(out, options, states, params, workspace);
+}
+/// Makes entries [first, last) of all heads of a state in device memory such as no query has seen: all of a new one,
+/// observed_state<A>{data, capacity, heads}, and those that begin anew.
+template <accumulator A>
+[[nodiscard]] status begin_observed(device::on on, observed_state<A> const& state, typename A::params const& params,
+                                    index first, index last) noexcept {
+  return device::begin_entries(on, state, params, first, last);
+}
+/// Scores of the entries of each KV head from what was remembered, as observed_scores on the host says it; `score`
+/// [heads, score_stride(entries)] is device memory.
+template <class Group, accumulator A>
+[[nodiscard]] status observed_scores(device::on on, observed_state<A> const& state, typename A::params const& params,
+                                     typename Group::params const& grouping, int heads, int entries,
+                                     cs::span<float> score) noexcept {
+  return device::score_entries<Group>(on, state, params, grouping, heads, entries, score);
+}
+
+/// Bytes of device memory that refit_values needs with the same arguments; aligned to 64 bytes. 0 where it would refuse
+/// them.
+template <row_view Queries, stored_layer Full, stored_layer Kept>
+[[nodiscard]] std::size_t refit_values_workspace_bytes(device::on on, cs::span<Queries const> queries,
+                                                       cs::span<Full const> layers, token_plan const& plan,
+                                                       cs::span<Kept const> kept,
+                                                       evict::refit_values::params const& params) noexcept {
+  return device::value_refit<device::on, Queries, Full, Kept>(on, queries, layers, plan, kept, params).bytes();
+}
+/// Fits the kept values to what observed queries read from the whole cache, as refit_values on the host says it, up to
+/// rounding. Seven launches for every 32 rows of the largest matrix that is factored, and six more.
+/// @param plan       whose counts the host knows; of an open_plan, what copy_offsets made of it
+/// @param kept       keys of any format; values that are not rotated
+/// @param workspace  device memory, at least refit_values_workspace_bytes(...) bytes, aligned to 64; in use until the
+///                   launches have run
+template <row_view Queries, stored_layer Full, stored_layer Kept, row_view Out>
+[[nodiscard]] status refit_values(device::on on, cs::span<Queries const> queries, cs::span<Full const> layers,
+                                  token_plan const& plan, cs::span<Kept const> kept, cs::span<Out const> out,
+                                  evict::refit_values::params const& params, std::span<std::byte> workspace) noexcept {
+  return device::value_refit<device::on, Queries, Full, Kept>(on, queries, layers, plan, kept, params)
+      .run(out, workspace);
 }
 }  // namespace kvsieve::inline v0

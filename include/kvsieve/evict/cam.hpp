@@ -15,13 +15,14 @@ namespace evict {
 
 namespace detail {
 /// Share of its value that a token spreads: `probability`, or by chance all or nothing.
-[[nodiscard]] inline float share_spread(float probability, bool drawn, cs::uint64_t seed, index row, int token) {
+[[nodiscard]] KVSIEVE_HD inline float share_spread(float probability, bool drawn, cs::uint64_t seed, index row,
+                                                   int token) {
   if (!drawn) return probability;
   cs::uint64_t const bits = mix(mix(seed ^ mix(static_cast<cs::uint64_t>(row))) + static_cast<cs::uint64_t>(token));
   return static_cast<float>(bits >> 40) * 0x1p-24f < probability ? 1.0f : 0.0f;
 }
 /// clamp(own / other, 0, 1); 0 / 0 is 0.
-[[nodiscard]] inline float ratio_of(float own, float other) {
+[[nodiscard]] KVSIEVE_HD inline float ratio_of(float own, float other) {
   float const p = own / other;
   return p > 1 ? 1.0f : p > 0 ? p : 0.0f;
 }

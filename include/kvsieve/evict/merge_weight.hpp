@@ -39,25 +39,25 @@ struct plain {
 /// Each token counts alike: the mean with the kept row (Elastic Cache; LOOK-M's averaged form).
 struct count : plain {
   /// Of one token.
-  static contribution of(params const&, pair const&) { return {1, 0, 1}; }
+  KVSIEVE_HD static contribution of(params const&, pair const&) { return {1, 0, 1}; }
 };
 
 /// Each token is first averaged with its target, then these with the target (LOOK-M's pivot form).
 struct half : plain {
   /// Of one token.
-  static contribution of(params const&, pair const&) { return {0.5f, 0.5f, 1}; }
+  KVSIEVE_HD static contribution of(params const&, pair const&) { return {0.5f, 0.5f, 1}; }
 };
 
 /// The similarity, divided by the number of tokens: the sum is at most 1 (D2O).
 struct similarity : plain {
   /// Of one token.
-  static contribution of(params const&, pair const& x) { return {x.similarity, 0, 1}; }
+  KVSIEVE_HD static contribution of(params const&, pair const& x) { return {x.similarity, 0, 1}; }
 };
 
 /// (cosine + 1) / 2, at least 1e-6 (LOOK-M's weighted form).
 struct shifted_cosine : plain {
   /// Of one token.
-  static contribution of(params const&, pair const& x) {
+  KVSIEVE_HD static contribution of(params const&, pair const& x) {
     float const w = (x.similarity + 1) / 2, least = w < 1e-6f ? 1e-6f : w;
     return {least, 0, least};
   }
@@ -67,7 +67,7 @@ struct shifted_cosine : plain {
 struct value_norm_ratio : plain {
   static constexpr bool value_norms = true;  ///< reads norms of values
   /// Of one token.
-  static contribution of(params const&, pair const& x) {
+  KVSIEVE_HD static contribution of(params const&, pair const& x) {
     float const w = (x.similarity > 0 ? x.similarity : 0) * x.norm / (x.norm + x.norm_own + 1e-6f);
     return {w, 0, w};
   }
@@ -91,7 +91,7 @@ struct gaussian : plain {
     }
   };
   /// Of one token.
-  static contribution of(params const& p, pair const& x) {
+  KVSIEVE_HD static contribution of(params const& p, pair const& x) {
     float const n = static_cast<float>(x.sources);
     float const square = p.sigma > 0 ? p.sigma * p.sigma : p.with_own ? x.mean_distance : x.mean_distance * (n + 1) / n;
     float const w = cs::exp(-x.distance / (2 * square + 1e-8f));
@@ -105,7 +105,7 @@ struct score : plain {
   static constexpr bool scores = true;  ///< reads scores
   static constexpr bool biased = true;  ///< its entries want their bias
   /// Of one token.
-  static contribution of(params const&, pair const& x) { return {x.score, 0, x.score}; }
+  KVSIEVE_HD static contribution of(params const&, pair const& x) { return {x.score, 0, x.score}; }
 };
 }  // namespace merge_weight
 }  // namespace kvsieve::inline v0

@@ -37,11 +37,11 @@ struct zero_merge : policy_base<stages::evict, needs::keys | needs::values> {
     }
   };
   /// Slots where `evicted` tokens do not stay.
-  [[nodiscard]] static constexpr int slots(params const& p, int evicted) {
+  [[nodiscard]] KVSIEVE_HD static constexpr int slots(params const& p, int evicted) {
     return p.residual < evicted ? p.residual : evicted;
   }
   /// The first evicted token of slot `i` of `slots`; that of slot `slots` is their number.
-  [[nodiscard]] static constexpr int begin(int evicted, int slots, int i) {
+  [[nodiscard]] KVSIEVE_HD static constexpr int begin(int evicted, int slots, int i) {
     int const each = evicted / slots, longer = evicted % slots;
     return i * each + (i < longer ? i : longer);
   }

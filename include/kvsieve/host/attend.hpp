@@ -295,7 +295,7 @@ class attention {
         index const r = q * asked + a, seen = entries - (asked - 1 - a);
         fold_entries(states[static_cast<std::size_t>(v)], params, static_cast<int>(q), static_cast<int>(a),
                      m.logits + m.first_logit[v] + r * room_of(v), m.log_sum[m.first_row[v] + r], first,
-                     last < seen ? last : seen);
+                     last < seen ? last : seen, seen);
       }
     });
     for (index v = 0; v < views(); ++v)

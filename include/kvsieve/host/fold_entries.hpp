@@ -11,14 +11,14 @@ namespace kvsieve::inline v0 {
 namespace host::inline KVSIEVE_TARGET {
 
 /// Entries [first, last) of a query head, `first` a multiple of the lanes of a fragment, for the query `ahead` places
-/// behind those that the state has seen: probability 2^(z - log_sum) of each.
+/// behind those that the state has seen, which sees `visible` entries: probability 2^(z - log_sum) of each.
 template <class A>
 void fold_entries(observed_state<A> const& state, typename A::params const& params, int head, int ahead, float const* z,
-                  float log_sum, index first, index last) {
+                  float log_sum, index first, index last, index visible) {
   constexpr int states = A::states, lanes = fragment::lanes;
   int const number = state.queries + ahead;
   [[maybe_unused]] fragment const keep(kept_of_state<A>(params));
-  fragment const weight(A::weight(params, number, number + 1, static_cast<int>(last)));
+  fragment const weight(A::weight(params, number, number + 1, static_cast<int>(visible)));
   for (index e = first; e < last; e += lanes) {
     fragment const p = exp2(load(z + e) - fragment(log_sum)) * weight;
     fragment part[states];

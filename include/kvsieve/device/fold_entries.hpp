@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Kernel bodies of online policies: what the queries of decode attention gave the entries of a cache is folded into
+// what is remembered of them.
+#pragma once
+#include <kvsieve/aggregate/group.hpp>
+#include <kvsieve/aggregate/observed_state.hpp>
+#include <kvsieve/device/attend_segment.hpp>
+
+namespace kvsieve::inline v0 {
+namespace device {
+
+/// One view of a launch that counts the entries of a part.
+template <class Part>
+struct count_entries_part {
+  Part layer;   ///< [heads, tokens, D]
+  int* before;  ///< [heads, ends]
+  int number, ends;
+};
+template <class Part>
+struct count_entries_args {
+  batch<count_entries_part<Part>> views;
+};
+/// Block (0, 0, view): entries of each head in front of the next part.
+template <class Part>
+struct count_entries_body {
+  using args = count_entries_args<Part>;
+  template <block Block>
+  struct shared {};
+
+  template <block Block>
+  KVSIEVE_HD static void run(Block& b, args const& a, work w, shared<Block>&) {
+    auto const& view = a.views.part[w.z];
+    for (int h = b.rank(); h < view.layer.heads(); h += Block::threads) {
+      index const k = readable_tokens(view.layer.keys, h), v = readable_tokens(view.layer.values, h);
+      int* const own = view.before + index{h} * view.ends + view.number;
+      if (view.number == 0) own[0] = 0;
+      own[1] = own[0] + static_cast<int>(k < v ? k : v);
+    }
+  }
+};
+
+/// One view of a launch that folds.
+template <accumulator A>
+struct fold_part {
+  observed_state<A> state;
+  float const* logits;   ///< [rows] of `room` floats, times log2(e)
+  float const* log_sum;  ///< [rows], times log2(e)
+  int const* before;     ///< [heads, ends]: the last one of a head counts its entries
+  index room;
+  int ends, heads, asked;
+};
+template <accumulator A>
+struct fold_args {
+  batch<fold_part<A>> views;
+  typename A::params params;
+};
+/// Entries of a block.
+inline constexpr int fold_entries_of_block = 512;
+
+/// Block (segment of entries, query head, view): folds the new queries in their order. A thread has an entry.
+template <accumulator A>
+struct fold_entries_body {
+  using args = fold_args<A>;
+  template <block Block>
+  struct shared {};
+
+  template <block Block>
+  KVSIEVE_HD static void run(Block& b, args const& a, work w, shared<Block>&) {
+    constexpr int states = A::states;
+    auto const& view = a.views.part[w.z];
+    if (w.y >= view.state.heads) return;
+    int const kv_head = w.y / (view.state.heads / view.heads);
+    int const entries = view.before[index{kv_head} * view.ends + view.ends - 1], first = w.x * fold_entries_of_block;
+    int const last = entries - first < fold_entries_of_block ? entries : first + fold_entries_of_block;
+    [[maybe_unused]] float const keep = kept_of_state<A>(a.params);
+    for (int e = first + b.rank(); e < last; e += Block::threads) {
+      float part[states];
+      KVSIEVE_UNROLL for (int k = 0; k < states; ++k) part[k] = view.state.row(w.y, k)[e];
+      float count = view.state.row(w.y, states)[e];
+      for (int i = 0; i < view.asked; ++i) {
+        int const seen = entries - (view.asked - 1 - i), number = view.state.queries + i;
+        if (e >= seen) continue;
+        index const row = index{w.y} * view.asked + i;
+        float const z = view.logits[row * view.room + e];
+        float const p = weight_of(z - view.log_sum[row]) * A::weight(a.params, number, number + 1, seen);
+        if constexpr (A::linear)
+          part[0] = part[0] * keep + p;
+        else if constexpr (A::in_order)
+          A::update(a.params, part, p, number);
+        else
+          A::update(a.params, part, p);
+        count += 1.0f;
+      }
+      KVSIEVE_UNROLL for (int k = 0; k < states; ++k) view.state.row(w.y, k)[e] = part[k];
+      view.state.row(w.y, states)[e] = count;
+    }
+  }
+};
+
+template <accumulator A>
+struct begin_entries_args {
+  observed_state<A> state;
+  typename A::params params;
+  index first, last;
+};
+/// Block (segment of entries, row of the state, query head): entries such as no query has seen.
+template <accumulator A>
+struct begin_entries_body {
+  using args = begin_entries_args<A>;
+  template <block Block>
+  struct shared {};
+
+  template <block Block>
+  KVSIEVE_HD static void run(Block& b, args const& a, work w, shared<Block>&) {
+    float fresh[A::states] = {};
+    if constexpr (!A::linear) A::init(a.params, fresh);
+    float number = 0.0f;
+    KVSIEVE_UNROLL for (int k = 0; k < A::states; ++k) number = k == w.y ? fresh[k] : number;
+    index const first = a.first + index{w.x} * fold_entries_of_block;
+    index const last = a.last - first < fold_entries_of_block ? a.last : first + fold_entries_of_block;
+    for (index e = first + b.rank(); e < last; e += Block::threads) a.state.row(w.z, w.y)[e] = number;
+  }
+};
+
+template <class Group, accumulator A>
+struct observed_scores_args {
+  observed_state<A> state;
+  typename A::params params;
+  typename Group::params grouping;
+  float* score;  ///< [heads] rows of score_stride(entries)
+  int heads, entries;
+};
+/// Block (segment of entries, KV head, 0): scores from what was remembered, the query heads of a group joined.
+template <class Group, accumulator A>
+struct observed_scores_body {
+  using args = observed_scores_args<Group, A>;
+  template <block Block>
+  struct shared {};
+
+  template <block Block>
+  KVSIEVE_HD static void run(Block& b, args const& a, work w, shared<Block>&) {
+    int const group = a.state.heads / a.heads, first = w.x * fold_entries_of_block;
+    int const last = a.entries - first < fold_entries_of_block ? a.entries : first + fold_entries_of_block;
+    for (int e = first + b.rank(); e < last; e += Block::threads) {
+      float joined = 0;
+      for (int g = 0; g < group; ++g) {
+        int const head = w.y * group + g;
+        float part[A::states];
+        KVSIEVE_UNROLL for (int k = 0; k < A::states; ++k) part[k] = a.state.row(head, k)[e];
+        observation<float> const seen{static_cast<float>(a.state.queries), a.state.row(head, A::states)[e]};
+        float const one = A::result(a.params, part, seen);
+        joined = g == 0 ? one : Group::combine(joined, one);
+      }
+      a.score[w.y * score_stride(a.entries) + e] = Group::result(joined, group);
+    }
+  }
+};
+}  // namespace device
+}  // namespace kvsieve::inline v0

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// What is done with the state of an online policy beside attention, as launches: entries that begin, and scores.
+#pragma once
+#include <kvsieve/core/range.hpp>
+#include <kvsieve/device/attend.hpp>
+
+namespace kvsieve::inline v0 {
+namespace device {
+
+/// Makes entries [first, last) of all heads of a state such as no query has seen.
+template <accumulator A, class Launcher>
+[[nodiscard]] status begin_entries(Launcher const& on, observed_state<A> const& state, typename A::params const& params,
+                                   index first, index last) {
+  auto const at = [](index x) { return static_cast<double>(x); };
+  if constexpr (requires { params.check(); })
+    if (status const s = params.check(); !s) return s;
+  if (state.data == nullptr) return fail(errc::bad_pointer, "state", 0, "must not be null;", 0);
+  if (first < 0) return fail(errc::bad_params, "first", at(first), "must be at least", 0);
+  if (last < first || last > state.capacity)
+    return fail(errc::bad_params, "last", at(last), "must be at least the first one and at most the capacity,",
+                at(state.capacity));
+  begin_entries_args<A> const args{state, params, first, last};
+  int const blocks = pieces(static_cast<int>(last - first), fold_entries_of_block);
+  return on.template launch<begin_entries_body<A>>(grid{blocks, observed_state<A>::rows, state.heads}, args);
+}
+
+/// Scores of the entries of each KV head from what was remembered; `score` [heads, score_stride(entries)].
+template <class Group, accumulator A, class Launcher>
+[[nodiscard]] status score_entries(Launcher const& on, observed_state<A> const& state, typename A::params const& params,
+                                   typename Group::params const& grouping, int heads, int entries,
+                                   cs::span<float> score) {
+  static_assert(!weighs_tokens<Group> && !weighs_heads<Group>,
+                "kvsieve::observed_scores on the device does not weigh query heads: use "
+                "kvsieve::aggregate::group_mean, group_sum or group_max");
+  auto const at = [](index x) { return static_cast<double>(x); };
+  if (heads < 1 || state.heads % heads != 0)
+    return fail(errc::bad_shape, "heads", heads, "must divide the query heads of the state,", state.heads);
+  if (entries < 0 || entries > state.capacity)
+    return fail(errc::bad_shape, "entries", entries, "must be at most the capacity of the state,", at(state.capacity));
+  index const needed = heads * score_stride(entries);
+  if (static_cast<index>(score.size()) < needed)
+    return fail(errc::bad_shape, "score", at(static_cast<index>(score.size())), "floats; it must be at least",
+                at(needed));
+  observed_scores_args<Group, A> const args{state, params, grouping, score.data(), heads, entries};
+  return on.template launch<observed_scores_body<Group, A>>(grid{pieces(entries, fold_entries_of_block), heads, 1},
+                                                            args);
+}
+}  // namespace device
+}  // namespace kvsieve::inline v0
