@@ -120,18 +120,38 @@ inline constexpr bool encodes_by_channel = false;
 template <int B, int G>
 inline constexpr bool encodes_by_channel<encode::kivi_keys<B, G>> = true;
 
+/// The code of B bits nearest to x, halves to even; x is what a number is above the least one, in steps.
+template <int B>
+[[nodiscard]] KVSIEVE_HD unsigned code_of_steps(float x) {
+  constexpr int top = (1 << B) - 1;
+  if (!(x > 0)) return 0;
+  if (x >= static_cast<float>(top)) return top;
+  int const whole = static_cast<int>(x);
+  float const rest = x - static_cast<float>(whole);
+  return static_cast<unsigned>(whole + (rest > 0.5f || (rest == 0.5f && whole % 2 == 1) ? 1 : 0));
+}
+
 /// One channel of a tile of kivi_keys from its tokens, [G] floats one behind another.
 template <int D, int B, int G>
 KVSIEVE_HD void encode_channel(encode::kivi_keys<B, G>, float const* x, byte* tile, int channel) {
   using format = encode::kivi_keys<B, G>;
-  encode::value_range const r = encode::range_of<G>(x);
-  float const scale = (r.most - r.least) / static_cast<float>((1 << B) - 1), inverse = encode::inverse_of(scale);
-  encode::store_f16(tile + 4 * format::words * D + 2 * channel, scale);
-  encode::store_f16(tile + 4 * format::words * D + 2 * (D + channel), r.least);
+  float least = encode::finite(x[0]), most = least;
+  for (int t = 1; t < G; ++t) {
+    float const v = encode::finite(x[t]);
+    least = v < least ? v : least;
+    most = most < v ? v : most;
+  }
+  float const scale = (most - least) / static_cast<float>((1 << B) - 1), inverse = encode::inverse_of(scale);
+  auto const put = [&](int at, float number) {
+    f16 const h = from_float<f16>(encode::finite(number));
+    __builtin_memcpy(tile + 4 * format::words * D + 2 * at, &h.bits, 2);
+  };
+  put(channel, scale);
+  put(D + channel, least);
   for (int w = 0; w < format::words; ++w) {
     unsigned word = 0;
     for (int j = 0; j < format::per_word; ++j)
-      word |= encode::detail::kivi_code<B>(x[w * format::per_word + j], r.least, inverse) << B * j;
+      word |= code_of_steps<B>((encode::finite(x[w * format::per_word + j]) - least) * inverse) << B * j;
     __builtin_memcpy(tile + 4 * (w * D + channel), &word, 4);
   }
 }
