@@ -5,8 +5,8 @@
 #include <cmath>
 
 #include <kvsieve/core/arena.hpp>
-#include <kvsieve/core/check.hpp>
 #include <kvsieve/core/plan.hpp>
+#include <kvsieve/core/refit_checks.hpp>
 #include <kvsieve/evict/refit_values.hpp>
 #include <kvsieve/host/cholesky.hpp>
 #include <kvsieve/host/on.hpp>
@@ -105,47 +105,10 @@ class value_refit {
   }
 
   [[nodiscard]] status check_all() const {
-    auto const at = [](auto x) { return static_cast<double>(x); };
-    if (!plan_) return plan_.state;
-    if (status const s = params_.check(); !s) return s;
-    auto const views = static_cast<std::size_t>(plan_.views);
-    if (full_.size() != views)
-      return fail(errc::bad_shape, "layers", at(full_.size()), "must equal plan.views,", plan_.views);
-    if (queries_.size() != views)
-      return fail(errc::bad_shape, "queries", at(queries_.size()), "must equal plan.views,", plan_.views);
-    if (kept_.size() != views)
-      return fail(errc::bad_shape, "kept", at(kept_.size()), "must equal plan.views,", plan_.views);
-    for (int v = 0; v < plan_.views; ++v) {
-      if (status const s = check::layer(full(v), plan_.heads, v); !s) return s;
-      if (status const s = check::readable(full(v).keys, "keys", v); !s) return s;
-      if (status const s = check::readable(full(v).values, "values", v); !s) return s;
-      if (full(v).tokens() < plan_.tokens(v))
-        return fail(errc::bad_shape, "layers.tokens", full(v).tokens(), "must be at least those of the plan,",
-                    plan_.tokens(v), v);
-      auto const& q = queries(v);
-      if (q.extent(0) < plan_.heads || q.extent(0) % plan_.heads != 0)
-        return fail(errc::bad_shape, "queries.heads", at(q.extent(0)), "must be a multiple of the KV heads,",
-                    plan_.heads, v);
-      if (q.extent(1) < 1) return fail(errc::bad_shape, "queries.tokens", at(q.extent(1)), "must be at least", 1, v);
-      if (q.extent(1) > full(v).tokens())
-        return fail(errc::bad_shape, "queries.tokens", at(q.extent(1)), "must be at most the tokens of the view,",
-                    full(v).tokens(), v);
-      if (rows_of(v) > evict::refit_values::most_rows)
-        return fail(errc::bad_params, "query rows of a head", at(rows_of(v)), "must be (raise refit.stride) at most",
-                    evict::refit_values::most_rows, v);
-      if (status const s = check::readable(q, "queries", v); !s) return s;
-      if (plan_.count(v) == 0) continue;
-      if (kept(v).heads() != plan_.heads)
-        return fail(errc::bad_shape, "kept.heads", kept(v).heads(), "must equal the heads of the cache,", plan_.heads,
-                    v);
-      for (int h = 0; h < plan_.heads; ++h)
-        if (kept(v).tokens(h) < plan_.count(v, h))
-          return fail(errc::bad_shape, "kept.tokens", kept(v).tokens(h), "must be at least the tokens kept,",
-                      plan_.count(v, h), v);
-      if (status const s = check::readable(kept(v).keys, "kept.keys", v); !s) return s;
-      if (status const s = check::readable(kept(v).values, "kept.values", v); !s) return s;
-    }
-    return {};
+    return check::refit(
+        plan_, queries_, full_, kept_, params_, [&](int v) { return rows_of(v); },
+        [](auto const& view, char const* name, int v) { return check::readable(view, name, v); },
+        [&](int v, int head) { return kept(v).tokens(head); });
   }
 
   template <class View>
