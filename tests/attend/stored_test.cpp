@@ -144,6 +144,41 @@ TEST_CASE("attend: a head without entries gives 0, its log-sum-exp is -inf; NaN 
   CHECK(r.out[D] == 0.0f);
 }
 
+TEST_CASE("attend: ragged views of one pool, whose offsets begin where the view before ends, read their own rows") {
+  std::mt19937 random(11);
+  std::normal_distribution<float> normal;
+  std::vector<index> const offset{0, 40, 40, 105, 131};  // two views of two heads
+  std::vector<float> pool(131 * D);
+  for (float& x : pool) x = normal(random);
+  auto const encoded = encode_tests::encoded<kvsieve::encode::q8_0, D>(pool);
+  auto const back = encode_tests::decoded<kvsieve::encode::q8_0, D>(pool);
+  stored s(1, true);
+  s.heads = 2;
+  s.group = 3;
+  s.asked = 1;
+  s.queries.resize(6 * D);
+  for (float& q : s.queries) q = normal(random);
+  auto const layer = [](auto const& rows) { return kvsieve::kv_layer{rows, rows}; };
+  for (index view = 0; view < 2; ++view) {
+    index const* const own = offset.data() + 2 * view;
+    std::vector<index> from_zero{0, own[1] - own[0], own[2] - own[0]};
+    results got, want;
+    REQUIRE(attend(s, layer(kvsieve::make_ragged<D>(pool.data(), 2, own)), 0, got));
+    REQUIRE(attend(s, layer(kvsieve::make_ragged<D>(pool.data() + own[0] * D, 2, from_zero.data())), 0, want));
+    CHECK(got.out == want.out);
+    CHECK(got.sums == want.sums);
+    auto const coded = kvsieve::make_encoded_ragged<kvsieve::encode::q8_0, D>(encoded.data(), 2, own);
+    REQUIRE(attend(s, layer(coded), 0, got));
+    REQUIRE(attend(s, layer(kvsieve::make_ragged<D>(back.data(), 2, own)), 0, want));
+    for (std::size_t i = 0; i < got.out.size(); ++i) CHECK(std::abs(got.out[i] - want.out[i]) <= 1e-6f);
+  }
+  // A table that begins before the rows is refused.
+  std::vector<index> const before{-1, 3, 5};
+  results r;
+  CHECK(attend(s, layer(kvsieve::make_ragged<D>(pool.data(), 2, before.data())), 0, r).code ==
+        kvsieve::errc::bad_shape);
+}
+
 TEST_CASE("attend: any number of workers gives the same bytes over parts") {
   for (std::uint32_t seed = 0; seed < 5; ++seed) {
     stored const s(seed, true);

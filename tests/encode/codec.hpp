@@ -123,7 +123,8 @@ bool comes_back(Bound const& bound) {
   });
 }
 
-/// decode, the accessor, rows, and vector loads agree bit for bit, at strides of an engine and in ragged rows; numbers
+/// decode, the accessor, rows, and vector loads agree bit for bit, at strides of an engine and in ragged rows, and what
+/// is expanded at once but for the sign of zeros; numbers
 /// that are not finite do not leave their tile.
 template <class C>
 bool reads_agree() {
@@ -156,6 +157,14 @@ bool reads_agree() {
           RC_ASSERT(same(whole[d], want));
           if (!interleaved) RC_ASSERT(same(ragged(h, t, d), want));
         }
+        using kvsieve::host::expanded_rows;
+        if constexpr (kvsieve::host::expands<std::remove_const_t<decltype(view)>>)
+          if (t % expanded_rows == 0) {
+            alignas(64) float some[expanded_rows * D];
+            kvsieve::host::expand_rows<D>(view, h, t, tokens, some);
+            for (index j = 0; j < expanded_rows; ++j)
+              for (int d = 0; d < D; ++d) RC_ASSERT(some[j * D + d] == view(h, std::min(t + j, tokens - 1), d));
+          }
       }
   });
 }

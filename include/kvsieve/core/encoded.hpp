@@ -21,6 +21,8 @@ using byte = unsigned char;
 /// gives;
 /// - `decode_row<D>(tile, token, to)`: a whole row [D], bit for bit what decode gives, where numbers one by one are
 /// dear;
+/// - `expand<Fragment, D>(tile, token, channel, to)`: 32 channels as floats, the numbers that decode gives (a zero may
+/// lose its sign), where codes are dear one fragment at a time; host only, of formats without a state;
 /// - `stored`: the format of the rows as they lie there, where they are rotated (core/rotate.hpp);
 /// - `gathered`, `kept`: the format of rows of `kept` channels, where only some are held (encode/kept_channels.hpp);
 /// - `state`: what rows are read with besides their bytes, such as scales held elsewhere. `state.at(row)` is what
@@ -88,6 +90,13 @@ struct encoded_row {
       return Codec::template load<Fragment, D>(tile, token, channel, local);
     else
       return Codec::template load<Fragment, D>(tile, token, channel);
+  }
+  /// Channels [channel, channel + 32) as floats, where the format has a way that is quicker than fragment by fragment.
+  template <class Fragment>
+  KVSIEVE_INLINE void expand(int channel, float* to) const
+    requires(D % 32 == 0 && requires { Codec::template expand<Fragment, D>(nullptr, 0, 0, nullptr); })
+  {
+    Codec::template expand<Fragment, D>(tile, token, channel, to);
   }
 };
 

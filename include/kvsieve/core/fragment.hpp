@@ -40,6 +40,8 @@ struct fragment {
   };
 #endif
   vector v;  ///< the lanes
+  /// 32 codes of up to 8 bits (core/fragment_blocks.hpp).
+  struct codes;
 
   /// Lanes of any value.
   fragment() = default;
@@ -79,6 +81,8 @@ struct fragment {
 
   /// One lane.
   KVSIEVE_HD float operator[](int lane) const { return v[lane]; }
+  /// Stores the lanes one behind another, at any alignment.
+  KVSIEVE_INLINE KVSIEVE_HD void write(float* p) const { __builtin_memcpy(p, &v, sizeof v); }
   /// @cond lane by lane
   KVSIEVE_INLINE KVSIEVE_HD fragment& operator+=(fragment x) { return *this = *this + x; }
 
@@ -256,7 +260,7 @@ KVSIEVE_INLINE KVSIEVE_HD void load_channels(Row const& row, int first, fragment
   }
 }
 /// Stores the lanes one behind another; any alignment.
-KVSIEVE_INLINE KVSIEVE_HD void store(float* p, fragment x) { __builtin_memcpy(p, &x.v, sizeof x.v); }
+KVSIEVE_INLINE KVSIEVE_HD void store(float* p, fragment x) { x.write(p); }
 
 #if KVSIEVE_HOST_VECTORS
 namespace detail {
@@ -371,4 +375,5 @@ KVSIEVE_INLINE KVSIEVE_HD float max_lane(fragment x) {
 }  // namespace host::inline KVSIEVE_TARGET
 }  // namespace kvsieve::inline v0
 
+#include <kvsieve/core/fragment_blocks.hpp>
 #include <kvsieve/core/fragment_codes.hpp>

@@ -39,6 +39,13 @@ struct asymmetric {
     x = Fragment::add_where(x, load_u32(b + 8) >> i, 2.0f);
     return x * Fragment::of_f16(b) + Fragment::of_f16(b + 2);
   }
+  /// 32 channels.
+  template <class Fragment, int D>
+  KVSIEVE_INLINE static void expand(byte const* row, int, int channel, float* to) {
+    byte const* const b = row + channel / block * block_bytes;
+    auto const code = Fragment::codes::zeros().template with<0>(b + 4).template with<1>(b + 8);
+    code.scaled(Fragment::of_f16(b), Fragment::of_f16(b + 2), to);
+  }
   /// A row.
   template <int D>
   KVSIEVE_INLINE KVSIEVE_HD static void encode(float const* x, byte* row) {

@@ -8,6 +8,7 @@
 #include <kvsieve/core/math.hpp>
 #include <kvsieve/core/rotate.hpp>
 #include <kvsieve/core/scalar.hpp>
+#include <kvsieve/host/expanded_rows.hpp>
 
 namespace kvsieve::inline v0 {
 namespace host::inline KVSIEVE_TARGET {
@@ -81,14 +82,22 @@ class attention_segment {
   // query serves all of the tokens, and their sums are transposed at once.
   template <int G>
   void logits(index first, int here, float const (&q)[G][D], float (&z)[G][block + lanes]) const {
+    alignas(64) float tile[expands<keys_view> ? expanded_rows * DK : 1];
     constexpr int heads = G == 3 ? 4 : G, step = lanes / heads < 1 ? 1 : lanes / heads;
     constexpr int chains = G * step < 8 ? 2 : 1;  // an addition has to wait for the last one of its chain
     for (int j = 0; j < here; j += step) {
       fragment part[lanes], other[lanes];
       KVSIEVE_UNROLL for (int i = 0; i < lanes; ++i) part[i] = other[i] = fragment(0.0f);
-      decltype(held_row_of(l_.keys, head_, first)) row[step];
-      KVSIEVE_UNROLL for (int t = 0; t < step; ++t) row[t] =
-          held_row_of(l_.keys, head_, first + (j + t < here ? j + t : here - 1));
+      if constexpr (expands<keys_view>)
+        if (j % expanded_rows == 0) expand_rows<DK>(l_.keys, head_, first + j, first + here, tile);
+      auto const row_at = [&](int t) {
+        if constexpr (expands<keys_view>)
+          return unknown(tile) + (j % expanded_rows + t) * DK;
+        else
+          return held_row_of(l_.keys, head_, first + (j + t < here ? j + t : here - 1));
+      };
+      decltype(row_at(0)) row[step];
+      KVSIEVE_UNROLL for (int t = 0; t < step; ++t) row[t] = row_at(t);
       KVSIEVE_UNROLL for (int c = 0; c < nk; c += 2) {
         KVSIEVE_UNROLL for (int t = c / 2; t < step; t += (nk + 1) / 2) ahead<1>(l_.values, first, j + t);
         fragment k[step][2];
@@ -142,17 +151,37 @@ class attention_segment {
     }
   }
 
-  // out[g] += sum over the block of w[g][j] v_j, so many channels at a time that their sums stay in registers.
+  // out[g] += sum over the block of w[g][j] v_j, some rows at a time where they are expanded.
   template <int G>
   void add_values(index first, int here, float const (&w)[G][block + lanes], float (&out)[G][D]) const {
-    constexpr int held = G == 1 ? 16 : G == 2 ? 8 : 4, width = n < held ? n : held;  // even, so pairs stay together
+    if constexpr (expands<values_view> && !is_gathered<values_view>) {
+      alignas(64) float tile[expanded_rows * D];
+      for (int j = 0; j < here; j += expanded_rows) {
+        expand_rows<D>(l_.values, head_, first + j, first + here, tile);
+        float const* const expanded = unknown(tile);
+        int const end = here - j < expanded_rows ? here : j + expanded_rows;
+        add_rows<G, 8>(first, j, end, expanded_rows, w, out, [&](int t) { return expanded + (t - j) * D; });
+      }
+    } else {
+      add_rows<G, 16>(first, 0, here, here, w, out, [&](int j) { return stored_row_of(l_.values, head_, first + j); });
+    }
+  }
+
+  // The same for rows [begin, end) that row_at gives, so many channels at a time that their sums stay in registers.
+  // @tparam Held  sums that fit registers beside what they are made of; rows as they lie need few passes more
+  // @param turns   of a pass, for what is asked for ahead
+  template <int G, int Held, class RowAt>
+  KVSIEVE_INLINE void add_rows(index first, int begin, int end, int turns, float const (&w)[G][block + lanes],
+                               float (&out)[G][D], RowAt const& row_at) const {
+    constexpr int most = lanes == 16 ? 16 : Held, held = G == 1 ? most : G == 2 ? most / 2 : most / 4;
+    constexpr int width = n < held ? n : held, passes = (n + width - 1) / width;  // even, so pairs stay together
     KVSIEVE_UNROLL for (int c0 = 0; c0 < n; c0 += width) {
       fragment sums[G][width];
       KVSIEVE_UNROLL for (int g = 0; g < G; ++g) KVSIEVE_UNROLL for (int c = 0; c < width; ++c) if (c0 + c < n)
           sums[g][c] = load(out[g] + (c0 + c) * lanes);
-      for (int j = 0; j < here; ++j) {
-        auto const row = stored_row_of(l_.values, head_, first + j);
-        ahead<(n + width - 1) / width>(l_.keys, first + block, c0 / width * here + j);
+      for (int j = begin; j < end; ++j) {
+        auto const row = row_at(j);
+        ahead<passes>(l_.keys, first + block, begin * passes + c0 / width * turns + j - begin);
         fragment v[width];
         load_channels<D>(row, c0, v);
         KVSIEVE_UNROLL for (int c = 0; c < width; ++c) if (c0 + c < n) v[c] = pinned(v[c]);
