@@ -1,7 +1,7 @@
 // expected-error: kvsieve::plan on the device takes budgets that read no scores, or rank them
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#include <kvsieve/budget/uncertainty.hpp>
 #include <kvsieve/budget/over_all.hpp>
+#include <kvsieve/budget/uncertainty.hpp>
 #include <kvsieve/device/planner.hpp>
 #include <kvsieve/presets.hpp>
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Compiles the kernels of plans whose heads keep different numbers of tokens: rankings, tables, the selection that
-// reads its counts, selections that make them, and compaction by them into dense and packed rows. A register spill fails the build.
+// reads its counts, selections that make them, and compaction by them into dense and packed rows. A register spill
+// fails the build.
 #include <kvsieve/budget/bytes.hpp>
 #include <kvsieve/budget/head_shares.hpp>
 #include <kvsieve/budget/layer_scores.hpp>

@@ -155,11 +155,14 @@ template <strategy C, device_layer From, device_plan Plan>
 /// Applies a plan and merges what it does not keep, as apply on the host says it and with its results, up to what
 /// exponentials and logarithms are rounded to. Rows of elements; tables and the span `before` of params are device
 /// memory, as are biases.
+/// @param on         where to run
+/// @param plan       of the same views
+/// @param from       the views that the plan was made for; not changed
 /// @param to         views with as many rows as merged_rows gives, in other memory, of the same element types; by an
 ///                   open_plan its most rows and the slots of a strategy that has some
+/// @param params     the strategy's numbers
 /// @param workspace  device memory, at least apply_workspace_bytes<C>(...) bytes, aligned to 64, which must not hold
-/// the
-///                   plan; in use until the launches have run
+///                   the plan; in use until the launches have run
 /// @param bias       for each view the attention bias of every row of the result; empty: not asked for
 template <strategy C, device_layer From, device_layer To, device_plan Plan>
 [[nodiscard]] status apply(device::on on, Plan const& plan, kv_group<From> from, kv_group<To> to,
@@ -223,11 +226,16 @@ template <accumulator A, row_view Queries, stored_layer Layer>
 }
 /// Decode attention as attend, updating what an online policy remembers of every entry, as attend_observed on the host
 /// says it: logits are written beside the partial results, and one launch more folds them.
+/// @param on         where to run
+/// @param query      as for attend
+/// @param layers     as for attend
+/// @param out        as for attend
 /// @param states     for each view the state, which lies in device memory, with room for all its entries; counts the
 ///                   new queries
 /// @param params     the accumulator's numbers
 /// @param workspace  device memory, at least attend_observed_workspace_bytes<A>(...) bytes, aligned to 64; in use until
 ///                   the launches have run
+/// @param options    as for attend
 template <accumulator A, row_view Queries, stored_layer Layer, row_view Out>
 [[nodiscard]] status attend_observed(device::on on, cs::span<Queries const> query, cs::span<Layer const> layers,
                                      cs::span<Out const> out, cs::span<observed_state<A>> states,
@@ -263,8 +271,13 @@ template <row_view Queries, stored_layer Full, stored_layer Kept>
 }
 /// Fits the kept values to what observed queries read from the whole cache, as refit_values on the host says it, up to
 /// rounding. Seven launches for every 32 rows of the largest matrix that is factored, and six more.
+/// @param on         where to run
+/// @param queries    for each view [Hq, W, D], the queries that are fitted
+/// @param layers     the views that the plan was made for; not changed
 /// @param plan       whose counts the host knows; of an open_plan, what copy_offsets made of it
 /// @param kept       keys of any format; values that are not rotated
+/// @param out        for each view the fitted values [Hkv, n, D]; may be the kept values
+/// @param params     the ridge and which queries
 /// @param workspace  device memory, at least refit_values_workspace_bytes(...) bytes, aligned to 64; in use until the
 ///                   launches have run
 template <row_view Queries, stored_layer Full, stored_layer Kept, row_view Out>
