@@ -123,9 +123,20 @@ bool comes_back(Bound const& bound) {
   });
 }
 
+/// The format that attention reads: of rotated rows the inner one.
+template <class C>
+struct stored_format {
+  using type = C;
+};
+template <class C>
+  requires requires { typename C::stored; }
+struct stored_format<C> {
+  using type = typename C::stored;
+};
+
 /// decode, the accessor, rows, and vector loads agree bit for bit, at strides of an engine and in ragged rows, and what
-/// is expanded at once but for the sign of zeros; numbers
-/// that are not finite do not leave their tile.
+/// is expanded at once, rows as they are stored, but for the sign of zeros; numbers that are not finite do not leave
+/// their tile.
 template <class C>
 bool reads_agree() {
   constexpr int D = 128;
@@ -162,8 +173,12 @@ bool reads_agree() {
           if (t % expanded_rows == 0) {
             alignas(64) float some[expanded_rows * D];
             kvsieve::host::expand_rows<D>(view, h, t, tokens, some);
-            for (index j = 0; j < expanded_rows; ++j)
-              for (int d = 0; d < D; ++d) RC_ASSERT(some[j * D + d] == view(h, std::min(t + j, tokens - 1), d));
+            for (index j = 0; j < expanded_rows; ++j) {
+              index const at = std::min(t + j, tokens - 1), r = interleaved ? at * heads + h : h * tokens + at;
+              byte const* const row = bytes.data() + r * C::template tile_bytes<D>;
+              for (int d = 0; d < D; ++d)
+                RC_ASSERT(some[j * D + d] == stored_format<C>::type::template decode<D>(row, 0, d));
+            }
           }
       }
   });
