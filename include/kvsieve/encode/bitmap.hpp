@@ -53,11 +53,12 @@ struct bitmap {
     __builtin_memcpy(bits, kept, sizeof kept);
     __builtin_memcpy(row, bits, 8 * words<D>);
     constexpr int lanes = host::fragment::lanes;
-    int at = 0, d = 0;
-    for (; d + lanes <= D; d += lanes)
+    int at = 0;
+    for (int d = 0; d + lanes <= D; d += lanes)
       at += host::store_set_f16s(numbers + 2 * at, host::load(x + d), kept[d / 32] >> d % 32);
-    for (; d < D; ++d)
-      if ((kept[d / 32] >> d % 32 & 1u) != 0) host::store_f16(numbers + 2 * at++, x[d]);
+    if constexpr (D % lanes != 0)
+      for (int d = D / lanes * lanes; d < D; ++d)
+        if ((kept[d / 32] >> d % 32 & 1u) != 0) host::store_f16(numbers + 2 * at++, x[d]);
     __builtin_memcpy(row + 8 * words<D>, numbers, 2 * K);
   }
 
