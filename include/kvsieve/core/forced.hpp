@@ -2,6 +2,7 @@
 // The tokens that stay whatever their score, and which of them give way where the budget is smaller.
 #pragma once
 #include <kvsieve/core/config.hpp>
+#include <kvsieve/core/math.hpp>
 
 namespace kvsieve::inline v0 {
 
@@ -32,15 +33,7 @@ struct forced_set {
 
   /// Entries of the white list below t.
   [[nodiscard]] KVSIEVE_HD constexpr int listed_below(int t) const {
-    int from = 0, to = white_count;
-    while (from < to) {
-      int const middle = from + (to - from) / 2;
-      if (white_list[middle] - first < t)
-        from = middle + 1;
-      else
-        to = middle;
-    }
-    return from;
+    return count_below(white_list, white_count, t + first);
   }
   /// True when token t is in the set.
   [[nodiscard]] KVSIEVE_HD constexpr bool holds(int t) const {

@@ -26,6 +26,19 @@ inline constexpr unsigned forced_key = 0xffffffffu;
   return x ^ x >> 31;
 }
 
+/// How many numbers of an ascending list are below one.
+[[nodiscard]] KVSIEVE_HD constexpr int count_below(int const* list, int count, int number) {
+  int from = 0, to = count;
+  while (from < to) {
+    int const middle = from + (to - from) / 2;
+    if (list[middle] < number)
+      from = middle + 1;
+    else
+      to = middle;
+  }
+  return from;
+}
+
 /// Rounds `n` up to a multiple of `step`.
 template <class T>
 [[nodiscard]] KVSIEVE_HD constexpr T round_up(T n, T step) {

@@ -138,12 +138,12 @@ struct find_by_position_body {
     int const* const kept = view.kept.of(w.y);
     int const count = view.kept.count(w.y), begin = w.x * merge_tokens, all = view.evicted(w.y);
     int const end = all - begin < merge_tokens ? all : begin + merge_tokens;
-    int const first = below_in(kept, count, a.params.sink),
-              until = below_in(kept, count, view.tokens - a.params.recent);
+    int const first = count_below(kept, count, a.params.sink),
+              until = count_below(kept, count, view.tokens - a.params.recent);
     int const last = until < first ? first : until;
     for (int e = begin + b.rank(); e < end; e += Block::threads) {
       int const token = view.memory.evicted[view.at(w.y) + e];
-      int const next = first + below_in(kept + first, last - first, token);
+      int const next = first + count_below(kept + first, last - first, token);
       int best = next < last ? next : -1;
       if (next > first && (best < 0 || token - kept[next - 1] <= kept[next] - token)) best = next - 1;
       view.memory.target[view.at(w.y) + e] = best;

@@ -54,7 +54,7 @@ struct spread_all_body {
     first = b.all_max(first, s.reduce);
     for (int d = b.rank(); d < D; d += Block::threads) s.sum[d] = 0;
     int active = 0;  // tokens in the sum that spread anything
-    int next = below_in(kept, keep, start);
+    int next = count_below(kept, keep, start);
     for (int t = start; t < tokens; ++t) {
       while (next < keep && kept[next] < t) ++next;
       bool const merged = active > 0 && next < keep && kept[next] == t;

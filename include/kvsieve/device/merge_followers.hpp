@@ -100,7 +100,7 @@ struct pick_candidates_body {
     int const* const kept = view.kept.of(w.y);
     int const keep = view.kept.count(w.y);
     for (int i = b.rank(); i < count; i += Block::threads) {
-      int const token = chosen[i], next = below_in(kept, keep, token), left = keep - next;
+      int const token = chosen[i], next = count_below(kept, keep, token), left = keep - next;
       int const n = left < a.params.followers ? left : a.params.followers;
       double sum = 0;
       for (int j = 0; j < n; ++j) sum += static_cast<double>(attention[kept[next + j]]);
@@ -138,8 +138,8 @@ struct write_spread_body {
       int const k = first + i / D, d = i % D;
       part.keys(w.y, k, d) = view.keys(w.y, kept[k], d);
       // Candidates that spread over row k: those with the first kept token behind them in (k - followers, k].
-      int const begin = below_in(behind, candidates, k - a.params.followers + 1);
-      int const end = below_in(behind, candidates, k + 1);
+      int const begin = count_below(behind, candidates, k - a.params.followers + 1);
+      int const end = count_below(behind, candidates, k + 1);
       bool any = false;
       float value = 0.0f;
       for (int c = begin; c < end; ++c) {

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include <kvsieve/core/encoded.hpp>
+#include <kvsieve/core/math.hpp>
 #include <kvsieve/core/scalar.hpp>
 #include <kvsieve/device/block.hpp>
 #include <kvsieve/device/open_plan.hpp>
@@ -53,18 +54,6 @@ inline constexpr int merge_lanes = 8;
 /// Tokens of a block that works on tokens one by one.
 inline constexpr int merge_tokens = 512;
 
-/// How many of an ascending list are below a number.
-[[nodiscard]] KVSIEVE_HD inline int below_in(int const* list, int count, int number) {
-  int low = 0, high = count;
-  while (low < high) {
-    int const middle = low + (high - low) / 2;
-    if (list[middle] < number)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return low;
-}
 /// A score as a mass: that of a forced token is the largest, what is not above 0 has none.
 [[nodiscard]] KVSIEVE_HD inline float mass(float score, float largest) {
   if (score == __builtin_inff()) return largest;
@@ -105,7 +94,7 @@ struct list_evicted_body {
     int const last = view.tokens - first < merge_tokens ? view.tokens : first + merge_tokens;
     int* const to = view.memory.evicted + view.at(w.y);
     for (int t = first + b.rank(); t < last; t += Block::threads) {
-      int const before = below_in(kept, count, t);
+      int const before = count_below(kept, count, t);
       if (before == count || kept[before] != t) to[t - before] = t;
     }
   }

@@ -4,6 +4,7 @@
 #pragma once
 #include <cuda/std/cmath>
 
+#include <kvsieve/core/math.hpp>
 #include <kvsieve/core/scalar.hpp>
 #include <kvsieve/device/attend_segment.hpp>
 #include <kvsieve/device/open_plan.hpp>
@@ -115,7 +116,7 @@ struct weigh_entries_body {
     // The same over what is kept of the first tokens, and the rows behind them, which are the queries' own.
     double* const weight = view.memory.weights_of(w.y) + index{w.x} * view.memory.entries;
     int const* const list = view.lists.of(w.y);
-    int const seen = below_number(list, n, visible);
+    int const seen = count_below(list, n, visible);
     float again = -__builtin_inff();
     for (int first = 0; first < seen; first += chunk) {
       int const here = seen - first < chunk ? seen - first : chunk;
@@ -173,17 +174,6 @@ struct weigh_entries_body {
   }
 
  private:
-  KVSIEVE_HD static int below_number(int const* list, int count, int number) {
-    int low = 0, high = count;
-    while (low < high) {
-      int const middle = low + (high - low) / 2;
-      if (list[middle] < number)
-        low = middle + 1;
-      else
-        high = middle;
-    }
-    return low;
-  }
   /// Products with rows [first, first + here) to s.weight; returns the largest. Ends with a sync.
   template <block Block, row_view Rows>
   KVSIEVE_HD static float logits(Block& b, shared<Block>& s, float const* query, Rows const& rows, int head, int first,
