@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Scores that look at all rows of a head, as launches. Those of moments take a view after the other.
 #pragma once
+#include <kvsieve/core/turns.hpp>
 #include <kvsieve/device/head_factors.hpp>
 #include <kvsieve/device/launch_views.hpp>
 #include <kvsieve/device/score_own_chunk.hpp>
 #include <kvsieve/device/workspace.hpp>
 #include <kvsieve/device/write_numbers.hpp>
-#include <kvsieve/host/turns.hpp>
 
 namespace kvsieve::inline v0 {
 namespace device {

@@ -6,6 +6,7 @@
 #include <kvsieve/device/plan_call.hpp>
 #include <kvsieve/device/plan_heads.hpp>
 #include <kvsieve/device/plan_hidden.hpp>
+#include <kvsieve/device/plan_observed.hpp>
 #include <kvsieve/device/plan_pairs.hpp>
 #include <kvsieve/device/plan_weights.hpp>
 #include <kvsieve/device/score_chunks.hpp>
@@ -14,7 +15,6 @@
 #include <kvsieve/device/shape_scores.hpp>
 #include <kvsieve/device/weigh_rows.hpp>
 #include <kvsieve/device/workspace.hpp>
-#include <kvsieve/device/write_numbers.hpp>
 
 namespace kvsieve::inline v0 {
 namespace device {
@@ -23,8 +23,6 @@ namespace device {
 template <strategy C, class Launcher, class Layer, class Queries>
 class plan_scores {
   using score = typename C::score_policy;
-  using aggregate = typename C::aggregate_policy;
-  using group = typename C::group_policy;
   using keys_type = typename Layer::keys_type;
   using memory = score_memory<C>;
   using call_type = plan_call<C, Launcher, Layer, Queries>;
@@ -228,6 +226,11 @@ class plan_scores {
     return launch_views<map_rows_body<score, keys_type>>(call_.on, call_.views(), call_.heads(), 1, args, fill);
   }
 
+  [[nodiscard]] status observe(float* out) const {
+    auto const own = [this](int v) { return scored(v); };
+    return observe_queries<C, call_type, decltype(own)>(call_, memory_, own).run(out);
+  }
+
   [[nodiscard]] status pairs(float* out) const {
     status const s = rows(out);
     return s ? compare_pairs<C>(call_, memory_, out) : s;
@@ -294,92 +297,6 @@ class plan_scores {
                   score_stride(tokens)};
           return count < 1 ? 1 : count;
         });
-  }
-
-  [[nodiscard]] status observe(float* out) const {
-    if constexpr (weighs_heads<group>)
-      if (status const s = write_head_weights(); !s) return s;
-    if constexpr (memory::protects) {
-      using beside = typename aggregate::beside;
-      if (status const s = observe_by<beside, kvsieve::aggregate::group_mean>({}, memory_.beside); !s) return s;
-    }
-    return observe_by<aggregate, group>(call_.params.aggregate, out);
-  }
-  template <class Folded, class Grouped>
-  [[nodiscard]] status observe_by(typename Folded::params const& folding_params, float* out) const {
-    using part_type = queries_part<Queries, keys_type>;
-    using tile = tile_shape<Launcher::threads>;
-    queries_args<Queries, keys_type> args{};
-    index partial = 0, joined = 0;
-    auto const fill = [&](int v, part_type& part) {
-      if (v == 0) partial = joined = 0;
-      auto const s = memory::scratch_of(call_.layer(v), call_.params, call_.query_heads(static_cast<std::size_t>(v)));
-      int const tokens = call_.layer(v).tokens();
-      part.keys = call_.layer(v).keys;
-      part.queries = call_.queries[static_cast<std::size_t>(v)];
-      part.score = out + row_offset(v);
-      part.partial = memory_.partial + partial;
-      part.mass = memory_.joined + joined;
-      part.stride = score_stride(call_.cached(v));
-      part.observed = score::queries(call_.params.score, tokens);
-      part.cached = call_.cached(v);
-      part.past = scored(v);
-      part.kernel = 1;
-      if constexpr (pools_tokens<Folded>) part.kernel = Folded::kernel(folding_params);
-      part.set_count = score::set_count(call_.params.score, tokens);
-      part.restricted = false;
-      for (int i = 0; i < part.set_count; ++i) {
-        part.set[i] = score::set(call_.params.score, tokens, i);
-        part.restricted = part.restricted || part.set[i].to >= 0;
-      }
-      part.group = static_cast<int>(call_.query_heads(static_cast<std::size_t>(v)) / call_.heads());
-      auto const segments = segments_of(part.rows(), tokens);
-      part.segments = segments.count;
-      part.segment_tokens = segments.tokens;
-      partial += round_up<index>(s.partial, 16);
-      joined += round_up<index>(s.joined, 16);
-    };
-    if constexpr (score::form::normalises) {
-      status s = launch_views<sum_exponentials_body<Queries, keys_type, floats_of_part<Folded>>>(
-          call_.on, call_.views(), call_.heads(), 1, args, [&](int v, part_type& part) {
-            fill(v, part);
-            return pieces(part.rows(), tile::rows) * part.segments;
-          });
-      if (!s) return s;
-      s = launch_views<join_exponentials_body<Queries, keys_type, floats_of_part<Folded>>>(
-          call_.on, call_.views(), call_.heads(), 1, args, [&](int v, part_type& part) {
-            fill(v, part);
-            return pieces(part.rows(), Launcher::threads);
-          });
-      if (!s) return s;
-    }
-    fold_queries_args<Folded, Grouped, Queries, keys_type> folding{{}, folding_params};
-    using fold = fold_queries_body<Folded, Grouped, typename score::form, Queries, keys_type>;
-    index weighed = 0;
-    return launch_views<fold>(call_.on, call_.views(), call_.heads(), 1, folding,
-                              [&](int v, folded_part<Grouped, Queries, keys_type>& part) {
-                                fill(v, part);
-                                if constexpr (weighs_heads<Grouped>) {
-                                  part.weight = memory_.head_weight + weighed;
-                                  part.weight_stride = 1;
-                                  weighed += call_.query_heads(static_cast<std::size_t>(v));
-                                } else if constexpr (weighs_tokens<Grouped>) {
-                                  part.weight = Grouped::token_weights(call_.params.group, v, 0);
-                                  part.weight_stride = part.cached;
-                                }
-                                return pieces(part.cached, fold::step_of(part, tile::tokens));
-                              });
-  }
-  /// What the group policy says of the query heads, to device memory.
-  [[nodiscard]] status write_head_weights() const {
-    float* to = memory_.head_weight;
-    for (int v = 0; v < call_.views(); ++v) {
-      index const heads = call_.query_heads(static_cast<std::size_t>(v));
-      auto const weight = [&](index q) { return group::head_weight(call_.params.group, v, q); };
-      if (status const s = write_numbers(call_.on, to, heads, weight); !s) return s;
-      to += heads;
-    }
-    return {};
   }
 
   call_type const& call_;

@@ -64,6 +64,24 @@ struct query_columns {
   index past;    ///< of these, the ones before the scorer's own tail
 };
 
+/// What query positions [first, first + positions) see, and what a probability of each is multiplied by for its set's
+/// weight. True when some see less than all keys up to their last.
+template <class Folded>
+bool place_queries(cs::span<query_set const> sets, int first, int positions, int cached, seen_keys* seen,
+                   float* weight) {
+  bool restricted = false;
+  int before = 0;
+  for (query_set const& set : sets) {
+    for (int w = before < first ? 0 : before - first; w < positions && first + w < before + set.count; ++w) {
+      seen[w] = set.seen(first + w - before, cached);
+      weight[w] = set.weight == 1.0f ? 1.0f : query_factor<Folded>(set.weight);
+      restricted = restricted || seen[w].own > 0;
+    }
+    before += set.count;
+  }
+  return restricted;
+}
+
 template <class Folded, class Grouped, class Form>
 struct query_folds {
   static constexpr int lanes = fragment::lanes;

@@ -4,8 +4,8 @@
 #pragma once
 #include <kvsieve/core/fragment.hpp>
 #include <kvsieve/core/rope.hpp>
+#include <kvsieve/core/turns.hpp>
 #include <kvsieve/core/views.hpp>
-#include <kvsieve/host/turns.hpp>
 
 namespace kvsieve::inline v0 {
 namespace host::inline KVSIEVE_TARGET {

@@ -223,7 +223,7 @@ class score_per_query {
       int const positions = static_cast<int>(end - first < query_block_positions ? end - first : query_block_positions);
       query_block q = c.queries;
       float set_weight[query_block_positions];
-      q.restricted = place(sets, static_cast<int>(first), positions, cached, q.seen, set_weight);
+      q.restricted = place_queries<folded>(sets, static_cast<int>(first), positions, cached, q.seen, set_weight);
       q.positions = positions;
       if (!amx_tiles::granted()) q.pairs = nullptr;
       pack_queries(
@@ -282,23 +282,6 @@ class score_per_query {
       rows.write(on, l, c, second, beside_rows().row(view, head, cached));
     }
     results.add_measured(c, cached, by_head_ + (view * l.heads() + head) * statistics);
-  }
-
-  // What query positions [first, first + positions) see, and what a probability of each is multiplied by for its set's
-  // weight. True when some see less than all keys up to their last.
-  static bool place(cs::span<query_set const> sets, int first, int positions, int cached, seen_keys* seen,
-                    float* weight) {
-    bool restricted = false;
-    int before = 0;
-    for (query_set const& set : sets) {
-      for (int w = before < first ? 0 : before - first; w < positions && first + w < before + set.count; ++w) {
-        seen[w] = set.seen(first + w - before, cached);
-        weight[w] = set.weight == 1.0f ? 1.0f : query_factor<folded>(set.weight);
-        restricted = restricted || seen[w].own > 0;
-      }
-      before += set.count;
-    }
-    return restricted;
   }
 
   // Exponentials, maxima and sums, or logits, of one block of keys.

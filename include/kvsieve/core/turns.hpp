@@ -14,9 +14,11 @@ namespace host::inline KVSIEVE_TARGET {
 template <int D>
 class turns {
  public:
-  static constexpr int pairs = D / 2;
-  double cosine[pairs], sine[pairs];  ///< at the present position
+  static constexpr int pairs = D / 2;  ///< channels that turn together
+  double cosine[pairs];                ///< of each pair at the present position
+  double sine[pairs];                  ///< the same
 
+  /// Of a model; start() says where.
   explicit turns(rope_params const& rope) {
     for (int i = 0; i < pairs; ++i) {
       frequency_[i] = rope.rope_frequencies.empty() ? std::pow(rope.rope_base, -2.0 * i / D)
@@ -49,8 +51,9 @@ class turns {
 /// The mean of a model's rotation over positions: pair i is turned and shortened by (cosine[i], sine[i]).
 template <int D>
 struct mean_turn {
-  double cosine[D / 2] = {}, sine[D / 2] = {};
-  bool interleaved;
+  double cosine[D / 2] = {};  ///< of each pair, the mean
+  double sine[D / 2] = {};    ///< the same
+  bool interleaved;           ///< pairs are neighbours, not half a row apart
 
   /// Over positions [first, first + count), count at least 1.
   mean_turn(rope_params const& rope, double first, int count) : interleaved(rope.rope_interleaved) {
