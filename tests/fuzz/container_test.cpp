@@ -149,22 +149,7 @@ TEST_CASE("fuzz: forged headers, records and sections are refused or expand with
     for (auto times = 1 + engine() % 2; times > 0; --times) {
       // Half of the changes are to header and directory, where they mean most.
       auto const place = engine() % ((engine() % 2 == 0 ? head : bytes.size()) - 8);
-      switch (engine() % 5) {
-        case 0:
-          forged[place] = static_cast<byte>(engine());
-          break;
-        case 1:
-          io::store(forged.data() + place / 4 * 4, std::uint32_t{UINT32_MAX} - engine() % 3);
-          break;
-        case 2:
-          io::store(forged.data() + place / 8 * 8, UINT64_MAX - engine() % 130);
-          break;
-        case 3:
-          io::store(forged.data() + place / 4 * 4, static_cast<std::uint32_t>(engine() % 300));
-          break;
-        default:
-          forged[place] ^= static_cast<byte>(1u << engine() % 8);
-      }
+      test::overwrite(forged, place, 300, engine);
     }
     forge_all(forged, whole.parts_at);
     (expanded(forged, at / "e") ? done : refused) += 1;

@@ -174,19 +174,7 @@ TEST_CASE("container: forged headers and directories are refused or harmless", "
   for (int round = 0; round < 20000; ++round) {
     auto forged = bytes;
     auto const place = engine() % (head - 8);
-    switch (engine() % 4) {
-      case 0:
-        forged[place] = static_cast<byte>(engine());
-        break;
-      case 1:
-        io::store(forged.data() + place / 4 * 4, std::uint32_t{UINT32_MAX} - engine() % 3);
-        break;
-      case 2:
-        io::store(forged.data() + place / 8 * 8, UINT64_MAX - engine() % 130);
-        break;
-      default:
-        io::store(forged.data() + place / 4 * 4, static_cast<std::uint32_t>(engine() % 400));
-    }
+    test::overwrite(forged, place, 400, engine);
     test::forge<fnv>(forged);
     io::container c;
     c.tokens = -7;

@@ -133,6 +133,26 @@ struct container_case {
   }
 };
 
+/// Writes something else at a place: a byte, a bit, or a number that is huge or below `few`. @pre 8 bytes are there
+inline void overwrite(file_bytes& f, std::size_t place, std::uint32_t few, std::mt19937& engine) {
+  switch (engine() % 5) {
+    case 0:
+      f[place] = static_cast<byte>(engine());
+      break;
+    case 1:
+      io::store(f.data() + place / 4 * 4, std::uint32_t{UINT32_MAX} - engine() % 3);
+      break;
+    case 2:
+      io::store(f.data() + place / 8 * 8, UINT64_MAX - engine() % 130);
+      break;
+    case 3:
+      io::store(f.data() + place / 4 * 4, static_cast<std::uint32_t>(engine() % few));
+      break;
+    default:
+      f[place] ^= static_cast<byte>(1u << engine() % 8);
+  }
+}
+
 /// Sets the checksum of header and directory anew: what somebody does who forges a file.
 template <class Hash>
 void forge(file_bytes& f) {

@@ -7,6 +7,7 @@
 #include <kvsieve/evict/low_rank_state.hpp>
 #include <kvsieve/reference/low_rank_state.hpp>
 
+#include "cache.hpp"
 #include "hidden_states.hpp"
 
 namespace support {
@@ -64,6 +65,17 @@ struct low_rank_memory {
     for (auto& d : data) sums.push_back({d.data(), heads, rank, channels});
   }
   [[nodiscard]] kvsieve::cs::span<kvsieve::low_rank_sums const> span() const { return {sums.data(), sums.size()}; }
+};
+
+/// One layer of floats, its tables and sums.
+struct low_rank_layer {
+  static constexpr int heads = 2, group = 3, tokens = 60, D = 64, rank = 8, units = 32;
+  layer<float, D> cache;
+  low_rank_tables tables{1, heads, heads* group, D, rank, units, 5};
+  low_rank_memory memory{1, heads, rank, D};
+
+  explicit low_rank_layer(std::uint32_t seed = 1, int asked = 1)
+      : cache(heads, group, tokens, asked, layout::packed, content::normal, seed) {}
 };
 
 /// How far sums of float features may be from the reference's, as a share of the sum of magnitudes: a feature is a
