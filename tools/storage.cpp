@@ -31,37 +31,51 @@ struct half_bitmap {
   using of = encode::bitmap<D / 2>;
 };
 
+/// Whole tiles between the windows in a format, the rest as it was.
+template <class Keys, class Values, int D>
+message store_in_tiles(team_executor const& on, store::windows const& rule, packed_cache const& from,
+                       cache_dump const& dump, outcome& out) {
+  store::windows whole = rule;
+  whole.tile = std::max(Keys::tile_tokens, Values::tile_tokens);
+  token_plan parts[2];
+  std::size_t const size = store::divide_workspace_bytes(from.plan, 2);
+  bytes_ptr const memory = allocate(size);
+  if (status const s = store::divide(from.plan, whole, std::span(memory.get(), size), cs::span<token_plan>(parts, 2));
+      !s)
+    return text_of(s);
+  out.bytes_after = 0;
+  bool const rest = store::entries_of(parts[1]) > 0;
+  if (!rest || store::entries_of(parts[0]) > 0)
+    if (message m = store_part<Keys, Values, D>(on, "encoded", parts[0], from, out)) return m;
+  if (!rest) return {};
+  return store_plain<D>(on, parts[1], from, dump, out);
+}
+
 /// A format for whole tiles between the windows, the rest as it was.
 template <class KeyFormat, class ValueFormat>
 storage encoded_storage(std::string name, std::string title, std::string source, store::windows rule = {}) {
-  auto const run = [rule](team_executor const& on, packed_cache const& from, cache_dump const& dump, outcome& out) {
+  auto const run = [rule, name](team_executor const& on, packed_cache const& from, cache_dump const& dump,
+                                outcome& out) {
     return built_head_dims::call(dump.head_dim, [&]<int D>(cs::integral_constant<int, D>) -> message {
       using Keys = typename KeyFormat::template of<D>;
       using Values = typename ValueFormat::template of<D>;
-      store::windows whole = rule;
-      whole.tile = std::max(Keys::tile_tokens, Values::tile_tokens);
-      token_plan parts[2];
-      std::size_t const size = store::divide_workspace_bytes(from.plan, 2);
-      bytes_ptr const memory = allocate(size);
-      if (status const s =
-              store::divide(from.plan, whole, std::span(memory.get(), size), cs::span<token_plan>(parts, 2));
-          !s)
-        return text_of(s);
-      out.bytes_after = 0;
-      bool const rest = store::entries_of(parts[1]) > 0;
-      if (!rest || store::entries_of(parts[0]) > 0)
-        if (message m = store_part<Keys, Values, D>(on, "encoded", parts[0], from, out)) return m;
-      if (!rest) return {};
-      return store_plain<D>(on, parts[1], from, dump, out);
+      if constexpr (Keys::fits(D) && Values::fits(D))
+        return store_in_tiles<Keys, Values, D>(on, rule, from, dump, out);
+      else
+        return does_not_hold(name, D);
     });
   };
-  auto const rows_in = [rule](cache_dump const& dump, index bytes, bool biased, index& rows) {
+  auto const rows_in = [rule, name](cache_dump const& dump, index bytes, bool biased, index& rows) {
     return built_head_dims::call(dump.head_dim, [&]<int D>(cs::integral_constant<int, D>) -> message {
       using Keys = typename KeyFormat::template of<D>;
       using Values = typename ValueFormat::template of<D>;
       int const plain = rule.sink + rule.recent + std::max(Keys::tile_tokens, Values::tile_tokens) - 1;
-      rows = rows_in_tiles<Keys, Values, D>(dump, bytes - table_bytes(dump, plain > 0 ? 2 : 1), biased, plain);
-      return {};
+      if constexpr (Keys::fits(D) && Values::fits(D)) {
+        rows = rows_in_tiles<Keys, Values, D>(dump, bytes - table_bytes(dump, plain > 0 ? 2 : 1), biased, plain);
+        return {};
+      } else {
+        return does_not_hold(name, D);
+      }
     });
   };
   return {std::move(name), std::move(title), std::move(source), run, rows_in};

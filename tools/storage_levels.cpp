@@ -20,6 +20,8 @@ struct three_levels {
   using middle_values = encode::rotated<encode::bits<3>>;
   using low_keys = encode::rotated<encode::bits<3, encode::scale_by::search>>;
   using low_values = encode::rotated<encode::asymmetric>;
+  static constexpr bool fit = high_keys::fits(D) && high_values::fits(D) && middle_keys::fits(D) &&
+                              middle_values::fits(D) && low_keys::fits(D) && low_values::fits(D);
   store::levels::level of[3];
 
   explicit three_levels(bool biased)
@@ -60,15 +62,22 @@ storage levels_storage() {
   return {"levels", "precision by score: rotated rows, keys in 6, 5 or 3 bits, values in 4, 3 or 2", "our definition",
           [](team_executor const& on, packed_cache const& from, cache_dump const& dump, outcome& out) {
             return built_head_dims::call(dump.head_dim, [&]<int D>(cs::integral_constant<int, D>) -> message {
-              return store_levels<D>(on, from, dump, out);
+              if constexpr (three_levels<D>::fit)
+                return store_levels<D>(on, from, dump, out);
+              else
+                return does_not_hold("levels", D);
             });
           },
           [](cache_dump const& dump, index bytes, bool biased, index& rows) {
             return built_head_dims::call(dump.head_dim, [&]<int D>(cs::integral_constant<int, D>) -> message {
-              index entries[3], left = bytes - table_bytes(dump, 3);
-              left = three_levels<D>(biased).levels().entries(left > 0 ? left : 0, {entries, 3});
-              rows = left < all_rows(dump) ? left : all_rows(dump);
-              return {};
+              if constexpr (three_levels<D>::fit) {
+                index entries[3], left = bytes - table_bytes(dump, 3);
+                left = three_levels<D>(biased).levels().entries(left > 0 ? left : 0, {entries, 3});
+                rows = left < all_rows(dump) ? left : all_rows(dump);
+                return {};
+              } else {
+                return does_not_hold("levels", D);
+              }
             });
           }};
 }

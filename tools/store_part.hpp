@@ -18,6 +18,11 @@ namespace kvsieve::tool {
 /// Masks of the channels that keys hold, [layers, Hkv, store::mask_words(D)]; none where there are no words.
 using key_masks = std::vector<cs::uint64_t>;
 
+/// What is said where rows of the dump do not fit a store.
+[[nodiscard]] inline message does_not_hold(std::string const& store, int head_dim) {
+  return "--store " + store + ": its formats do not hold rows of " + std::to_string(head_dim) + " channels";
+}
+
 /// Stores the entries of a part's plan in a format, ragged, and appends what it reads back as to the layers of `out`.
 /// @param masks  of formats that hold some channels of keys
 template <class Keys, class Values, int D>
