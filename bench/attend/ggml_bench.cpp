@@ -59,7 +59,7 @@ class flash_attention {
   ggml_cplan plan_{};
 };
 
-/// Times both over the layers that next() gives; `bytes` of a layer's keys and of its values lie at `at`(layer).
+/// Times both over the layers that next() gives; at(layer) tells where its keys and its values lie.
 template <class Next, class At>
 void time_both(benchmark::State& state, char const* name, dtype type, int tokens, ggml_type theirs, double goal,
                Next const& next, At const& at) {

@@ -47,19 +47,15 @@ template <class Rows, row_view Queries, class Layer, row_view Out>
                 "kvsieve::attend: the output is float, of the cache's head dimension");
   auto const at = [](auto x) { return static_cast<double>(x); };
   if (layers.empty()) return fail(errc::bad_shape, "layers", 0, "must be at least", 1);
-  if (queries.size() != layers.size())
-    return fail(errc::bad_shape, "query", at(queries.size()), "must equal the number of views,", at(layers.size()));
-  if (out.size() != layers.size())
-    return fail(errc::bad_shape, "out", at(out.size()), "must equal the number of views,", at(layers.size()));
-  if (!options.log_sum_exp.empty() && options.log_sum_exp.size() != layers.size())
-    return fail(errc::bad_shape, "log_sum_exp", at(options.log_sum_exp.size()), "must equal the number of views,",
-                at(layers.size()));
+  if (status const s = check::one_each("query", queries.size(), layers.size()); !s) return s;
+  if (status const s = check::one_each("out", out.size(), layers.size()); !s) return s;
+  if (!options.log_sum_exp.empty())
+    if (status const s = check::one_each("log_sum_exp", options.log_sum_exp.size(), layers.size()); !s) return s;
   if (!Rows::reads_tables && !options.evicted.empty())
     return fail(errc::bad_params, "evicted", at(options.evicted.size()),
                 "views; on the device, where sums are not read, it must be", 0);
-  if (!options.evicted.empty() && options.evicted.size() != layers.size())
-    return fail(errc::bad_shape, "evicted", at(options.evicted.size()), "must equal the number of views,",
-                at(layers.size()));
+  if (!options.evicted.empty())
+    if (status const s = check::one_each("evicted", options.evicted.size(), layers.size()); !s) return s;
   for (std::size_t v = 0; v < layers.size(); ++v) {
     int const w = static_cast<int>(v), heads = layers[v].heads();
     auto const& q = queries[v];

@@ -17,6 +17,13 @@ inline constexpr index most_heads = 65535;
 /// Strides, in elements. No offset that passes this overflows: tokens x stride stays below 2^63.
 inline constexpr index most_stride = index{1} << 31;
 
+/// Ok where there are as many of something as views.
+[[nodiscard]] constexpr status one_each(char const* name, std::size_t got, std::size_t views) {
+  if (got == views) return {};
+  return fail(errc::bad_shape, name, static_cast<double>(got), "must equal the number of views,",
+              static_cast<double>(views));
+}
+
 /// Keys and values of one view against each other and against the first view.
 template <class Layer>
 [[nodiscard]] status layer(Layer const& l, int heads, int view) {

@@ -251,9 +251,7 @@ class attention {
     auto const number = [](auto x) { return static_cast<double>(x); };
     if constexpr (requires { params.check(); })
       if (status const s = params.check(); !s) return s;
-    if (states.size() != layers_.size())
-      return fail(errc::bad_shape, "states", number(states.size()), "must equal the number of views,",
-                  number(layers_.size()));
+    if (status const s = check::one_each("states", states.size(), layers_.size()); !s) return s;
     for (int v = 0; v < views() && v < static_cast<int>(queries_.size()); ++v) {
       auto const& s = states[at(v)];
       if (s.data == nullptr) return fail(errc::bad_pointer, "state", 0, "must not be null;", 0, v);

@@ -185,9 +185,7 @@ class merge_call {
   }
   [[nodiscard]] status check_bias(cs::span<entry_bias_target const> bias) const {
     if (bias.empty()) return {};
-    if (bias.size() != static_cast<std::size_t>(plan_.views))
-      return fail(errc::bad_shape, "bias", static_cast<double>(bias.size()), "must equal the number of views,",
-                  plan_.views);
+    if (status const s = check::one_each("bias", bias.size(), static_cast<std::size_t>(plan_.views)); !s) return s;
     for (int v = 0; v < plan_.views; ++v) {
       entry_bias_target const& b = bias[static_cast<std::size_t>(v)];
       if (!b) return fail(errc::bad_pointer, "bias", 0, "must not be null;", 0, v);

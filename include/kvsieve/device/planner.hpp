@@ -88,10 +88,7 @@ class planner {
       return fail(errc::bad_shape, "layers", static_cast<double>(call_.layers.size()), "must be at most", 1 << 20);
     if (status const s = check_params(call_); !s) return s;
     if constexpr (C::observes_queries) {
-      if (call_.queries.size() != call_.layers.size()) {
-        return fail(errc::bad_shape, "queries", static_cast<double>(call_.queries.size()),
-                    "must equal the number of views,", static_cast<double>(call_.layers.size()));
-      }
+      if (status const s = check::one_each("queries", call_.queries.size(), call_.layers.size()); !s) return s;
     }
     if (status const s = check_scores(call_); !s) return s;
     for (int v = 0; v < call_.views(); ++v)

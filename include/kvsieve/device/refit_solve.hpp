@@ -104,44 +104,7 @@ struct project_rest_body {
   }
 };
 
-/// Block (0, head, view): factors the block on the diagonal.
-struct factor_diagonal_body {
-  using args = solve_args;
-  template <block Block>
-  struct shared {
-    double u[solve_rows][solve_rows + 1];
-    int failed;
-  };
-
-  template <block Block>
-  KVSIEVE_HD static void run(Block& b, args const& a, work w, shared<Block>& s) {
-    auto const& m = a.views.part[w.z].memory;
-    int const side = m.side_of(a.views.part[w.z].lists.count(w.y)), first = a.panel;
-    if (first >= side || m.failed[w.y] != 0) return;
-    int const rows = side - first < solve_rows ? side - first : solve_rows;
-    double* const from = m.normal_of(w.y) + index{first} * m.side + first;
-    for (int i = b.rank(); i < rows * rows; i += Block::threads)
-      s.u[i / rows][i % rows] = from[index{i / rows} * m.side + i % rows];
-    if (b.rank() == 0) s.failed = 0;
-    b.sync();
-    for (int k = 0; k < rows; ++k) {
-      double const root = cs::sqrt(s.u[k][k]);
-      bool const good = root > 0 && root < HUGE_VAL;
-      if (!good && b.rank() == 0) s.failed = 1;
-      b.sync();
-      for (int j = k + b.rank(); j < rows; j += Block::threads) s.u[k][j] /= root;
-      b.sync();
-      for (int i = b.rank(); i < rows * rows; i += Block::threads)
-        if (int const r = i / rows, c = i % rows; r > k && c >= r) s.u[r][c] -= s.u[k][r] * s.u[k][c];
-      b.sync();
-    }
-    if (b.rank() == 0 && s.failed != 0) m.failed[w.y] = 1;
-    for (int i = b.rank(); i < rows * rows; i += Block::threads)
-      if (int const r = i / rows, c = i % rows; c >= r) from[index{r} * m.side + c] = s.u[r][c];
-  }
-};
-
-/// U of a block on the diagonal, in shared memory.
+/// A block on the diagonal, in shared memory: of A, or of U where that is solved with.
 template <block Block>
 struct diagonal_block {
   double u[solve_rows][solve_rows + 1];
@@ -167,6 +130,40 @@ struct diagonal_block {
       for (int j = i + 1; j < rows; ++j) sum -= u[i][j] * x[j * step];
       x[i * step] = sum / u[i][i];
     }
+  }
+};
+
+/// Block (0, head, view): factors the block on the diagonal.
+struct factor_diagonal_body {
+  using args = solve_args;
+  template <block Block>
+  struct shared : diagonal_block<Block> {
+    int failed;
+  };
+
+  template <block Block>
+  KVSIEVE_HD static void run(Block& b, args const& a, work w, shared<Block>& s) {
+    auto const& m = a.views.part[w.z].memory;
+    int const side = m.side_of(a.views.part[w.z].lists.count(w.y)), first = a.panel;
+    if (first >= side || m.failed[w.y] != 0) return;
+    int const rows = side - first < solve_rows ? side - first : solve_rows;
+    if (b.rank() == 0) s.failed = 0;
+    s.load(b, m, w.y, first, rows);
+    for (int k = 0; k < rows; ++k) {
+      double const root = cs::sqrt(s.u[k][k]);
+      bool const good = root > 0 && root < HUGE_VAL;
+      if (!good && b.rank() == 0) s.failed = 1;
+      b.sync();
+      for (int j = k + b.rank(); j < rows; j += Block::threads) s.u[k][j] /= root;
+      b.sync();
+      for (int i = b.rank(); i < rows * rows; i += Block::threads)
+        if (int const r = i / rows, c = i % rows; r > k && c >= r) s.u[r][c] -= s.u[k][r] * s.u[k][c];
+      b.sync();
+    }
+    if (b.rank() == 0 && s.failed != 0) m.failed[w.y] = 1;
+    double* const to = m.normal_of(w.y) + index{first} * m.side + first;
+    for (int i = b.rank(); i < rows * rows; i += Block::threads)
+      if (int const r = i / rows, c = i % rows; c >= r) to[index{r} * m.side + c] = s.u[r][c];
   }
 };
 

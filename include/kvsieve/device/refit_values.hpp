@@ -3,10 +3,10 @@
 // that of the longest list, and the values.
 #pragma once
 #include <kvsieve/core/arena.hpp>
-#include <kvsieve/core/refit_checks.hpp>
 #include <kvsieve/device/attend.hpp>
 #include <kvsieve/device/launch_views.hpp>
 #include <kvsieve/device/refit_solve.hpp>
+#include <kvsieve/evict/refit_checks.hpp>
 #include <kvsieve/evict/refit_values.hpp>
 
 namespace kvsieve::inline v0 {
@@ -40,9 +40,7 @@ class value_refit {
     static_assert(Out::is_always_strided(),
                   "kvsieve::refit_values on the device writes by strides: give it kvsieve::make_rows");
     if (status const s = check_all(); !s) return s;
-    if (out.size() != full_.size())
-      return fail(errc::bad_shape, "out", static_cast<double>(out.size()), "must equal the number of views,",
-                  static_cast<double>(full_.size()));
+    if (status const s = check::one_each("out", out.size(), full_.size()); !s) return s;
     for (int v = 0; v < plan_.views; ++v) {
       auto const& o = out[static_cast<std::size_t>(v)];
       if (o.extent(0) != plan_.heads)

@@ -60,9 +60,7 @@ class absorbing {
   }
   [[nodiscard]] status check() const {
     if (layers_.empty()) return fail(errc::bad_shape, "layers", 0, "must be at least", 1);
-    if (leaving_.size() != layers_.size())
-      return fail(errc::bad_shape, "leaving", static_cast<double>(leaving_.size()), "must equal the number of views,",
-                  views());
+    if (status const s = check::one_each("leaving", leaving_.size(), layers_.size()); !s) return s;
     if (status const s = p_.check({views(), heads(), Layer::head_dim, 0}); !s) return s;
     for (int v = 0; v < views(); ++v) {
       auto const& l = layers_[static_cast<std::size_t>(v)];

@@ -262,8 +262,7 @@ class attention {
     auto const at = [](auto x) { return static_cast<double>(x); };
     if constexpr (requires { params.check(); })
       if (status const s = params.check(); !s) return s;
-    if (states.size() != layers_.size())
-      return fail(errc::bad_shape, "states", at(states.size()), "must equal the number of views,", at(layers_.size()));
+    if (status const s = check::one_each("states", states.size(), layers_.size()); !s) return s;
     for (index v = 0; v < views() && v < static_cast<index>(queries_.size()); ++v) {
       auto const& s = states[static_cast<std::size_t>(v)];
       int const w = static_cast<int>(v);

@@ -152,9 +152,7 @@ template <class Layer, class Target, class Rows = rows_kept>
 [[nodiscard]] status check_result(token_plan const& plan, cs::span<Layer const> from, cs::span<Target const> to,
                                   Rows const& rows = {}) {
   if (status const s = check_plan(plan, from); !s) return s;
-  if (to.size() != from.size())
-    return fail(errc::bad_shape, "to", static_cast<double>(to.size()), "must equal the number of views,",
-                static_cast<double>(from.size()));
+  if (status const s = check::one_each("to", to.size(), from.size()); !s) return s;
   for (int v = 0; v < plan.views; ++v) {
     auto const& t = to[static_cast<std::size_t>(v)];
     if (status const s = check_target(t.keys, "to.keys", "to.keys.heads", "to.keys.tokens", plan, v, rows); !s)

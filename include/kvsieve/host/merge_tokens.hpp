@@ -88,9 +88,7 @@ class merge_call {
   [[nodiscard]] static status check_bias(token_plan const& plan, params const& p,
                                          cs::span<entry_bias_target const> bias) {
     if (bias.empty()) return {};
-    if (bias.size() != static_cast<std::size_t>(plan.views))
-      return fail(errc::bad_shape, "bias", static_cast<double>(bias.size()), "must equal the number of views,",
-                  plan.views);
+    if (status const s = check::one_each("bias", bias.size(), static_cast<std::size_t>(plan.views)); !s) return s;
     for (int v = 0; v < plan.views; ++v) {
       entry_bias_target const& b = bias[static_cast<std::size_t>(v)];
       if (!b) return fail(errc::bad_pointer, "bias", 0, "must not be null;", 0, v);

@@ -6,7 +6,7 @@
 
 #include <kvsieve/core/arena.hpp>
 #include <kvsieve/core/plan.hpp>
-#include <kvsieve/core/refit_checks.hpp>
+#include <kvsieve/evict/refit_checks.hpp>
 #include <kvsieve/evict/refit_values.hpp>
 #include <kvsieve/host/cholesky.hpp>
 #include <kvsieve/host/on.hpp>
@@ -39,9 +39,7 @@ class value_refit {
     static_assert(cs::is_same_v<typename Out::element_type, float> && head_dim_of<Out> == D && !is_encoded<Out>,
                   "kvsieve::refit_values: the values that come out are floats, of the cache's head dimension");
     if (status const s = check_all(); !s) return s;
-    if (out.size() != full_.size())
-      return fail(errc::bad_shape, "out", static_cast<double>(out.size()), "must equal the number of views,",
-                  static_cast<double>(full_.size()));
+    if (status const s = check::one_each("out", out.size(), full_.size()); !s) return s;
     for (int v = 0; v < plan_.views; ++v) {
       auto const& o = out[static_cast<std::size_t>(v)];
       if (o.extent(0) != plan_.heads)
@@ -280,8 +278,7 @@ template <host::executor Exec, row_view Queries, class Full, class Kept>
 /// @param kept       for each view the kept entries as attention will read them, entry i of a head being token kept[i]:
 ///                   keys of any format, values before they are encoded, biases where there are some
 /// @param out        for each view the values to be encoded; may be those of `kept`. A head whose numbers are not
-/// finite
-///                   keeps its values
+///                   finite keeps its values
 /// @param workspace  at least refit_values_workspace_bytes(...) bytes, aligned to 64
 /// @returns ok, or what was refused, and then nothing was written
 template <host::executor Exec, row_view Queries, class Full, class Kept, row_view Out>

@@ -196,8 +196,8 @@ template <host::executor Exec, row_view Queries, stored_layer Layer>
 /// formula gives. A head without entries gives 0.
 /// @param on         where to run
 /// @param query      for each view [Hq, T, D]: the queries of the T new tokens after RoPE, 1 to 8. With several, the
-/// last
-///                   T rows of each head (of the last part) are their own, and a query does not see those after it
+///                   last T rows of each head (of the last part) are their own, and a query does not see those after
+///                   it
 /// @param layers     views of any layout and format, ragged or not, or kv_parts of several
 /// @param out        for each view [Hq, T, D]
 /// @param workspace  at least attend_workspace_bytes(...) bytes, aligned to 64

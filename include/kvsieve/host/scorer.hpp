@@ -117,9 +117,7 @@ class scorer {
       return fail(errc::bad_shape, "layers", static_cast<double>(layers_.size()), "must be at most", 1 << 20);
     if (status const s = check::params(params_, shape()); !s) return s;
     if constexpr (C::observes_queries)
-      if (queries_.size() != layers_.size())
-        return fail(errc::bad_shape, "queries", static_cast<double>(queries_.size()), "must equal the number of views,",
-                    static_cast<double>(layers_.size()));
+      if (status const s = check::one_each("queries", queries_.size(), layers_.size()); !s) return s;
     if constexpr (joins_scores)
       if (status const s = check_halves(); !s) return s;
     for (index v = 0; v < views(); ++v) {

@@ -130,12 +130,10 @@ class d2o_steps {
   [[nodiscard]] status check() const {
     if (status const s = p_.check(); !s) return s;
     if (layers_.empty()) return fail(errc::bad_shape, "layers", 0, "must be at least", 1);
-    auto const count = [&](char const* name, std::size_t n) {
-      return n == layers_.size() ? status{}
-                                 : fail(errc::bad_shape, name, static_cast<double>(n),
-                                        "must equal the number of views,", static_cast<double>(layers_.size()));
-    };
-    if (status const s = range::all(count("attention", seen_.size()), count("states", states_.size())); !s) return s;
+    if (status const s = range::all(check::one_each("attention", seen_.size(), layers_.size()),
+                                    check::one_each("states", states_.size(), layers_.size()));
+        !s)
+      return s;
     for (std::size_t v = 0; v < layers_.size(); ++v)
       if (status const s = check_view(v); !s) return s;
     return {};
@@ -263,8 +261,7 @@ template <host::executor Exec, kv_layer_view Layer>
 /// @param on         where to run
 /// @param layers     views [Hkv, N, D] of all entries, new ones last; changed in place
 /// @param attention  for each view [Hkv, score_stride(N)], as observed_scores writes it: the probabilities of the
-/// step's
-///                   queries, summed over them and the group; of the first step, of all queries so far
+///                   step's queries, summed over them and the group; of the first step, of all queries so far
 /// @param params     its numbers
 /// @param states     of each view, of fewer than N entries; changed
 /// @param workspace  at least step_d2o_workspace_bytes(...) bytes, aligned to 64

@@ -47,14 +47,10 @@ class zero_merge_steps {
  private:
   [[nodiscard]] status check() const {
     if (status const s = p_.check(); !s) return s;
-    auto const count = [&](char const* name, std::size_t n) {
-      return n == layers_.size() ? status{}
-                                 : fail(errc::bad_shape, name, static_cast<double>(n),
-                                        "must equal the number of views,", static_cast<double>(layers_.size()));
-    };
     if (layers_.empty()) return fail(errc::bad_shape, "layers", 0, "must be at least", 1);
-    if (status const s = range::all(count("fresh", fresh_.size()), count("attention", seen_.size()),
-                                    count("states", states_.size()));
+    if (status const s = range::all(check::one_each("fresh", fresh_.size(), layers_.size()),
+                                    check::one_each("attention", seen_.size(), layers_.size()),
+                                    check::one_each("states", states_.size(), layers_.size()));
         !s)
       return s;
     for (std::size_t v = 0; v < layers_.size(); ++v)
@@ -258,7 +254,7 @@ template <kv_layer_view Layer>
 /// A step of ZeroMerge (evict::zero_merge_step), behind the attention of the new token.
 /// @param on         where to run
 /// @param layers     views whose first state.used rows of each head are the slots, with room for state.capacity;
-/// changed
+///                   changed
 /// @param fresh      for each view the new token's key and value [Hkv, 1, D]
 /// @param attention  for each view [Hkv, score_stride(state.used + 1)], as observed_scores writes it: the probabilities
 ///                   of the new query over the slots and itself, summed over the group, where the slots' logits had

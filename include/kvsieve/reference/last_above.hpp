@@ -7,9 +7,8 @@ namespace kvsieve::inline v0 {
 namespace reference {
 
 /// score[t] = the largest i with p[i * tokens + t] >= threshold / (keys that query i sees), -1 where there is none:
-/// what CORM (arXiv 2404.15949) tells long-term minor keys by, at threshold 1; NaN where p is. Query i sees tokens -
-/// observed
-/// + i + 1 keys. `p` holds observed * tokens probabilities, `score` tokens.
+/// what CORM (arXiv 2404.15949) tells long-term minor keys by, at threshold 1; NaN where p is. Query i sees
+/// tokens - observed + i + 1 keys. `p` holds observed * tokens probabilities, `score` tokens.
 inline void last_above(std::span<double const> p, int observed, double threshold, std::span<double> score) {
   for (std::size_t t = 0; t < score.size(); ++t) {
     score[t] = -1;

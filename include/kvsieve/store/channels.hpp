@@ -64,8 +64,7 @@ template <host::executor Exec, class Layer, row_view Queries>
   static_assert(D % 16 == 0 && D <= 512, "kvsieve: the head dimension must be a multiple of 16, up to 512");
   auto const at = [](auto x) { return static_cast<double>(x); };
   if (layers.empty()) return fail(errc::bad_shape, "layers", 0, "must be at least", 1);
-  if (queries.size() != layers.size())
-    return fail(errc::bad_shape, "queries", at(queries.size()), "must equal the number of views,", at(layers.size()));
+  if (status const s = check::one_each("queries", queries.size(), layers.size()); !s) return s;
   if (status const s =
           range::all(range::within("think.keep", p.keep, 0, D), range::at_least("think.window", p.window, 1));
       !s)
