@@ -30,10 +30,14 @@ struct outcome {
   }
 };
 
-// Threads of the caller's own, as many as it likes, each taking every third job.
-struct three_threads {
+// A standing team, or threads of the caller's own, as many as it likes, each taking every third job: one type, so that
+// each strategy is compiled once.
+struct pool {
+  host::team* team = nullptr;
+
   template <class Job>
   void operator()(int n, Job const& job) const {
+    if (team != nullptr) return team->run(job);
     std::vector<std::thread> threads;
     for (int w = 0; w < 3; ++w)
       threads.emplace_back([&job, n, w] {
@@ -85,23 +89,30 @@ void same_for_all(int query_tokens, typename C::params const& params, int long_t
   for (int const n : {900, 70, long_tokens / 2, 300})
     caches[1].emplace_back(3, 2, n, queries(n), support::layout::nhd, support::content::non_finite, 2u);
   for (auto const& layers : caches) {
-    outcome const alone = run<C>(host::on{}, layers, params);
+    pool const threads;
+    outcome const alone = run<C>(host::on{1, threads}, layers, params);
     for (int workers = 1; workers <= 8; ++workers) {
       CAPTURE(workers, layers.size());
       host::team team{workers};
-      CHECK(run<C>(host::on{team}, layers, params) == alone);
-      CHECK(run<C>(host::on{team}, layers, params) == alone);  // and again
+      pool const standing{&team};
+      CHECK(run<C>(host::on{workers, standing}, layers, params) == alone);
+      CHECK(run<C>(host::on{workers, standing}, layers, params) == alone);  // and again
     }
-    three_threads const pool;
     for (int const workers : {2, 3, 7}) {
       CAPTURE(workers, layers.size());
-      CHECK(run<C>(host::on{workers, pool}, layers, params) == alone);
+      CHECK(run<C>(host::on{workers, threads}, layers, params) == alone);
     }
   }
 }
 }  // namespace
 
 TEST_CASE("key_norm gives the same for 1 to 8 threads") { same_for_all<key_norm<>>(1, {}); }
+TEST_CASE("key_norm gives the same in the calling thread and on a team") {
+  std::vector<support::layer<bf16, 64>> layers;
+  layers.emplace_back(3, 1, 5000, 1, support::layout::packed, support::content::normal, 1u);
+  host::team team{3};
+  CHECK(run<key_norm<>>(host::on{team}, layers, {}) == run<key_norm<>>(host::on{}, layers, {}));
+}
 TEST_CASE("key_diff gives the same for 1 to 8 threads") { same_for_all<key_diff<>>(1, {}); }
 TEST_CASE("cur gives the same for 1 to 8 threads") { same_for_all<cur<>>(1, {.score = {.block_size = 7}}); }
 TEST_CASE("redundancy gives the same for 1 to 8 threads") { same_for_all<redundancy<>>(1, {}, 1500); }

@@ -12,12 +12,16 @@
 #include <random>
 #include <vector>
 
+#include "cache.hpp"
 #include "emulated_block.hpp"
 #include "workspace.hpp"
 
 namespace attend_cases {
 namespace kvs = kvsieve;
 using kvs::index;
+
+/// Whether all is tested, or one of each kind: seconds to compile each.
+inline constexpr bool whole = support::combinations == 9;
 
 /// Elements that begin at a multiple of 64 bytes, as device memory does, and end where they end.
 template <class T>

@@ -43,7 +43,6 @@ kvs::status all_strategies(kvs::device::on on, kvs::device::workspace const& w) 
   if (s) s = both<kvs::streaming_llm<>, T, D>(on, w);
   if (s) s = both<kvs::random<kvs::select::heavy_hitters>, T, D>(on, w);
   if (s) s = both<kvs::random<kvs::select::top_k_in_chunks>, T, D>(on, w);
-  if (s) s = selections<T, D>(on, w);
   if (s) s = both<kvs::q_filters<>, T, D>(on, w);
   if (s) s = both<kvs::cur<>, T, D>(on, w);
   if (s) s = both<kvs::compressor<kvs::score::cur<kvs::leverage_of::keys>>, T, D>(on, w);
@@ -65,5 +64,6 @@ kvs::status compile_row_kernels(kvs::device::on on, kvs::device::workspace const
   if (s) s = all_strategies<kvs::bf16, 96>(on, w);
   if (s) s = all_strategies<kvs::bf16, 128>(on, w);
   if (s) s = all_strategies<kvs::bf16, 256>(on, w);
+  if (s) s = selections<kvs::bf16, 128>(on, w);
   return s;
 }

@@ -16,16 +16,29 @@
 
 namespace support {
 
-/// Calls f(executor): in the calling thread, on a standing team, or on a pool of the caller's.
+/// The kinds of executor behind one type, so that what a test calls is compiled once.
+struct any_executor {
+  enum { calling_thread, team, backwards } kind;
+
+  template <class Job>
+  void operator()(int n, Job const& job) const {
+    static kvsieve::host::team standing{workers};
+    if (kind == team) return standing.run(job);
+    for (int i = n; i-- > 0;) job(i);
+  }
+  [[nodiscard]] kvsieve::host::on<kvsieve::host::detail::caller_pool<any_executor>> on() const {
+    return {kind == calling_thread ? 1 : kind == team ? workers : 4, *this};
+  }
+
+ private:
+  static constexpr int workers = 3;
+};
+/// Calls f(executor): in the calling thread, on a standing team, or by a parallel-for that goes backwards.
 template <class F>
 auto with_executor(int which, F const& f) {
-  static kvsieve::host::team team{3};
-  auto const backwards = [](int n, auto const& job) {
-    for (int i = n; i-- > 0;) job(i);
-  };
-  if (which == 1) return f(kvsieve::host::on{team});
-  if (which == 2) return f(kvsieve::host::on{4, backwards});
-  return f(kvsieve::host::on{});
+  static constexpr any_executor all[] = {
+      {any_executor::calling_thread}, {any_executor::team}, {any_executor::backwards}};
+  return f(all[which].on());
 }
 
 /// One random layer for each view of a shape; `query_tokens(N)` says how many queries a view of N tokens has.
