@@ -5,8 +5,11 @@
 
 #include <memory>
 
+#include <kvsieve/budget/composite.hpp>
+#include <kvsieve/budget/layer_variance.hpp>
 #include <kvsieve/budget/over_heads_mixed.hpp>
 #include <kvsieve/host/run.hpp>
+#include <kvsieve/scale/z_score.hpp>
 
 #include "scripted.hpp"
 
@@ -38,8 +41,27 @@ void same_note(kvs::status const& got, kvs::status const& want) {
   CHECK(got.layer == want.layer);
 }
 
+/// Counts that follow from numbers of the device's own, which are the host's up to rounding, on views where that much
+/// changes no count.
 template <class C, int Threads, class Layer, class... Queries>
-void check_plan(std::vector<Layer> const& layers, typename C::params const& p, std::vector<Queries> const&... q) {
+void same_counts(std::vector<Layer> const& layers, typename C::params const& p, std::vector<Queries> const&... q) {
+  auto const made = emulated_plan<C, Threads>(layers, p, q...);
+  kvs::token_plan const plan = on_host(made.plan);
+  hosted const own = on_threads<C>(layers, p, q...);
+  same_note(plan.note, own.plan.note);
+  for (int v = 0; v < plan.views; ++v)
+    for (int h = 0; h < plan.heads; ++h) {
+      CAPTURE(v, h, Threads);
+      CHECK(plan.count(v, h) == own.plan.count(v, h));
+      CHECK(near(scores(plan, v, h), scores(own.plan, v, h), 2e-5, 1e-3));
+    }
+  CHECK(plan.count(0) != plan.count(plan.views - 1));
+}
+
+/// Scores that cross 0 are near relative to `least`.
+template <class C, int Threads, class Layer, class... Queries>
+void check_plan(std::vector<Layer> const& layers, typename C::params const& p, double least,
+                std::vector<Queries> const&... q) {
   auto const made = emulated_plan<C, Threads>(layers, p, q...);
   kvs::token_plan const plan = on_host(made.plan);
   hosted const own = on_threads<C>(layers, p, q...);
@@ -57,7 +79,7 @@ void check_plan(std::vector<Layer> const& layers, typename C::params const& p, s
   std::vector<float> table(static_cast<std::size_t>(plan.views * plan.heads * r.score.stride));
   for (int v = 0; v < plan.views; ++v)
     for (int h = 0; h < plan.heads; ++h) {
-      CHECK(near(scores(plan, v, h), scores(own.plan, v, h), 2e-5, 1e-3));
+      CHECK(near(scores(plan, v, h), scores(own.plan, v, h), 2e-5, least));
       auto const row = plan.scores(v, h);
       std::copy(row.begin(), row.end(), table.begin() + (v * plan.heads + h) * r.score.stride);
     }
@@ -75,15 +97,15 @@ void check_plan(std::vector<Layer> const& layers, typename C::params const& p, s
 
 /// Two layers of 3 heads and groups of 2, by their own queries where the preset observes any.
 template <class C, int Threads = 64>
-void check_preset(typename C::params const& p) {
+void check_preset(typename C::params const& p, double least = 1e-3) {
   cache<float, 64> a(3, 190, 41), b(3, 77, 42);
   std::vector const layers{a.layer(), b.layer()};
   if constexpr (C::observes_queries) {
     tensor<float, 64> qa(6, 190, 43), qb(6, 77, 44);
     std::vector const queries{qa.view(), qb.view()};
-    check_plan<C, Threads>(layers, p, queries);
+    check_plan<C, Threads>(layers, p, least, queries);
   } else {
-    check_plan<C, Threads>(layers, p);
+    check_plan<C, Threads>(layers, p, least);
   }
 }
 std::vector<double> const importance{0.5, 3, 1, 0.25, 2, 0.125};
@@ -115,6 +137,51 @@ TEST_CASE("device counts: PyramidKV", "[device][budget]") {
   check_preset<kvs::pyramid_kv<>>({.score = {.window = 16}, .budget = {.keep = 0.4}, .select = {.recent = 20}});
 }
 
+TEST_CASE("device counts: scores of a layer in one unit, compared over its heads", "[device][budget]") {
+  if (race_check) return;  // its bodies are those of counts_test and shape_scores_test
+  using scaled = kvs::ada_kv<kvs::scale::z_score>;
+  check_preset<scaled>({.score = {.window = 16}, .budget = {.keep = 0.3}, .select = {.sink = 2}}, 1);
+  check_preset<kvs::key_norm<kvs::scale::z_score, budget::over_all, kvs::store::ragged>>({.budget = {.keep = 0.3}}, 1);
+}
+
+TEST_CASE("device counts: budgets that measure heads", "[device][budget]") {
+  if (race_check) return;  // its bodies are those of layer_counts_test
+  check_preset<kvs::zigzag_kv<>>({.score = {.window = 16}, .budget = {.keep = 0.4}, .select = {.sink = 2}});
+  check_preset<kvs::zigzag_kv<>, 32>({.score = {.window = 16}, .budget = {.tokens = 30, .mass = 0.5, .least = 0.3}});
+  using by_variance = kvs::snap_kv<budget::layer_variance>;
+  check_preset<by_variance>({.score = {.window = 16}, .budget = {.keep = 0.4, .whole_first = 0, .whole_last = 0}});
+  check_preset<by_variance, 128>({.score = {.window = 16}, .budget = {.keep = 0.4, .whole_first = 1}});
+}
+
+TEST_CASE("device counts: sorted heads in one ranking", "[device][budget]") {
+  if (race_check) return;  // its bodies are those of layer_counts_test
+  using strategy = kvs::snap_kv<budget::composite, kvs::aggregate::heads_own_and_mean>;
+  check_preset<strategy>({.score = {.window = 16}, .budget = {.keep = 0.3}});
+  check_preset<strategy, 32>({.score = {.window = 16}, .budget = {.tokens = 40, .least = 25}, .select = {.sink = 3}});
+}
+
+TEST_CASE("device counts: CAKE, SimLayerKV", "[device][budget]") {
+  cache<float, 64> a(3, 190, 41), b(3, 190, 42), c(3, 190, 43);
+  tensor<float, 64> qa(6, 190, 44), qb(6, 190, 45), qc(6, 190, 46);
+  a.keys.at(1, 30, 5) = not_a_number;
+  for (int h = 0; h < 3; ++h)  // layers that spread their attention more, and less
+    for (int t = 0; t < 190; ++t)
+      for (int d = 0; d < 64; ++d) {
+        a.keys.at(h, t, d) *= 0.3f;
+        c.keys.at(h, t, d) *= t < 150 ? 1.7f : 0.1f;
+      }
+  std::vector const layers{a.layer(), b.layer(), c.layer()};
+  std::vector const queries{qa.view(), qb.view(), qc.view()};
+  same_counts<kvs::cake<>, 64>(layers, {.score = {.window = 16}, .budget = {.keep = 0.3}}, queries);
+  same_counts<kvs::sim_layer_kv<>, 64>(layers, {.budget = {.threshold = 0.15, .sink = 4, .recent = 30}}, queries);
+  if (race_check) return;
+  same_counts<kvs::cake<>, 32>(
+      layers, {.score = {.window = 8}, .budget = {.tokens = 70, .tau1 = 1.6, .tau2 = 0.4}, .select = {.sink = 2}},
+      queries);
+  same_counts<kvs::cake<>, 128>(layers, {.score = {.window = 16}, .budget = {.keep = 0.2, .tau2 = 2.3, .layers = 5}},
+                                queries);
+}
+
 TEST_CASE("device counts: KeyDiff in one ranking", "[device][budget]") {
   if (race_check) return;  // its bodies are those of counts_test
   using strategy = kvs::key_diff<budget::over_all, kvs::store::ragged>;
@@ -132,8 +199,12 @@ TEST_CASE("device counts: more layers than the parameters of one launch hold", "
     caches.push_back(std::make_unique<cache<float, 64>>(2, static_cast<int>(1 + i * 7 % 40), i));
     layers.push_back(caches.back()->layer());
   }
-  check_plan<kvs::random<budget::over_heads, kvs::store::ragged>, 32>(layers, {.budget = {.keep = 0.4}});
-  check_plan<kvs::random<budget::over_heads_mixed, kvs::store::ragged>, 32>(layers, {.budget = {.keep = 0.4}});
-  check_plan<kvs::random<budget::over_all, kvs::store::ragged>, 32>(layers, {.budget = {.keep = 0.4, .layers = 2}});
-  check_plan<kvs::random<budget::over_all, kvs::store::ragged>, 32>(layers, {.budget = {.keep = 0.4}});
+  check_plan<kvs::random<budget::over_heads, kvs::store::ragged>, 32>(layers, {.budget = {.keep = 0.4}}, 1e-3);
+  check_plan<kvs::random<budget::over_heads_mixed, kvs::store::ragged>, 32>(layers, {.budget = {.keep = 0.4}}, 1e-3);
+  check_plan<kvs::random<budget::over_all, kvs::store::ragged>, 32>(layers, {.budget = {.keep = 0.4, .layers = 2}},
+                                                                    1e-3);
+  check_plan<kvs::random<budget::over_all, kvs::store::ragged>, 32>(layers, {.budget = {.keep = 0.4}}, 1e-3);
+  check_plan<kvs::random<budget::composite>, 32>(layers, {.budget = {.keep = 0.4}}, 1e-3);
+  check_plan<kvs::random<budget::composite>, 32>(layers, {.budget = {.keep = 0.4, .layers = 2}}, 1e-3);
+  check_plan<kvs::random<budget::uncertainty>, 32>(layers, {.budget = {.keep = 0.4, .layers = 1}}, 1e-3);
 }

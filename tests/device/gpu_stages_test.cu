@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Stages between scoring and selection, and budgets that differ by layer or head, on a real GPU: the host makes the
 // same plan.
+#include <kvsieve/budget/composite.hpp>
 #include <kvsieve/budget/head_shares.hpp>
+#include <kvsieve/budget/layer_variance.hpp>
+#include <kvsieve/budget/lazy_layers.hpp>
 #include <kvsieve/budget/over_heads_mixed.hpp>
 #include <kvsieve/budget/per_layer.hpp>
 #include <kvsieve/budget/pyramid.hpp>
+#include <kvsieve/budget/uncertainty.hpp>
 #include <kvsieve/lift/mean.hpp>
 #include <kvsieve/scale/z_score.hpp>
 #include <kvsieve/weigh/value_norm.hpp>
@@ -107,6 +111,17 @@ void budgets_by_head() {
   check_heads<kvs::budget::head_shares>(c, {.keep = keep});
 }
 
+void budgets_by_measures() {
+  cache const c(3, 1, {300, 301, 64, 1500}, 121);  // the keys of the last one are merged from two runs
+  check_heads<kvs::budget::uncertainty>(c, {.keep = 0.3, .mass = 0.7});
+  same_as_host<kvs::random<kvs::budget::layer_variance>>(c, {.budget = {.keep = 0.3, .whole_first = 1}});
+  same_as_host<kvs::random<kvs::budget::lazy_layers>>(c, {.budget = {.threshold = 0.5, .sink = 4, .recent = 100}});
+  check_heads<kvs::budget::composite>(c, {.keep = 0.3});
+  std::vector<int> const lengths{300, 300, 300};
+  cache const alike(3, 2, lengths, 131);
+  same_as_host<kvs::cake<>>(alike, {.score = {.window = 16}, .budget = {.keep = 0.3}});
+}
+
 void many_views() {
   std::vector<int> lengths;
   for (int i = 0; i < 70; ++i) lengths.push_back(1 + i * 37 % 400);
@@ -122,6 +137,7 @@ std::span<gpu_case const> kvsieve_test::stage_cases() {
       {"GPU: stages after the score", "[gpu][score]", large_cache},
       {"GPU: budgets by layer", "[gpu][budget][sanitize]", budgets_by_layer},
       {"GPU: budgets by head", "[gpu][budget][sanitize]", budgets_by_head},
+      {"GPU: budgets that measure heads and layers", "[gpu][budget][sanitize]", budgets_by_measures},
       {"GPU: more views than a launch takes", "[gpu][plan]", many_views}};
   return all;
 }

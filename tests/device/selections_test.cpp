@@ -3,6 +3,7 @@
 // the host's, from scores that are the same bit for bit.
 #include "emulated_plan.hpp"
 
+#include <kvsieve/budget/head_shares.hpp>
 #include <kvsieve/host/run.hpp>
 
 using namespace kvsieve_test;
@@ -171,6 +172,27 @@ TEST_CASE("device and host select the same tokens in two stages", "[device][host
           {.budget = {.keep = keep}, .select = {.first = first, .sink = 4, .recent = 9, .white_list = listed}},
           {150, 61});
     }
+}
+
+TEST_CASE("device and host select in rounds where heads keep different numbers of tokens", "[device][host][select]") {
+  std::vector<int> const listed{3, 17, 18, 40, 59};
+  std::vector<double> const table{0.3, 1, 0, 0.5};
+  using kvs::store::ragged;
+  using drawn = by_coarse<sel::gumbel, kvs::budget::over_heads, ragged>;
+  using staged = by_coarse<kvs::weigh::value_norm, sel::two_stage, kvs::budget::over_all, ragged>;
+  using drawn_by_table = by_coarse<sel::gumbel, kvs::budget::head_shares, ragged>;
+  using staged_by_table = by_coarse<kvs::weigh::value_norm, sel::two_stage, kvs::budget::head_shares, ragged>;
+  for (double const keep : {0.0, 0.3, 0.7, 1.0}) {
+    same_as_host<drawn, 64>({.budget = {.keep = keep}, .select = {.drawn = 0.4, .seed = 5}}, {150, 61, 1});
+    same_as_host<drawn, 32>(
+        {.budget = {.keep = keep}, .select = {.drawn = 0.7, .seed = 7, .sink = 4, .recent = 9, .white_list = listed}},
+        {150, 61});
+    same_as_host<staged, 64>({.budget = {.keep = keep}, .select = {.first = 0.5}}, {150, 61, 1});
+    same_as_host<staged, 32>(
+        {.budget = {.keep = keep}, .select = {.first = 0.3, .sink = 4, .recent = 9, .white_list = listed}}, {150, 61});
+  }
+  same_as_host<drawn_by_table, 64>({.budget = {.keep = table}, .select = {.drawn = 0.4, .sink = 2}}, {150, 61});
+  same_as_host<staged_by_table, 64>({.budget = {.keep = table}, .select = {.first = 0.4, .sink = 2}}, {150, 61});
 }
 
 TEST_CASE("device and host keep the same tokens by a threshold", "[device][host][select]") {

@@ -65,6 +65,8 @@ TEST_CASE("device and host make the same plan by projected values", "[device][ho
   check(weigh::projected_value<kvs::projected::magnitudes, agg::group_max, true>{});
   check(weigh::projected_value<kvs::projected::length, agg::group_max, true>{});
   check_cache<kvs::critical_kv<>>({.score = {.window = 16}, .weigh = table(1e-4f), .budget = {.keep = 0.4}});
+  check_cache<kvs::critical_ada_kv<>>(
+      {.score = {.window = 16}, .weigh = table(1e-4f), .budget = {.keep = 0.4}, .select = {.first = 0.3, .sink = 3}});
 }
 
 TEST_CASE("device and host protect the same tokens by mass", "[device][host][plan]") {

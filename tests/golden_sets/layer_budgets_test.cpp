@@ -168,7 +168,8 @@ TEST_CASE("what layer_variance makes of a layer is D2O's statistic") {
   double variance[9];
   for (int head = 0; head < 9; ++head) {
     auto const at = static_cast<std::size_t>(head);
-    variance[head] = budget::layer_variance::variance(scores.scores(0, head), tokens);
+    variance[head] =
+        budget::layer_variance::measure({}, host::measured_row{scores.scores(0, head).data(), tokens, nullptr});
     CHECK(variance[head] == Catch::Approx(want["head_variance"][at].get<double>()).epsilon(1e-4));
   }
   CHECK(budget::layer_variance::statistic(variance, 9) ==

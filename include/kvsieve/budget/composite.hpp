@@ -39,9 +39,9 @@ struct composite : policy_base<stages::budget> {
   /// Most tokens that the heads of a view may keep together.
   static constexpr cs::int64_t room(params const&, int heads, int tokens) { return cs::int64_t{heads} * tokens; }
 
-  /// Tokens of each head, [views, heads].
-  template <class Rows>
-  static void allot(params const& p, Rows const& rows, int* count) {
+  /// Calls rank(counts::ranking) for each sequence, of tokens a head.
+  template <class Rows, class Rank>
+  static void rankings(params const& p, Rows const& rows, Rank const& rank) {
     int const step = counts::layers_of(p.layers, rows.views());
     for (int first = 0; first < rows.views(); first += step) {
       cs::int64_t all = 0, limited = 0, least = p.least;
@@ -52,8 +52,13 @@ struct composite : policy_base<stages::budget> {
       }
       auto const total = p.tokens >= 0 ? limited : static_cast<cs::int64_t>(static_cast<double>(all) * p.keep);
       least = total / step < least ? total / step : least;
-      rows.best_of_curves(first, first + step, total, count, static_cast<int>(least));
+      rank(counts::ranking{first, first + step, total, static_cast<int>(least)});
     }
+  }
+  /// Tokens of each head, [views, heads].
+  template <class Rows>
+  static void allot(params const& p, Rows const& rows, int* count) {
+    rankings(p, rows, [&](counts::ranking const& r) { rows.best_of_curves(r, count); });
   }
 };
 }  // namespace budget

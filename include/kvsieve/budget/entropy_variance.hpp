@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Layers share by how much they spread and shift their attention.
 #pragma once
-#include <cmath>
-
 #include <kvsieve/budget/preference.hpp>
+#include <kvsieve/core/power.hpp>
 
 namespace kvsieve::inline v0 {
 namespace budget {
@@ -52,33 +51,54 @@ struct entropy_variance : policy_base<stages::budget> {
     return p.layers * (tokens <= twice ? tokens : cap);
   }
 
+  /// Views of a sequence, out of a call's.
+  static constexpr int step(params const& p, int views) {
+    int const layers = counts::layers_of(p.layers, views);
+    return views < layers ? views : layers;
+  }
+  /// Tokens that a head of a view keeps on average: cap.
+  [[nodiscard]] KVSIEVE_HD static constexpr int mean(params const& p, int tokens) {
+    return counts::of_share(p.keep, p.tokens, p.prompt > 0 ? p.prompt : tokens);
+  }
+  /// What a head of view `i` keeps, of the first `known` ones out of `layers` of a sequence, [known] preferences;
+  /// `forced` of its tokens stay in any case.
+  [[nodiscard]] KVSIEVE_HD static constexpr int kept(params const& p, double const* preference, int known, int layers,
+                                                     int i, int tokens, int forced) {
+    budget::preference::params rule{};
+    rule.tokens = mean(p, tokens);
+    rule.window = forced;
+    rule.preference = {preference, static_cast<cs::size_t>(known)};
+    rule.layers = layers;
+    head_shape shape{};
+    shape.tokens = p.prompt > 0 ? p.prompt : tokens;
+    shape.view = i;
+    shape.views = known;
+    int const count = budget::preference::count(rule, shape);
+    return count < tokens ? count : tokens;
+  }
   /// Tokens of each head, [views, heads].
   template <class Rows>
   static void allot(params const& p, Rows const& rows, int* count) {
-    int const layers = counts::layers_of(p.layers, rows.views()), heads = rows.heads();
-    int const known = rows.views() < layers ? rows.views() : layers;
+    int const layers = counts::layers_of(p.layers, rows.views()), known = step(p, rows.views()), heads = rows.heads();
     for (int first = 0; first < rows.views(); first += known) {
       double* const preference = rows.numbers();
       for (int i = 0; i < known; ++i)
         preference[i] = of_layer(p, rows.statistic(first + i, 0), rows.statistic(first + i, 1));
       for (int i = 0; i < known; ++i) {
-        int const v = first + i, n = p.prompt > 0 ? p.prompt : rows.tokens(v);
-        int const cap = counts::of_share(p.keep, p.tokens, n);
-        budget::preference::params const rule{.tokens = cap,
-                                              .window = rows.forced(v, cap).size(),
-                                              .preference = {preference, static_cast<cs::size_t>(known)},
-                                              .layers = layers};
-        int const kept = budget::preference::count(rule, {.tokens = n, .view = i, .views = known});
-        for (int h = 0; h < heads; ++h) count[v * heads + h] = kept < rows.tokens(v) ? kept : rows.tokens(v);
+        int const v = first + i, n = rows.tokens(v);
+        int const own = kept(p, preference, known, layers, i, n, rows.forced(v, mean(p, n)).size());
+        for (int h = 0; h < heads; ++h) count[v * heads + h] = own;
       }
     }
   }
 
   /// A layer's preference from its entropy and variance; 0 where one of them is no positive number.
-  static double of_layer(params const& p, double entropy, double variance) {
-    if (!(entropy > 0) || !(variance > 0)) return 0;
-    double const x = std::pow(entropy, 1 / p.tau1) * std::pow(variance, 1 / p.tau2);
-    return x <= 1e300 ? x : 1e300;
+  KVSIEVE_HD static double of_layer(params const& p, double entropy, double variance) {
+    if (!(entropy >= 0x1p-1022) || !(variance >= 0x1p-1022)) return 0;
+    constexpr double most = 1e300;
+    double const x =
+        power_of(entropy < most ? entropy : most, 1 / p.tau1) * power_of(variance < most ? variance : most, 1 / p.tau2);
+    return x <= most ? x : most;
   }
 };
 }  // namespace budget

@@ -4,6 +4,8 @@
 #include <cmath>
 
 #include <kvsieve/core/counts.hpp>
+#include <kvsieve/core/power.hpp>
+#include <kvsieve/core/scalar.hpp>
 
 namespace kvsieve::inline v0 {
 namespace budget {
@@ -18,6 +20,7 @@ namespace budget {
 struct layer_variance : policy_base<stages::budget> {
   static constexpr uniformity uniformity_class = uniformity::U2;  ///< how alike its counts are
   static constexpr bool reads_scores = true;                      ///< of the whole call
+  static constexpr bool measures = true;                          ///< a number of each head tells its counts
 
   /// Its numbers.
   struct params {
@@ -50,63 +53,72 @@ struct layer_variance : policy_base<stages::budget> {
   /// Most tokens that the heads of a view may keep together.
   static constexpr cs::int64_t room(params const&, int heads, int tokens) { return cs::int64_t{heads} * tokens; }
 
+  /// Views of a sequence, out of a call's.
+  static constexpr int step(params const& p, int views) {
+    return p.layer.empty() ? counts::layers_of(p.layers, views) : views;
+  }
+  /// True where a view of a call of `views` keeps everything.
+  static constexpr bool whole(params const& p, int views, int view) {
+    int const layers = counts::layers_of(p.layers, views), l = counts::layer_of(p.layer, layers, view);
+    return l < p.whole_first || l >= layers - p.whole_last;
+  }
+  /// Forced tokens are not counted.
+  template <class Rows>
+  static constexpr int asked(params const&, Rows const&, int /*view*/) {
+    return 0;
+  }
+  /// Variance of the finite scores of a head, divided by their number less one; 0 below two.
+  KVSIEVE_CALLS_GIVEN
+  template <class Row>
+  KVSIEVE_HD static double measure(params const&, Row const& row) {
+    int const n = row.scored;
+    double const number = row.sum(n, [&row](double sum, int t) { return finite(row[t]) ? sum + 1 : sum; });
+    if (number < 2) return 0;
+    double const all =
+        row.sum(n, [&row](double sum, int t) { return finite(row[t]) ? sum + static_cast<double>(row[t]) : sum; });
+    double const mean = all / number;
+    // Fused by name, or some compilers would and others not.
+    double const squares = row.sum(n, [&row, mean](double sum, int t) {
+      double const off = static_cast<double>(row[t]) - mean;
+      return finite(row[t]) ? ::fma(off, off, sum) : sum;
+    });
+    return squares / (number - 1);
+  }
+  /// The counts of a sequence.
+  KVSIEVE_HD static void split(params const& p, counts::sequence const& s) {
+    cs::int64_t all = 0, limited = 0;
+    double least = 0;
+    for (int i = 0; i < s.views; ++i) {
+      double* const own = s.number + cs::int64_t{i} * s.heads;
+      own[0] = statistic(own, s.heads);
+      if (s.view[i].whole) continue;
+      least = all == 0 || own[0] < least ? own[0] : least;
+      all += s.view[i].tokens;
+      limited += counts::of_share(p.keep, p.tokens, s.view[i].tokens);
+    }
+    cs::int64_t const total = p.tokens >= 0 ? limited : static_cast<cs::int64_t>(static_cast<double>(all) * p.keep);
+    // In units of 2^-30 of the largest share: whole numbers sum exactly.
+    for (int i = 0; i < s.views; ++i) {
+      double& own = s.number[cs::int64_t{i} * s.heads];
+      own = s.view[i].whole ? 0 : static_cast<double>(counts::half_to_even(natural_exp(least - own) * 0x1p30));
+    }
+    auto const weight = [&](cs::int64_t i) { return static_cast<cs::int64_t>(s.number[i * s.heads]); };
+    auto const most = [&](cs::int64_t i) { return cs::int64_t{s.view[i].whole ? 0 : s.view[i].tokens}; };
+    auto const lower = [&](cs::int64_t i) { return most(i) / 100; };
+    counts::apportion(s.views, total, weight, lower, most, s.share);
+    cs::int64_t sum = 0;
+    for (int i = 0; i < s.views; ++i) sum += s.share[i];
+    if (sum > total) counts::share_equally(s.views, total, most, s.share);
+    for (int i = 0; i < s.views; ++i) s.keep(i, s.view[i].whole ? s.view[i].tokens : s.share[i]);
+  }
   /// Tokens of each head, [views, heads].
   template <class Rows>
   static void allot(params const& p, Rows const& rows, int* count) {
-    int const heads = rows.heads(), layers = counts::layers_of(p.layers, rows.views());
-    int const step = p.layer.empty() ? layers : rows.views();
-    rows.each_row([&](int v, int h) { rows.numbers()[v * heads + h] = variance(rows.row(v, h), rows.scored(v)); });
-    for (int first = 0; first < rows.views(); first += step) {
-      auto const whole = [&](int i) {
-        int const l = counts::layer_of(p.layer, layers, first + i);
-        return l < p.whole_first || l >= layers - p.whole_last;
-      };
-      cs::int64_t all = 0, limited = 0;
-      double least = 0;
-      for (int i = 0; i < step; ++i) {
-        double* const own = rows.numbers() + cs::int64_t{first + i} * heads;
-        own[0] = statistic(own, heads);
-        if (whole(i)) continue;
-        least = all == 0 || own[0] < least ? own[0] : least;
-        all += rows.tokens(first + i);
-        limited += counts::of_share(p.keep, p.tokens, rows.tokens(first + i));
-      }
-      cs::int64_t const total = p.tokens >= 0 ? limited : static_cast<cs::int64_t>(static_cast<double>(all) * p.keep);
-      // In units of 2^-30 of the largest share: whole numbers sum exactly.
-      auto const weight = [&](cs::int64_t i) {
-        double const d = rows.numbers()[(first + i) * heads];
-        return whole(static_cast<int>(i)) ? 0 : counts::half_to_even(std::exp(least - d) * 0x1p30);
-      };
-      auto const most = [&](cs::int64_t i) {
-        return cs::int64_t{whole(static_cast<int>(i)) ? 0 : rows.tokens(first + static_cast<int>(i))};
-      };
-      auto const lower = [&](cs::int64_t i) { return most(i) / 100; };
-      auto* const share = rows.scratch();
-      counts::apportion(step, total, weight, lower, most, share);
-      cs::int64_t sum = 0;
-      for (int i = 0; i < step; ++i) sum += share[i];
-      if (sum > total) counts::share_equally(step, total, most, share);
-      for (int i = 0; i < step; ++i) {
-        int const kept = whole(i) ? rows.tokens(first + i) : static_cast<int>(share[i]);
-        for (int h = 0; h < heads; ++h) count[(first + i) * heads + h] = kept;
-      }
-    }
+    rows.template split_measured<layer_variance>(p, count);
   }
 
-  /// Variance of the finite ones among the first n scores of a head, divided by their number less one; 0 below two.
-  static double variance(cs::span<float const> score, int n) {
-    double sum = 0, squares = 0;
-    int number = 0;
-    auto const at = [&](int t) { return static_cast<double>(score[static_cast<cs::size_t>(t)]); };
-    for (int t = 0; t < n; ++t)
-      if (std::isfinite(at(t))) sum += at(t), ++number;
-    if (number < 2) return 0;
-    for (int t = 0; t < n; ++t)
-      if (std::isfinite(at(t))) squares += (at(t) - sum / number) * (at(t) - sum / number);
-    return squares / (number - 1);
-  }
   /// A layer's D from the variances of its heads.
-  static double statistic(double const* variance, int heads) {
+  KVSIEVE_HD static double statistic(double const* variance, int heads) {
     double least = variance[0], most = variance[0], sum = 0;
     for (int h = 1; h < heads; ++h) {
       least = variance[h] < least ? variance[h] : least;

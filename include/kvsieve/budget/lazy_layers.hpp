@@ -14,6 +14,7 @@ namespace budget {
 struct lazy_layers : policy_base<stages::budget> {
   static constexpr uniformity uniformity_class = uniformity::U2;  ///< how alike its counts are
   static constexpr bool reads_scores = true;                      ///< of the whole call
+  static constexpr bool measures = true;                          ///< a number of each head tells its counts
 
   /// Its numbers.
   struct params {
@@ -40,25 +41,35 @@ struct lazy_layers : policy_base<stages::budget> {
     return {p.sink, p.recent > seen.ends.tail ? p.recent - seen.ends.tail : seen.ends.tail};
   }
 
+  /// Each view by itself.
+  static constexpr int step(params const&, int /*views*/) { return 1; }
+  /// What a head of a lazy layer keeps.
+  template <class Rows>
+  static constexpr int asked(params const& p, Rows const& rows, int view) {
+    int const tail = rows.tokens(view) - rows.scored(view);
+    return counts::limited(cs::int64_t{p.sink} + (p.recent > tail ? p.recent - tail : tail), rows.tokens(view));
+  }
+  /// Mass of a head on the ends; below any number where the layer is whole.
+  KVSIEVE_CALLS_GIVEN
+  template <class Row>
+  KVSIEVE_HD static double measure(params const& p, Row const& row) {
+    if (!(p.threshold < 1) || row.scored <= cs::int64_t{p.sink} + p.recent) return -__builtin_inf();
+    int const behind = row.scored - p.recent - p.sink;  // from a place among the ends to the token, past the sinks
+    return row.sum(p.sink + p.recent,
+                   [&](double sum, int i) { return sum + static_cast<double>(row[i < p.sink ? i : i + behind]); });
+  }
+  /// The counts of a view.
+  KVSIEVE_HD static void split(params const& p, counts::sequence const& s) {
+    for (int i = 0; i < s.views; ++i) {
+      double mass = 0;
+      for (int h = 0; h < s.heads; ++h) mass += s.number[cs::int64_t{i} * s.heads + h];
+      s.keep(i, mass / s.heads > p.threshold ? s.view[i].forced : s.view[i].tokens);
+    }
+  }
   /// Tokens of each head, [views, heads].
   template <class Rows>
   static void allot(params const& p, Rows const& rows, int* count) {
-    int const heads = rows.heads();
-    for (int v = 0; v < rows.views(); ++v) {
-      int const n = rows.tokens(v), past = rows.scored(v);
-      int kept = n;
-      if (p.threshold < 1 && n > cs::int64_t{p.sink} + p.recent + (n - past)) {
-        double mass = 0;
-        for (int h = 0; h < heads; ++h) {
-          auto const score = rows.row(v, h);
-          for (int t = 0; t < p.sink; ++t) mass += static_cast<double>(score[static_cast<cs::size_t>(t)]);
-          for (int t = past - p.recent; t < past; ++t) mass += static_cast<double>(score[static_cast<cs::size_t>(t)]);
-        }
-        int const tail = n - past, last = p.recent > tail ? p.recent - tail : tail;
-        if (mass / heads > p.threshold) kept = rows.forced(v, p.sink + last).size();
-      }
-      for (int h = 0; h < heads; ++h) count[v * heads + h] = kept;
-    }
+    rows.template split_measured<lazy_layers>(p, count);
   }
 };
 }  // namespace budget

@@ -33,7 +33,7 @@ struct preference : policy_base<stages::budget> {
       visit("layer", self.layer, "indices", "the layer of each view; empty: views are the layers in order");
     }
     /// Layers that have a preference.
-    [[nodiscard]] constexpr int known() const { return static_cast<int>(preference.size()); }
+    [[nodiscard]] KVSIEVE_HD constexpr int known() const { return static_cast<int>(preference.size()); }
     /// Ok, or the number that is out of range.
     [[nodiscard]] constexpr status check(call_shape const& call) const {
       status s = range::all(range::within("budget.keep", keep, 0, 1), range::at_least("budget.tokens", tokens, -1),
@@ -49,7 +49,7 @@ struct preference : policy_base<stages::budget> {
   };
 
   /// Tokens that a head keeps.
-  static constexpr int count(params const& p, head_shape const& s) {
+  KVSIEVE_HD static constexpr int count(params const& p, head_shape const& s) {
     int const n = s.tokens, known = p.known(), all = counts::layers_of(p.layers, known);
     cs::int64_t const cap = p.tokens >= 0 ? p.tokens : counts::of_share(p.keep, -1, n), most = n - p.window;
     if (n <= cap + p.window) return n;
@@ -96,7 +96,7 @@ struct preference : policy_base<stages::budget> {
   // Something spread over the layers that are open to it.
   struct pass {
     cs::int64_t amount, open;
-    constexpr cs::int64_t share(cs::int64_t rank) const {
+    KVSIEVE_HD constexpr cs::int64_t share(cs::int64_t rank) const {
       return amount <= 0 ? 0 : amount / open + (rank < amount % open ? 1 : 0);
     }
   };

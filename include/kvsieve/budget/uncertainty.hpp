@@ -16,6 +16,7 @@ namespace budget {
 struct uncertainty : policy_base<stages::budget> {
   static constexpr uniformity uniformity_class = uniformity::U2;  ///< how alike its counts are
   static constexpr bool reads_scores = true;                      ///< of the whole call
+  static constexpr bool measures = true;                          ///< a number of each head tells its counts
 
   /// Its numbers.
   struct params {
@@ -43,44 +44,74 @@ struct uncertainty : policy_base<stages::budget> {
   /// Most tokens that the heads of a view may keep together.
   static constexpr cs::int64_t room(params const&, int heads, int tokens) { return cs::int64_t{heads} * tokens; }
 
+  /// Views of a sequence, out of a call's.
+  static constexpr int step(params const& p, int views) { return counts::layers_of(p.layers, views); }
+  /// Tokens a head that views [first, first + step) keep together.
+  template <class Rows>
+  static constexpr cs::int64_t total(params const& p, Rows const& rows, int first) {
+    total_of_tokens sum;
+    for (int i = 0; i < step(p, rows.views()); ++i) sum.add(p, rows.tokens(first + i));
+    return sum.of(p);
+  }
+  /// What a head keeps when forced tokens are counted: the mean.
+  template <class Rows>
+  static constexpr int asked(params const& p, Rows const& rows, int view) {
+    int const own = step(p, rows.views());
+    return counts::limited(total(p, rows, view / own * own) / own, rows.tokens(view));
+  }
+  /// What a head needs.
+  KVSIEVE_CALLS_GIVEN
+  template <class Row>
+  KVSIEVE_HD static double measure(params const& p, Row const& row) {
+    return static_cast<double>(row.mass(p.mass));
+  }
+  /// The counts of a sequence.
+  KVSIEVE_HD static void split(params const& p, counts::sequence const& s) {
+    cs::int64_t needed = 0;
+    total_of_tokens sum;
+    for (int i = 0; i < s.views; ++i) {
+      double* const own = s.number + cs::int64_t{i} * s.heads;
+      for (int h = 1; h < s.heads; ++h) own[0] += own[h];
+      needed += need(s, i);
+      sum.add(p, s.view[i].tokens);
+    }
+    cs::int64_t const total = sum.of(p);
+    // In units of 2^-20 of a mean budget, which `least` is rounded to: whole numbers sum exactly.
+    constexpr cs::int64_t one = cs::int64_t{1} << 20;
+    auto const equal = counts::half_to_even(p.least * static_cast<double>(one));
+    auto const weight = [&](cs::int64_t i) {
+      using counts::detail::wide;
+      return static_cast<wide>(equal) * static_cast<wide>(needed) +
+             static_cast<wide>(one - equal) * static_cast<wide>(s.views) * static_cast<wide>(need(s, i));
+    };
+    auto const forced = [&](cs::int64_t i) { return cs::int64_t{s.view[i].forced}; };
+    auto const tokens = [&](cs::int64_t i) { return cs::int64_t{s.view[i].tokens}; };
+    counts::apportion(s.views, total, weight, forced, tokens, s.share);
+    cs::int64_t shared = 0;
+    for (int i = 0; i < s.views; ++i) shared += s.share[i];
+    if (shared > total) counts::share_equally(s.views, total, tokens, s.share);  // less than the forced tokens
+    for (int i = 0; i < s.views; ++i) s.keep(i, s.share[i]);
+  }
   /// Tokens of each head, [views, heads].
   template <class Rows>
   static void allot(params const& p, Rows const& rows, int* count) {
-    int const step = counts::layers_of(p.layers, rows.views()), heads = rows.heads();
-    rows.each_row([&](int v, int h) { count[v * heads + h] = static_cast<int>(rows.mass(v, h, p.mass)); });
-    auto* const share = rows.scratch();
-    for (int first = 0; first < rows.views(); first += step) {
-      cs::int64_t all = 0, limited = 0, needed = 0;
-      auto const need = [&](cs::int64_t i) {
-        cs::int64_t sum = 0;
-        for (int h = 0; h < heads; ++h) sum += count[(first + i) * heads + h];
-        return sum;
-      };
-      auto const tokens = [&](cs::int64_t i) { return cs::int64_t{rows.tokens(first + static_cast<int>(i))}; };
-      for (int i = 0; i < step; ++i) {
-        all += tokens(i);
-        limited += counts::of_share(p.keep, p.tokens, rows.tokens(first + i));
-        needed += need(i);
-      }
-      auto const total = p.tokens >= 0 ? limited : static_cast<cs::int64_t>(static_cast<double>(all) * p.keep);
-      // In units of 2^-20 of a mean budget, which `least` is rounded to: whole numbers sum exactly.
-      constexpr cs::int64_t one = cs::int64_t{1} << 20;
-      auto const equal = counts::half_to_even(p.least * static_cast<double>(one));
-      auto const weight = [&](cs::int64_t i) {
-        using counts::detail::wide;
-        return static_cast<wide>(equal) * static_cast<wide>(needed) +
-               static_cast<wide>(one - equal) * static_cast<wide>(step) * static_cast<wide>(need(i));
-      };
-      auto const forced = [&](cs::int64_t i) {
-        return cs::int64_t{rows.forced(first + static_cast<int>(i), static_cast<int>(total / step)).size()};
-      };
-      counts::apportion(step, total, weight, forced, tokens, share);
-      cs::int64_t sum = 0;
-      for (int i = 0; i < step; ++i) sum += share[i];
-      if (sum > total) counts::share_equally(step, total, tokens, share);  // less than the forced tokens
-      for (int i = 0; i < step; ++i)
-        for (int h = 0; h < heads; ++h) count[(first + i) * heads + h] = static_cast<int>(share[i]);
+    rows.template split_measured<uncertainty>(p, count);
+  }
+
+ private:
+  struct total_of_tokens {
+    cs::int64_t all = 0, limited = 0;
+    KVSIEVE_HD constexpr void add(params const& p, int tokens) {
+      all += tokens;
+      limited += counts::of_share(p.keep, p.tokens, tokens);
     }
+    [[nodiscard]] KVSIEVE_HD constexpr cs::int64_t of(params const& p) const {
+      return p.tokens >= 0 ? limited : static_cast<cs::int64_t>(static_cast<double>(all) * p.keep);
+    }
+  };
+  // What the heads of a view need together, once it is in the first number.
+  KVSIEVE_HD static cs::int64_t need(counts::sequence const& s, cs::int64_t i) {
+    return static_cast<cs::int64_t>(s.number[i * s.heads]);
   }
 };
 }  // namespace budget

@@ -53,6 +53,27 @@ struct ranking {
   bool drop_ties = false;  ///< none of those that equal the last one that would stay
 };
 
+/// A view of a sequence of which the tokens are split.
+struct sequence_view {
+  int tokens = 0;      ///< of a head
+  int forced = 0;      ///< of these, what stays in any case when a head keeps what the budget asked for
+  bool whole = false;  ///< keeps everything, whatever the scores say
+};
+/// The views of a sequence, as a budget that measures rows splits tokens among them.
+struct sequence {
+  sequence_view const* view;  ///< [views]
+  int views;                  ///< of the sequence
+  int heads;                  ///< of each view
+  double* number;             ///< [views, heads]: what was measured; scratch afterwards
+  cs::int64_t* share;         ///< [views], scratch
+  int* count;                 ///< [views, heads]: what comes out
+
+  /// Gives all heads of a view the same.
+  KVSIEVE_HD constexpr void keep(int i, cs::int64_t kept) const {
+    for (int h = 0; h < heads; ++h) count[i * heads + h] = static_cast<int>(kept);
+  }
+};
+
 /// Which layer of a model a view is: the list says, or views are the layers in order, again and again.
 [[nodiscard]] KVSIEVE_HD constexpr int layer_of(cs::span<int const> list, int layers, int view) {
   if (!list.empty()) return list[static_cast<cs::size_t>(view)];

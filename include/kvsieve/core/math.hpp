@@ -15,6 +15,11 @@ namespace kvsieve::inline v0 {
   unsigned const u = ::cuda::std::bit_cast<unsigned>(x + 0.0f);
   return (u & 0x80000000u) != 0 ? ~u : u | 0x80000000u;
 }
+/// The score that has that key, but for the sign of zero and the bits of NaN.
+[[nodiscard]] KVSIEVE_HD constexpr float score_of(unsigned key) {
+  if (key == 0) return __builtin_nanf("");
+  return ::cuda::std::bit_cast<float>((key & 0x80000000u) != 0 ? key & 0x7fffffffu : ~key);
+}
 /// The key of a token that has to stay, above every score.
 inline constexpr unsigned forced_key = 0xffffffffu;
 

@@ -67,6 +67,29 @@ concept splits_ranking = requires(typename B::params const& p) {
   { B::mean(p, 1) } -> cs::same_as<int>;
   { B::waits(p, 1) } -> cs::same_as<bool>;
 };
+/// A budget whose counts are alike in a view and follow from a number of each head: `measure(params, row)` makes it of
+/// the head's scores (see host::measured_row), and `split(params, counts::sequence)` the counts of `step(params,
+/// views)` views that follow one another. What is forced is that of a head which keeps `asked(params, rows, view)`
+/// tokens.
+template <class B>
+concept measures_rows = requires(typename B::params const& p) {
+  requires B::measures;
+  { B::step(p, 1) } -> cs::same_as<int>;
+};
+/// A budget whose counts are alike in a view and follow from numbers of whole views that an aggregate policy measures:
+/// `of_layer(params, number, number)` is the preference of a view, and `kept(params, preferences, known, layers, i,
+/// tokens, forced)` the count of one of the first `known` views of a sequence, `step(params, views)` of them in a call,
+/// of which a head keeps `mean(params, tokens)` on average.
+template <class B>
+concept reads_statistics = requires(typename B::params const& p) {
+  requires B::statistics > 0;
+  { B::step(p, 1) } -> cs::same_as<int>;
+  { B::mean(p, 1) } -> cs::same_as<int>;
+};
+/// A budget that ranks what the heads of a view have at the same place when each is sorted: it has the `rankings` of a
+/// ranked budget, of views instead of heads.
+template <class B>
+concept ranks_curves = requires { requires B::sorts_rows; };
 /// A budget whose counts follow from the shapes of all views: total(params, rows) tokens a head.
 template <class B>
 concept shape_budget = requires { requires B::reads_shapes; };

@@ -7,6 +7,7 @@
 #include <kvsieve/core/math.hpp>
 #include <kvsieve/core/views.hpp>
 #include <kvsieve/device/block.hpp>
+#include <kvsieve/device/view_layout.hpp>
 
 namespace kvsieve::inline v0 {
 namespace device {
@@ -34,6 +35,7 @@ struct count_keys_part {
   unsigned* at_least;          ///< [heads, bins]: competing tokens of the prefix, from this bin up
   ranking_state const* state;  ///< of the view's ranking
   int tokens, sink, recent;
+  int const* places;  ///< where not null: the scores behind so many do not compete
 };
 struct count_keys_args {
   batch<count_keys_part> views;
@@ -56,7 +58,8 @@ struct count_keys_body {
   KVSIEVE_HD static void run(Block& b, count_keys_args const& a, work w, shared<Block>& s) {
     auto const& view = a.views.part[w.z];
     float const* const score = view.score + w.y * view.stride;
-    forced_set const forced{view.tokens, view.sink, view.recent, a.white_list, a.white_count};
+    forced_set forced{view.tokens, view.sink, view.recent, a.white_list, a.white_count};
+    if (view.places != nullptr) forced = {view.tokens, 0, view.tokens - *view.places};
     bool const begins = a.shift == 24;
     unsigned const known = begins ? 0u : ~0u << (a.shift + 8), prefix = begins ? 0u : view.state->prefix;
     for (int i = b.rank(); i < key_bins; i += Block::threads) s.histogram[i] = 0;
@@ -259,10 +262,10 @@ struct share_ranking_body {
 
 /// One sequence of which the layers have a part of what a ranking over them gave.
 struct split_ranking_part {
-  int const* layout;  ///< [views, 3]: tokens, sinks and recent tokens
-  int* count;         ///< [views, heads]
-  index* scratch;     ///< [views]
-  int views;          ///< of the sequence
+  view_layout const* layout;  ///< [views]
+  int* count;                 ///< [views, heads]
+  index* scratch;             ///< [views]
+  int views;                  ///< of the sequence
 };
 template <class Budget>
 struct split_ranking_args {
@@ -284,12 +287,8 @@ struct split_ranking_body {
     auto const& part = a.views.part[w.z];
     if (b.rank() != 0) return;
     Budget::split(
-        a.budget, a.call_views, part.views, a.heads, [&](int i) { return part.layout[i * 3]; },
-        [&](int i) {
-          int const* const of = part.layout + i * 3;
-          return forced_set{of[0], of[1], of[2], a.white_list, a.white_count}.size();
-        },
-        part.count, part.scratch);
+        a.budget, a.call_views, part.views, a.heads, [&](int i) { return part.layout[i].tokens; },
+        [&](int i) { return part.layout[i].forced(a.white_list, a.white_count); }, part.count, part.scratch);
   }
 };
 }  // namespace device

@@ -89,13 +89,21 @@ struct weighed_queries_part : queries_part<Queries, Keys> {
   float const* weight;  ///< of the view's query heads, rows of `weight_stride`
   index weight_stride;
 };
+/// The same for an accumulator that measures the view.
+template <class Part>
+struct measured_queries_part : Part {
+  double* measured;  ///< [heads, token tiles, statistics], or null where nobody reads them
+};
 /// What a launch that folds is told of a view.
-template <class Group, row_view Queries, row_view Keys>
-using folded_part = cs::conditional_t<weighs_heads<Group> || weighs_tokens<Group>, weighed_queries_part<Queries, Keys>,
-                                      queries_part<Queries, Keys>>;
+template <class Aggregate, class Group, row_view Queries, row_view Keys>
+struct folded {
+  using plain = cs::conditional_t<weighs_heads<Group> || weighs_tokens<Group>, weighed_queries_part<Queries, Keys>,
+                                  queries_part<Queries, Keys>>;
+  using part = cs::conditional_t<(statistics_of<Aggregate> > 0), measured_queries_part<plain>, plain>;
+};
 template <accumulator Aggregate, class Group, row_view Queries, row_view Keys>
 struct fold_queries_args {
-  batch<folded_part<Group, Queries, Keys>> views;
+  batch<typename folded<Aggregate, Group, Queries, Keys>::part> views;
   typename Aggregate::params params;
 };
 

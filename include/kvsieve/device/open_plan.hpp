@@ -13,7 +13,8 @@ namespace device {
 /// freed nor used for another plan.
 struct open_plan {
   status state{};  ///< ok, or why there is no plan
-  status note{};   ///< not ok when a budget was smaller than the forced tokens, the white list left out of them
+  status note{};  ///< not ok when a budget was smaller than the forced tokens, as far as shapes tell and the white list
+                  ///< left out of them
   uniformity uniformity_class = uniformity::U3;  ///< how alike the kept lists are
   int views = 0;                                 ///< views of the call
   int heads = 0;                                 ///< KV heads of each view

@@ -86,20 +86,43 @@ class observe_queries {
     }
     fold_queries_args<Folded, Grouped, queries_type, keys_type> folding{{}, folding_params};
     using fold = fold_queries_body<Folded, Grouped, typename score::form, queries_type, keys_type>;
-    index weighed = 0;
-    return launch_views<fold>(call_.on, call_.views(), call_.heads(), 1, folding,
-                              [&](int v, folded_part<Grouped, queries_type, keys_type>& part) {
-                                fill(v, part);
-                                if constexpr (weighs_heads<Grouped>) {
-                                  part.weight = memory_.head_weight + weighed;
-                                  part.weight_stride = 1;
-                                  weighed += call_.query_heads(static_cast<std::size_t>(v));
-                                } else if constexpr (weighs_tokens<Grouped>) {
-                                  part.weight = Grouped::token_weights(call_.params.group, v, 0);
-                                  part.weight_stride = part.cached;
-                                }
-                                return pieces(part.cached, fold::step_of(part, tile::tokens));
-                              });
+    using folded_part = typename folded<Folded, Grouped, queries_type, keys_type>::part;
+    index weighed = 0, measured = 0;
+    status const s =
+        launch_views<fold>(call_.on, call_.views(), call_.heads(), 1, folding, [&](int v, folded_part& part) {
+          fill(v, part);
+          if constexpr (statistics_of<Folded> > 0) {
+            part.measured = memory::gathers ? memory_.measured + measured : nullptr;
+            measured += memory::measured_of(call_.heads(), part.cached);
+          }
+          if constexpr (weighs_heads<Grouped>) {
+            part.weight = memory_.head_weight + weighed;
+            part.weight_stride = 1;
+            weighed += call_.query_heads(static_cast<std::size_t>(v));
+          } else if constexpr (weighs_tokens<Grouped>) {
+            part.weight = Grouped::token_weights(call_.params.group, v, 0);
+            part.weight_stride = part.cached;
+          }
+          return pieces(part.cached, fold::step_of(part, tile::tokens));
+        });
+    if constexpr (memory::gathers && statistics_of<Folded> > 0) return s ? add_statistics<Folded>() : s;
+    return s;
+  }
+  /// What the accumulator measured of whole views.
+  template <class Folded>
+  [[nodiscard]] status add_statistics() const {
+    constexpr int numbers = statistics_of<Folded>;
+    static_assert(!pools_tokens<Folded>, "kvsieve: an accumulator that pools tokens does not measure views");
+    statistics_args<numbers> args{};
+    index measured = 0;
+    return launch_views<add_statistics_body<numbers>>(
+        call_.on, call_.views(), 1, 1, args, [&](int v, statistics_part& part) {
+          int const tokens = call_.cached(v);
+          part = {memory_.measured + measured, memory_.statistic + index{v} * numbers,
+                  call_.heads() * pieces(tokens, tile_shape<launcher::threads>::tokens)};
+          measured += memory::measured_of(call_.heads(), tokens);
+          return 1;
+        });
   }
   /// What the group policy says of the query heads, to device memory.
   [[nodiscard]] status write_head_weights() const {

@@ -256,9 +256,23 @@ class plan_selection {
     return launch_views<select_twice_body<select_policy>>(
         call_.on, call_.views(), call_.heads(), 1, args, [&](int v, twice_part& part) {
           int const tokens = call_.cached(v);
-          forced_set const f = forced(v);
-          part = {scores(v), beside(v), list(v), first_list(v), score_stride(tokens),
-                  tokens,    kept(v),   f.sink,  f.recent};
+          if constexpr (memory::by_head) {
+            forced_set const f = memory::forced_of(rules_, call_.seen(v), 0);
+            part = {scores(v),
+                    beside(v),
+                    memory_.list,
+                    memory_.first_list,
+                    memory_.device_offset + index{v} * call_.heads(),
+                    score_stride(tokens),
+                    tokens,
+                    0,
+                    f.sink,
+                    f.recent};
+          } else {
+            forced_set const f = forced(v);
+            part = {scores(v), beside(v), list(v), first_list(v), nullptr, score_stride(tokens),
+                    tokens,    kept(v),   f.sink,  f.recent};
+          }
           return 1;
         });
   }

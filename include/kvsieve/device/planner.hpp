@@ -28,11 +28,11 @@ class planner {
   using rules_type = typename memory::rules_type;
   static_assert(
       closed_budget<typename C::budget_policy> || memory::open || memory::shaped,
-      "kvsieve::plan on the device takes budgets that read no scores, or rank them: use "
-      "kvsieve::budget::uniform, bytes, layer_scores, over_heads, over_heads_mixed or over_all, or plan on the host");
-  static_assert(!memory::by_head || memory::whole_rows || memory::floats,
+      "kvsieve::plan on the device takes budgets that read no scores, rank them, or measure rows or views: use one of "
+      "kvsieve::budget, or say how yours does (docs/axes/budget.md), or plan on the host");
+  static_assert(!memory::by_head || memory::whole_rows || memory::in_rounds || memory::floats,
                 "kvsieve::plan on the device selects whole rows where heads keep different numbers of tokens: use "
-                "kvsieve::select::top_k or heavy_hitters, or plan on the host");
+                "kvsieve::select::top_k, heavy_hitters, gumbel or two_stage, or plan on the host");
   static_assert(walks<Layer>,
                 "kvsieve on the device walks rows by strides: give it kvsieve::make_rows, or plan and apply views in "
                 "pages and ragged views on the host");
@@ -160,9 +160,10 @@ class planner {
     }
     if constexpr (memory::open) {
       plan.longest = memory_.longest;
-      if constexpr (memory::ranks && !memory::splits)
+      if constexpr (memory::splits || memory::of_statistics)
+        note_shortage_of_means(plan.note);
+      else if constexpr (memory::ranks || memory::measures)
         for (int i = 0; i < memory_.rankings; ++i) note_shortage(memory_.ranking[i], plan.note);
-      if constexpr (memory::splits) note_shortage_of_means(plan.note);
       plan.rows = memory_.room;
       plan.offset = memory_.device_offset;
     } else {
@@ -197,22 +198,31 @@ class planner {
   /// Views that keep fewer tokens than are forced, since none of their sequence keeps more than the mean.
   void note_shortage_of_means(status& note) const {
     for (int v = 0; note && v < call_.views(); ++v) {
-      int const keep = C::budget_policy::mean(call_.params.budget, call_.cached(v));
+      int const mean = C::budget_policy::mean(call_.params.budget, call_.cached(v));
+      int keep = mean < call_.cached(v) ? mean : call_.cached(v);
+      if constexpr (memory::of_statistics) {  // one whole, or all the mean, whatever the views prefer
+        int const forced = memory::forced_of(rules(), call_.seen(v), mean).size();
+        if (mean > forced) continue;
+        double const alike = 1;
+        keep = C::budget_policy::kept(call_.params.budget, &alike, 1, 1, 0, call_.cached(v), forced);
+      }
       if (int const size = memory::forced_of(rules(), call_.seen(v), keep).size(); size > keep)
         note = fail(errc::bad_params, "budget", keep, "less than the forced tokens,", size, v);
     }
   }
   /// A ranking of fewer tokens than are forced: all heads get the same.
   void note_shortage(counts::ranking const& r, status& note) const {
-    index const heads = call_.heads();
+    if (r.total < 0) return;
+    int const each = memory::curves || memory::measures ? 1 : call_.heads();  // rows of a view
     index needed = 0;
     for (int v = r.first; v < r.last; ++v)
-      needed += heads * memory::forced_of(rules(), call_.seen(v), average(r, call_.heads(), call_.cached(v))).size();
+      needed += index{each} * memory::forced_of(rules(), call_.seen(v), average(r, each, call_.cached(v))).size();
     if (!note || needed <= r.total) return;
-    auto const tokens = [&](index i) { return index{call_.cached(r.first + static_cast<int>(i / heads))}; };
-    counts::share_equally((r.last - r.first) * heads, r.total, tokens, memory_.equal);
-    for (index i = 0; note && i < (r.last - r.first) * heads; ++i) {
-      int const v = r.first + static_cast<int>(i / heads), keep = static_cast<int>(memory_.equal[i]);
+    auto const tokens = [&](index i) { return index{call_.cached(r.first + static_cast<int>(i / each))}; };
+    index const rows = index{r.last - r.first} * each;
+    counts::share_equally(rows, r.total, tokens, memory_.equal);
+    for (index i = 0; note && i < rows; ++i) {
+      int const v = r.first + static_cast<int>(i / each), keep = static_cast<int>(memory_.equal[i]);
       if (int const size = memory::forced_of(rules(), call_.seen(v), keep).size(); size > keep)
         note = fail(errc::bad_params, "budget", keep, "less than the forced tokens,", size, v);
     }

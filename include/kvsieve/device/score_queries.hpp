@@ -8,6 +8,7 @@
 
 #include <kvsieve/device/observed_queries.hpp>
 #include <kvsieve/device/product_tile.hpp>
+#include <kvsieve/device/sum_of_all.hpp>
 
 namespace kvsieve::inline v0 {
 namespace device {
@@ -136,6 +137,7 @@ struct fold_queries_body {
   static constexpr bool at_once = Aggregate::linear && Group::additive;
   static constexpr int states = Aggregate::states;
   static constexpr bool pools = pools_tokens<Aggregate>;
+  static constexpr int statistics = statistics_of<Aggregate>;
   static_assert(!weighs_heads<Group> || Group::additive,
                 "kvsieve: a group policy that weighs its query heads has to be additive");
   static_assert(!weighs_tokens<Group> || !Group::additive,
@@ -156,6 +158,7 @@ struct fold_queries_body {
     tile_of_logits<Block, Queries, Keys> tile;
     float state[shape::lines][states][shape::tokens];
     float probability[pools ? shape::rows : 1][shape::tokens];  // before they are pooled
+    double measured[statistics > 0 ? Block::threads : 1];
   };
 
   template <block Block>
@@ -172,6 +175,7 @@ struct fold_queries_body {
     auto const tile = b.template tile<shape::columns>();
     [[maybe_unused]] float const* const mass = view.mass + index{w.y} * rows;
     float joined = 0;
+    [[maybe_unused]] double measured[statistics > 0 ? statistics : 1] = {};
     bool bad = false;
     int parity = 0;
     s.tile.reset(b);
@@ -243,6 +247,13 @@ struct fold_queries_body {
           seen.queries += view.set[i].weight * static_cast<float>(view.set[i].count);
           seen.visible += view.set[i].weight * static_cast<float>(view.set[i].observers(own, view.cached));
         }
+        if constexpr (statistics > 0) {
+          float part[statistics];
+          Aggregate::measure(a.params, whole, seen, part);
+          KVSIEVE_UNROLL for (int k = 0; k < statistics; ++k) {
+            measured[k] += own < view.past ? static_cast<double>(part[k]) : 0.0;
+          }
+        }
         float result = Aggregate::result(a.params, whole, seen);
         if constexpr (weighs_heads<Group> && !at_once) result *= *weights_of(view, w.y, begin / view.observed);
         if constexpr (weighs_tokens<Group>) result *= weights_of(view, w.y, begin / view.observed)[own];
@@ -250,6 +261,14 @@ struct fold_queries_body {
       }
     }
     if (has_token) view.score[w.y * view.stride + own] = bad ? __builtin_nanf("") : Group::result(joined, view.group);
+    if constexpr (statistics > 0) {
+      if (view.measured == nullptr) return;
+      double* const to = view.measured + (index{w.y} * pieces(tokens, step_of_tokens) + w.x) * statistics;
+      for (int k = 0; k < statistics; ++k) {
+        double const sum = sum_of_all(b, measured[k], s.measured);
+        if (b.rank() == 0) to[k] = sum;
+      }
+    }
   }
 
  private:
@@ -313,6 +332,36 @@ struct fold_queries_body {
         whole[0] += part[0];
       else
         Aggregate::combine(p, whole, part);
+    }
+  }
+};
+
+/// One view of which the parts of what was measured are added up.
+struct statistics_part {
+  double const* measured;  ///< [parts, statistics]
+  double* statistic;       ///< [statistics]
+  int parts;
+};
+template <int Statistics>
+struct statistics_args {
+  batch<statistics_part> views;
+};
+
+/// Block (0, 0, view): adds them up.
+template <int Statistics>
+struct add_statistics_body {
+  template <block Block>
+  struct shared {
+    double strand[strands];
+  };
+
+  template <block Block>
+  KVSIEVE_HD static void run(Block& b, statistics_args<Statistics> const& a, work w, shared<Block>& s) {
+    auto const& view = a.views.part[w.z];
+    for (int k = 0; k < Statistics; ++k) {
+      double const sum = sum_of_strands(
+          b, view.parts, [&](double part, int i) { return part + view.measured[index{i} * Statistics + k]; }, s.strand);
+      if (b.rank() == 0) view.statistic[k] = sum;
     }
   }
 };

@@ -29,8 +29,9 @@ struct noisy_scores_body {
 struct twice_part {
   float* score;         ///< [heads] rows of `stride`, of the first round; forced tokens are marked +inf
   float const* second;  ///< the same, of the second
-  int* list;            ///< [heads] lists of `keep` tokens
+  int* list;            ///< [heads] lists of `keep` tokens, or what offsets count from
   int* first;           ///< the same, for what the first round takes
+  index const* offset;  ///< [heads + 1]: where the list of each head begins and ends; null: all keep the same
   index stride;
   int tokens, keep, sink, recent;
 };
@@ -51,15 +52,18 @@ struct select_twice_body {
   KVSIEVE_HD static void run(Block& b, twice_args<Select> const& a, work w, shared<Block>& s) {
     auto const& view = a.views.part[w.z];
     float* const score = view.score + w.y * view.stride;
-    int* const first = view.first + index{w.y} * view.keep;
+    bool const apart = view.offset != nullptr;
+    index const at = apart ? view.offset[w.y] : index{w.y} * view.keep;
+    int const keep = apart ? static_cast<int>(view.offset[w.y + 1] - at) : view.keep;
+    int* const first = view.first + at;
     forced_set const asked{view.tokens, view.sink, view.recent, a.params.white_list.data(),
                            static_cast<int>(a.params.white_list.size())};
-    if (view.keep > 0) {
-      int const taken = Select::first_round(a.params, view.keep, asked.size());
+    if (keep > 0) {
+      int const taken = Select::first_round(a.params, keep, asked.size());
       if (taken > 0) row_pick::run(b, score, 0, view.tokens, taken, asked.cut(taken), first, s);
       b.sync();
-      row_pick::run(b, view.second + w.y * view.stride, 0, view.tokens, view.keep,
-                    forced_set{view.tokens, 0, 0, first, taken}, view.list + index{w.y} * view.keep, s);
+      row_pick::run(b, view.second + w.y * view.stride, 0, view.tokens, keep,
+                    forced_set{view.tokens, 0, 0, first, taken}, view.list + at, s);
     }
     row_pick::mark(b, score, view.tokens, asked);
   }

@@ -70,6 +70,8 @@ struct score_memory {
   static constexpr bool joins = cs::is_same_v<typename C::pattern, patterns::joined>;
   static constexpr bool projects = requires { C::weigh_policy::quadratic; };
   static constexpr bool protects = C::protect_policy::protects;
+  /// The budget reads what the accumulator measures of a view.
+  static constexpr bool gathers = per_query && reads_statistics<typename C::budget_policy>;
 
   index* score_offset = nullptr;  ///< host [views]
   float* scores = nullptr;        ///< device, what selection sees
@@ -88,6 +90,8 @@ struct score_memory {
   float* beside = nullptr;        ///< device, as many as scores: what is folded beside them
   int* massive = nullptr;         ///< device, the same: tokens that hold a head's attention
   mass_bound* bound = nullptr;    ///< device [views]
+  double* measured = nullptr;     ///< device, of all views: parts of what is measured, of a head and some tokens
+  double* statistic = nullptr;    ///< device [views, statistics]
   [[no_unique_address]] half_memory<score, joins> half{};  ///< of a joined score
 
   static constexpr bool score_normalises() {
@@ -101,6 +105,10 @@ struct score_memory {
   struct view_scratch {
     index partial = 0, joined = 0;
   };
+  /// Doubles of `measured` that a view takes: a block folds at least 32 tokens.
+  [[nodiscard]] static constexpr index measured_of(index heads, int tokens) {
+    return heads * pieces(tokens, 32) * statistics_of<typename C::aggregate_policy>;
+  }
   template <class Layer>
   [[nodiscard]] static view_scratch scratch_of(Layer const& layer, typename C::params const& p, index query_heads) {
     index const heads = layer.keys.extent(0);
@@ -170,6 +178,13 @@ struct score_memory {
       m.massive = device.template take<int>(static_cast<std::size_t>(floats));
       m.bound = device.template take<mass_bound>(layers.size());
     }
+    if constexpr (gathers) {
+      index parts = 0;
+      for (std::size_t v = 0; v < layers.size(); ++v)
+        parts += measured_of(layers[v].heads(), describe<score>(p.score, layers[v].tokens()).tokens);
+      m.measured = device.template take<double>(static_cast<std::size_t>(parts));
+      m.statistic = device.template take<double>(layers.size() * statistics_of<typename C::aggregate_policy>);
+    }
     if constexpr (joins) {
       float* const own = pools ? m.raw : scores;
       m.half.first = m.half.first.carve(device, layers, p.score.first, query_heads, own, offset);
@@ -222,6 +237,16 @@ struct plan_memory : score_memory<C>, count_memory<C> {
   /// Forced tokens of a view before they are cut to its budget; the white list lies on the device and is not counted.
   [[nodiscard]] static forced_set forced(rules_type const& rules, scored_view const& seen, int v, int head = 0) {
     return forced_of(rules, seen, rules.allotted(seen, v, head));
+  }
+  /// What a head keeps when its forced tokens are counted for a budget that splits tokens among views.
+  template <class Rows>
+  [[nodiscard]] static int asked(typename C::params const& p, Rows const& rows, int v)
+    requires(counted::splits || counted::measures || counted::of_statistics)
+  {
+    if constexpr (counted::measures)
+      return C::budget_policy::asked(p.budget, rows, v);
+    else
+      return C::budget_policy::mean(p.budget, rows.tokens(v));
   }
   /// The same of a head that is allotted `kept`.
   [[nodiscard]] static forced_set forced_of(rules_type const& rules, scored_view const& seen, int kept) {

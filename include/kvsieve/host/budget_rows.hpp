@@ -4,6 +4,7 @@
 #include <kvsieve/core/counts.hpp>
 #include <kvsieve/core/rules.hpp>
 #include <kvsieve/core/scores.hpp>
+#include <kvsieve/core/strands.hpp>
 #include <kvsieve/host/count_best.hpp>
 #include <kvsieve/host/count_mass.hpp>
 #include <kvsieve/host/sort_scores.hpp>
@@ -12,10 +13,28 @@
 namespace kvsieve::inline v0 {
 namespace host::inline KVSIEVE_TARGET {
 
-/// Memory of a budget that sorts rows: a key for each score, and a number for each token of a view.
-struct sorted_rows {
-  unsigned* key = nullptr;  ///< rows lie as the scores do
-  float* curve = nullptr;   ///< views lie one behind another, a row each
+/// The scores of a head, as a budget measures them; the same numbers come out on the device.
+struct measured_row {
+  float const* score;  ///< [tokens]
+  int scored;          ///< tokens that have scores
+  unsigned* room;      ///< as count_mass asks for
+
+  /// Score of a token.
+  [[nodiscard]] KVSIEVE_HD float operator[](int t) const { return score[t]; }
+  /// The sum of n terms; add(sum, i) gives `sum` with term i added.
+  template <class Add>
+  [[nodiscard]] double sum(int n, Add const& add) const {
+    return sum_of_strands(n, add);
+  }
+  /// How many of the largest scores make up `share` of the sum of the positive ones, at least 1.
+  [[nodiscard]] index mass(double share) const { return count_mass(score, scored, share, room); }
+};
+
+/// What a budget asks for beside its counts.
+struct budget_memory {
+  unsigned* key = nullptr;                ///< of each score, rows lie as these do; of a budget that sorts rows
+  float* curve = nullptr;                 ///< views lie one behind another, a row each
+  counts::sequence_view* view = nullptr;  ///< [views], of a budget that measures rows
 };
 
 /// The rows of scores of a call, one for each view and KV head. Counts lie in the same order: view * heads() + head.
@@ -23,8 +42,8 @@ template <class Exec, class Rules>
 class budget_rows {
  public:
   budget_rows(Exec const& on, Rules const& rules, cs::span<scored_view const> seen, score_rows scores,
-              layer_statistics const& measured, count_best_scratch const& scratch, sorted_rows const& sorted)
-      : on_(on), rules_(rules), seen_(seen), scores_(scores), measured_(measured), scratch_(scratch), sorted_(sorted) {}
+              layer_statistics const& measured, count_best_scratch const& scratch, budget_memory const& memory)
+      : on_(on), rules_(rules), seen_(seen), scores_(scores), measured_(measured), scratch_(scratch), memory_(memory) {}
 
   [[nodiscard]] int views() const { return static_cast<int>(seen_.size()); }
   [[nodiscard]] int heads() const { return rules_.call.heads; }
@@ -48,11 +67,25 @@ class budget_rows {
     return rules_.forced(seen_[static_cast<std::size_t>(view)], kept);
   }
 
-  /// How many of a head's largest scores make up `share` of the sum of its positive ones, at least 1.
-  [[nodiscard]] index mass(int view, int head, double share) const {
-    // Each head its own part of the candidates' memory and the 16 behind it, so that all may count at once.
-    index const at = scores_.row(view, head, tokens(view)) - scores_.data + 16 * (index{view} * heads() + head);
-    return count_mass(row(view, head).data(), scored(view), share, scratch_.candidate + at);
+  /// Counts of a budget that measures rows: a number of each head, then the sequences one after another.
+  template <measures_rows Budget>
+  void split_measured(typename Budget::params const& p, int* count) const {
+    each_row([&](int v, int h) {
+      // Each head its own part of the candidates' memory and the 16 behind it, so that all may count at once.
+      float const* const score = scores_.row(v, h, tokens(v));
+      index const i = index{v} * heads() + h, at = score - scores_.data + 16 * i;
+      numbers()[i] = Budget::measure(p, measured_row{score, scored(v), scratch_.candidate + at});
+    });
+    int const step = Budget::step(p, views());
+    for (int first = 0; first < views(); first += step) {
+      for (int i = 0; i < step; ++i) {
+        int const v = first + i;
+        memory_.view[i] = {tokens(v), forced(v, Budget::asked(p, *this, v)).size(), false};
+        if constexpr (requires { Budget::whole(p, 1, 1); }) memory_.view[i].whole = Budget::whole(p, views(), v);
+      }
+      index const row = index{first} * heads();
+      Budget::split(p, {memory_.view, step, heads(), numbers() + row, scratch(), count + row});
+    }
   }
 
   /// Memory of a budget's own, [views * heads]; best() writes it.
@@ -85,17 +118,18 @@ class budget_rows {
   /// The same by numbers that say all this.
   void best(counts::ranking const& r, int* count) const { best(r.first, r.last, r.total, count, r.least, r.drop_ties); }
 
-  /// Spends `total` tokens a head on views [first, last) by their curves: place i of a view's curve is the mean over
+  /// Spends the ranking's tokens, a head, on its views by their curves: place i of a view's curve is the mean over
   /// its heads of their i-th best scores, forced tokens left out; the first view's curve is raised to the others'
-  /// wherever it is lower. Counts are alike in a view, and at least `least`. For a budget that says `sorts_rows`.
-  void best_of_curves(int first, int last, index total, int* count, int least = 0) const {
-    index const rows = last - first;
+  /// wherever it is lower. Counts are alike in a view. For a budget that says `sorts_rows`.
+  void best_of_curves(counts::ranking const& r, int* count) const {
+    int const first = r.first, least = r.least;
+    index const rows = r.last - first, total = r.total;
     auto const forced_of = [&](index i) {
       return forced_of_average(first + static_cast<int>(i), rows == 0 ? 0 : total / rows);
     };
-    auto const curve = [&](index i) { return sorted_.curve + scores_.view_offset[first + i] / heads(); };
+    auto const curve = [&](index i) { return memory_.curve + scores_.view_offset[first + i] / heads(); };
     auto const keys = [&](index v, index h) {
-      return sorted_.key + (scores_.row(v, h, tokens(static_cast<int>(v))) - scores_.data);
+      return memory_.key + (scores_.row(v, h, tokens(static_cast<int>(v))) - scores_.data);
     };
     auto const places = [&](index i) {
       forced_set const f = forced_of(i);
@@ -109,7 +143,7 @@ class budget_rows {
       detail::each_run(forced_of(i / heads()), [&](index begin, index end) {
         for (index t = begin; t < end; ++t) to[q++] = ordered(from[t]);
       });
-      sort_keys(to, scratch_.candidate + (to - sorted_.key), q);
+      sort_keys(to, scratch_.candidate + (to - memory_.key), q);
     });
     on_.for_each(rows, [&](index i, int) {
       int const v = first + static_cast<int>(i);
@@ -178,7 +212,7 @@ class budget_rows {
   score_rows scores_;
   layer_statistics measured_;
   count_best_scratch scratch_;
-  sorted_rows sorted_;
+  budget_memory memory_;
 };
 }  // namespace host::inline KVSIEVE_TARGET
 }  // namespace kvsieve::inline v0

@@ -53,9 +53,10 @@ class chooser {
     c.candidate_ = a.take<unsigned>(n(c.room_ * workers));
     if constexpr (!closed) c.best_ = count_best_scratch::carve(a, views * heads, reads_scores ? scores : 0);
     if constexpr (requires { Budget::sorts_rows; }) {
-      c.sorted_.key = a.take<unsigned>(n(scores));
-      c.sorted_.curve = a.take<float>(n(heads > 0 ? scores / heads : 0));
+      c.memory_.key = a.take<unsigned>(n(scores));
+      c.memory_.curve = a.take<float>(n(heads > 0 ? scores / heads : 0));
     }
+    if constexpr (measures_rows<Budget>) c.memory_.view = a.take<counts::sequence_view>(n(views));
     auto const row_if = [&](bool needed) { return needed ? n(c.room_ * workers) : 0; };
     c.score_ = a.take<float>(row_if(driver::needs_scores));
     for (int i = 0; i < 2; ++i) c.pieces_[i] = a.take<int>(row_if(i < driver::needs_lists));
@@ -91,7 +92,7 @@ class chooser {
       for (int v = 0; v < views; ++v)
         for (int h = 0; h < heads; ++h) allotted_[index{v} * heads + h] = rules_.allotted(seen_[v], v, h);
     } else {
-      budget_rows<Exec, rules_type> const rows(on, rules_, seen(), scores, measured, best_, sorted_);
+      budget_rows<Exec, rules_type> const rows(on, rules_, seen(), scores, measured, best_, memory_);
       Budget::allot(rules_.budget, rows, allotted_);
     }
     index lists = 0;
@@ -186,7 +187,7 @@ class chooser {
   index* number_ = nullptr;
   index room_ = 0;
   count_best_scratch best_{};
-  sorted_rows sorted_;
+  budget_memory memory_;
 };
 }  // namespace host::inline KVSIEVE_TARGET
 }  // namespace kvsieve::inline v0

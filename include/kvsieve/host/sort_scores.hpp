@@ -1,19 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Whole rows of scores in order, for who needs more than the best of them: a radix sort of their keys.
 #pragma once
-#include <cuda/std/bit>
-
 #include <kvsieve/core/math.hpp>
 #include <kvsieve/core/views.hpp>
 
 namespace kvsieve::inline v0 {
 namespace host::inline KVSIEVE_TARGET {
-
-/// The score that has that key, but for the sign of zero and the bits of NaN.
-[[nodiscard]] constexpr float score_of(unsigned key) {
-  if (key == 0) return __builtin_nanf("");
-  return cs::bit_cast<float>((key & 0x80000000u) != 0 ? key & 0x7fffffffu : ~key);
-}
 
 /// Sorts keys of `ordered`, the largest first; `spare` has room for n of them.
 inline void sort_keys(unsigned* keys, unsigned* spare, index n) {

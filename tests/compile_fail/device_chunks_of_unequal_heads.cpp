@@ -4,9 +4,9 @@
 #include <kvsieve/presets.hpp>
 
 #if defined(KVSIEVE_SHOULD_COMPILE)
-using strategy = kvsieve::duo_attention<kvsieve::select::heavy_hitters>;
-#else
 using strategy = kvsieve::duo_attention<kvsieve::select::gumbel>;
+#else
+using strategy = kvsieve::duo_attention<kvsieve::select::top_k_in_chunks>;
 #endif
 
 struct launcher {
