@@ -43,6 +43,116 @@ TEST_CASE("sort_keys: scores of any kind, the largest first") {
   }));
 }
 
+namespace {
+// Layers of as many tokens as each says, and room for counting.
+struct composition {
+  long heads;
+  std::vector<long> tokens;
+  std::vector<std::vector<std::vector<float>>> score;  // layer, head
+
+  std::vector<long> count(long total, std::vector<long> const& least, int workers) const {
+    long const layers = static_cast<long>(tokens.size());
+    long scores = 0;
+    for (long const n : tokens) scores += heads * kvsieve::score_stride(n);
+    auto const carve = [&](kvsieve::arena& a) {
+      auto const rows = kvsieve::host::count_best_scratch::carve(a, layers * heads, scores);
+      return std::pair(rows, kvsieve::host::count_places_scratch::carve(a, layers, heads, scores));
+    };
+    kvsieve::arena size;
+    (void)carve(size);
+    support::workspace memory(size.used());
+    kvsieve::arena a(memory.span());
+    auto const [rows, places] = carve(a);
+    auto const row = [&](long l, long h) {
+      auto const& own = score[static_cast<std::size_t>(l)][static_cast<std::size_t>(h)];
+      return kvsieve::host::competing_row{own.data(), {static_cast<int>(own.size())}};
+    };
+    std::vector<long> kept(tokens.size(), 77);
+    kvsieve::host::team team(workers);
+    kvsieve::host::on<kvsieve::host::detail::team_pool> const on(team);
+    kvsieve::host::count_places(on, layers, heads, row, total, least.data(), kept.data(), rows, places);
+    CHECK(memory.guards_hold());
+    return kept;
+  }
+  std::vector<long> reference(long total) const {
+    std::vector<std::vector<std::vector<double>>> wide;
+    for (auto const& layer : score) {
+      wide.emplace_back();
+      for (auto const& head : layer) wide.back().emplace_back(head.begin(), head.end());
+    }
+    return kvsieve::reference::composite(wide, total);
+  }
+};
+
+// Rows long enough to be looked at in samples: normal, tied, of a few values, in order, a wave of a sample's length.
+composition draw_composition() {
+  std::mt19937 random(*rc::gen::arbitrary<std::uint32_t>());
+  std::normal_distribution<float> normal;
+  composition c;
+  c.heads = *rc::gen::resize(100, rc::gen::inRange(1, 4));
+  bool const alike = *rc::gen::arbitrary<bool>();
+  long const longest = *rc::gen::element(1500, 4000, 9000);
+  for (int l = *rc::gen::resize(100, rc::gen::inRange(1, 5)); l-- > 0;) {
+    c.tokens.push_back(alike ? longest : longest / static_cast<long>(1 + random() % 3));
+    c.score.emplace_back();
+    for (long h = 0; h < c.heads; ++h) {
+      auto const kind = random() % 6;
+      float const scale = std::exp(normal(random));
+      auto& row = c.score.back().emplace_back();
+      for (long t = 0; t < c.tokens.back(); ++t) {
+        auto const at = static_cast<float>(t);
+        float const x = normal(random);
+        float const kinds[] = {x, std::exp(3 * x), 0.5f, std::round(x), at, static_cast<float>(t % (longest / 256))};
+        row.push_back(scale * kinds[kind]);
+      }
+    }
+  }
+  return c;
+}
+}  // namespace
+
+TEST_CASE("count_places: samples and brackets change nothing") {
+  CHECK(support::holds("count_places", 150, [] {
+    composition const c = draw_composition();
+    long const all = std::accumulate(c.tokens.begin(), c.tokens.end(), 0L);
+    long const total = static_cast<long>(*support::fractions() * static_cast<double>(all));
+    std::vector<long> least(c.tokens.size(), 0);
+    auto const kept = c.count(total, least, 1);
+    RC_ASSERT(kept == c.reference(total));
+    RC_ASSERT(kept == c.count(total, least, 3));
+    // With a least, that of who falls short comes out of the others' share, one after another.
+    for (std::size_t l = 0; l < least.size(); ++l) least[l] = std::min(c.tokens[l], l % 2 == 0 ? total / 8 : total / 4);
+    long const needed = std::accumulate(least.begin(), least.end(), 0L);
+    auto const with_least = c.count(total, least, 2);
+    if (needed >= total) return RC_ASSERT(with_least == least);
+    long reached = total;
+    auto raised = [&](std::vector<long> counts) {
+      for (std::size_t l = 0; l < least.size(); ++l) counts[l] = std::max(counts[l], least[l]);
+      return counts;
+    };
+    for (long low = 0, high = total; low <= high;) {
+      long const middle = (low + high) / 2;
+      auto const counts = raised(c.reference(middle));
+      if (std::accumulate(counts.begin(), counts.end(), 0L) >= total)
+        reached = middle, high = middle - 1;
+      else
+        low = middle + 1;
+    }
+    RC_ASSERT(with_least == raised(c.reference(reached)));
+  }));
+}
+
+TEST_CASE("count_places: numbers that are none, and infinite ones that meet, come last") {
+  composition c{2, {2, 3}, {}};
+  // Places: 5 -inf; 9 (inf and -inf meet: -inf) nan.
+  c.score = {{{6, 0}, {4, -HUGE_VALF}}, {{10, HUGE_VALF, NAN}, {8, -HUGE_VALF, -HUGE_VALF}}};
+  std::vector<long> const least(2, 0);
+  CHECK(c.count(1, least, 1) == std::vector<long>{1, 0});  // raised to inf
+  CHECK(c.count(2, least, 1) == std::vector<long>{1, 1});
+  CHECK(c.count(3, least, 1) == std::vector<long>{2, 1});
+  CHECK(c.count(5, least, 1) == std::vector<long>{2, 3});
+}
+
 TEST_CASE("composite: places are ranked, not tokens") {
   support::scored_views g;
   g.s.kv_heads = 2;

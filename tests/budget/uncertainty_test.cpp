@@ -40,7 +40,8 @@ TEST_CASE("count_mass: what is sorted and added up, without a sort") {
   CHECK(count_mass(none.data(), 0, 0.9) == 0);
   CHECK(support::holds("count_mass", 1500, [] {
     std::mt19937 random(*rc::gen::arbitrary<std::uint32_t>());
-    int const n = *rc::gen::resize(100, rc::gen::inRange(1, 700));
+    // Long enough for a sample, too.
+    int const n = *rc::gen::oneOf(rc::gen::resize(100, rc::gen::inRange(1, 700)), rc::gen::element(1024, 2500, 7001));
     bool const whole = *rc::gen::arbitrary<bool>();
     double const share = *support::fractions();
     auto row = support::draw_scores(random, *rc::gen::element(0, 2, 3, 4, 5), static_cast<std::size_t>(n));

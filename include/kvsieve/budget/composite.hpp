@@ -14,7 +14,7 @@ namespace budget {
 struct composite : policy_base<stages::budget> {
   static constexpr uniformity uniformity_class = uniformity::U2;  ///< how alike its counts are
   static constexpr bool reads_scores = true;                      ///< of the whole call
-  static constexpr bool sorts_rows = true;                        ///< needs a second copy of all scores
+  static constexpr bool ranks_places = true;                      ///< needs memory for a second copy of all scores
 
   /// Its numbers.
   struct params {

@@ -17,8 +17,13 @@ namespace kvsieve::inline v0 {
 }
 /// The score that has that key, but for the sign of zero and the bits of NaN.
 [[nodiscard]] KVSIEVE_HD constexpr float score_of(unsigned key) {
-  if (key == 0) return __builtin_nanf("");
   return ::cuda::std::bit_cast<float>((key & 0x80000000u) != 0 ? key & 0x7fffffffu : ~key);
+}
+/// The key of the mean of `n` scores with this sum, of which the lowest has the key `lowest`. Where +inf and -inf meet
+/// it is that of -inf: means of what lies at the same place of sorted rows descend.
+[[nodiscard]] KVSIEVE_HD constexpr unsigned key_of_mean(double sum, unsigned lowest, int n) {
+  if (lowest == 0) return 0;
+  return ordered(sum == sum ? static_cast<float>(sum / n) : -__builtin_inff());
 }
 /// The key of a token that has to stay, above every score.
 inline constexpr unsigned forced_key = 0xffffffffu;

@@ -89,7 +89,7 @@ concept reads_statistics = requires(typename B::params const& p) {
 /// A budget that ranks what the heads of a view have at the same place when each is sorted: it has the `rankings` of a
 /// ranked budget, of views instead of heads.
 template <class B>
-concept ranks_curves = requires { requires B::sorts_rows; };
+concept ranks_curves = requires { requires B::ranks_places; };
 /// A budget whose counts follow from the shapes of all views: total(params, rows) tokens a head.
 template <class B>
 concept shape_budget = requires { requires B::reads_shapes; };

@@ -162,8 +162,13 @@ struct mean_curve_body {
     if (w.x == 0 && b.rank() == 0) view.row->places = places;
     each_score(b, w.x, places, [&](int t) {
       double sum = 0;
-      for (int h = 0; h < view.heads; ++h) sum += static_cast<double>(score_of(view.key[h * view.stride + t]));
-      view.curve[t] = static_cast<float>(sum / view.heads);
+      unsigned lowest = ~0u;
+      for (int h = 0; h < view.heads; ++h) {
+        unsigned const key = view.key[h * view.stride + t];
+        sum += static_cast<double>(score_of(key));
+        lowest = lowest < key ? lowest : key;
+      }
+      view.curve[t] = score_of(key_of_mean(sum, lowest, view.heads));
     });
   }
 };

@@ -7,7 +7,7 @@
 #include <kvsieve/core/strands.hpp>
 #include <kvsieve/host/count_best.hpp>
 #include <kvsieve/host/count_mass.hpp>
-#include <kvsieve/host/sort_scores.hpp>
+#include <kvsieve/host/count_places.hpp>
 #include <kvsieve/host/tasks.hpp>
 
 namespace kvsieve::inline v0 {
@@ -32,8 +32,7 @@ struct measured_row {
 
 /// What a budget asks for beside its counts.
 struct budget_memory {
-  unsigned* key = nullptr;                ///< of each score, rows lie as these do; of a budget that sorts rows
-  float* curve = nullptr;                 ///< views lie one behind another, a row each
+  count_places_scratch places{};          ///< of a budget that ranks places
   counts::sequence_view* view = nullptr;  ///< [views], of a budget that measures rows
 };
 
@@ -120,47 +119,26 @@ class budget_rows {
 
   /// Spends the ranking's tokens, a head, on its views by their curves: place i of a view's curve is the mean over
   /// its heads of their i-th best scores, forced tokens left out; the first view's curve is raised to the others'
-  /// wherever it is lower. Counts are alike in a view. For a budget that says `sorts_rows`.
+  /// wherever it is lower. Counts are alike in a view. For a budget that says `ranks_places`.
   void best_of_curves(counts::ranking const& r, int* count) const {
     int const first = r.first, least = r.least;
-    index const rows = r.last - first, total = r.total;
-    auto const forced_of = [&](index i) {
-      return forced_of_average(first + static_cast<int>(i), rows == 0 ? 0 : total / rows);
-    };
-    auto const curve = [&](index i) { return memory_.curve + scores_.view_offset[first + i] / heads(); };
-    auto const keys = [&](index v, index h) {
-      return memory_.key + (scores_.row(v, h, tokens(static_cast<int>(v))) - scores_.data);
-    };
-    auto const places = [&](index i) {
-      forced_set const f = forced_of(i);
-      return index{f.tokens} - f.size();
-    };
-    on_.for_each(rows * heads(), [&](index i, int) {
-      int const v = first + static_cast<int>(i / heads());
-      float const* const from = scores_.row(v, i % heads(), tokens(v));
-      unsigned* const to = keys(v, i % heads());
-      index q = 0;
-      detail::each_run(forced_of(i / heads()), [&](index begin, index end) {
-        for (index t = begin; t < end; ++t) to[q++] = ordered(from[t]);
-      });
-      sort_keys(to, scratch_.candidate + (to - memory_.key), q);
-    });
-    on_.for_each(rows, [&](index i, int) {
-      int const v = first + static_cast<int>(i);
-      for (index t = 0; t < places(i); ++t) {
-        double sum = 0;
-        for (index h = 0; h < heads(); ++h) sum += static_cast<double>(score_of(keys(v, h)[t]));
-        curve(i)[t] = static_cast<float>(sum / heads());
-      }
-    });
-    for (index i = 1; i < rows; ++i)
-      for (index t = 0; t < places(0) && t < places(i); ++t)
-        if (ordered(curve(0)[t]) < ordered(curve(i)[t])) curve(0)[t] = curve(i)[t];
-    // Forced tokens have no place in a curve: they are counted, and the places are what competes.
+    index const layers = r.last - first, total = r.total;
     int* const out = count + index{first} * heads();
-    spend(rows, total, forced_of, curve, out, least, false, places);
-    for (index i = rows; i-- > 0;)
-      for (index h = heads(); h-- > 0;) out[i * heads() + h] = out[i];
+    auto const forced_of = [&](index l) { return forced_of_average(first + static_cast<int>(l), total / layers); };
+    if (index const left = without_forced(layers, total, forced_of, out); left >= 0) {
+      for (index l = 0; l < layers; ++l) {
+        index const own = forced_of(l).size();
+        memory_.places.least[l] = own < least ? least - own : 0;
+      }
+      auto const row = [&](index l, index h) {
+        return competing_row{scores_.row(first + l, h, tokens(first + static_cast<int>(l))), forced_of(l)};
+      };
+      count_places(on_, layers, heads(), row, left, memory_.places.least, memory_.places.kept, scratch_,
+                   memory_.places);
+      for (index l = 0; l < layers; ++l) out[l] = forced_of(l).size() + static_cast<int>(memory_.places.kept[l]);
+    }
+    for (index l = layers; l-- > 0;)
+      for (index h = heads(); h-- > 0;) out[l * heads() + h] = out[l];
   }
 
  private:
@@ -168,31 +146,29 @@ class budget_rows {
     return forced(view, average < tokens(view) ? static_cast<int>(average) : tokens(view));
   }
 
-  struct all_of_row {};
-  // Rows with forced tokens and scores; with `places`, a row holds that many scores, none of them forced.
-  template <class Forced, class Scores, class Places = all_of_row>
+  // What the forced tokens leave of `total`. Where they are more, all rows get the same as far as they have tokens.
+  template <class Forced>
+  index without_forced(index rows, index total, Forced const& forced_of, int* out) const {
+    index left = total;
+    for (index i = 0; i < rows; ++i) left -= forced_of(i).size();
+    if (left >= 0) return left;
+    counts::share_equally(rows, total, [&](index i) { return index{forced_of(i).tokens}; }, scratch_.held);
+    for (index i = 0; i < rows; ++i) out[i] = static_cast<int>(scratch_.held[i]);
+    return left;
+  }
+
+  // Rows with forced tokens and scores.
+  template <class Forced, class Scores>
   void spend(index rows, index total, Forced const& forced_of, Scores const& scores_of, int* out, int least,
-             bool drop_ties, Places const& places = {}) const {
-    index forced_tokens = 0;
-    for (index i = 0; i < rows; ++i) forced_tokens += forced_of(i).size();
-    if (total < forced_tokens) {
-      counts::share_equally(rows, total, [&](index i) { return index{forced_of(i).tokens}; }, scratch_.held);
-      for (index i = 0; i < rows; ++i) out[i] = static_cast<int>(scratch_.held[i]);
-      return;
-    }
+             bool drop_ties) const {
+    index left = without_forced(rows, total, forced_of, out);
+    if (left < 0) return;
     // A head whose best do not suffice is held at `least` and leaves; the cut of the others only rises by that.
     for (index i = 0; i < rows; ++i) scratch_.held[i] = 0;
     auto const competing = [&](index i) {
-      forced_set f{};
-      if (scratch_.held[i] == 0) {
-        if constexpr (cs::is_same_v<Places, all_of_row>)
-          f = forced_of(i);
-        else
-          f.tokens = static_cast<int>(places(i));
-      }
-      return competing_row{scores_of(i), f};
+      return competing_row{scores_of(i), scratch_.held[i] == 0 ? forced_of(i) : forced_set{}};
     };
-    for (index left = total - forced_tokens, held = 1; held > 0;) {
+    for (index held = 1; held > 0;) {
       count_best(on_, rows, competing, left, out, scratch_, drop_ties);
       held = 0;
       for (index i = 0; i < rows; ++i) {

@@ -52,10 +52,7 @@ class chooser {
     c.key_ = a.take<unsigned>(n(c.room_ * workers));
     c.candidate_ = a.take<unsigned>(n(c.room_ * workers));
     if constexpr (!closed) c.best_ = count_best_scratch::carve(a, views * heads, reads_scores ? scores : 0);
-    if constexpr (requires { Budget::sorts_rows; }) {
-      c.memory_.key = a.take<unsigned>(n(scores));
-      c.memory_.curve = a.take<float>(n(heads > 0 ? scores / heads : 0));
-    }
+    if constexpr (ranks_curves<Budget>) c.memory_.places = count_places_scratch::carve(a, views, heads, scores);
     if constexpr (measures_rows<Budget>) c.memory_.view = a.take<counts::sequence_view>(n(views));
     auto const row_if = [&](bool needed) { return needed ? n(c.room_ * workers) : 0; };
     c.score_ = a.take<float>(row_if(driver::needs_scores));

@@ -52,6 +52,27 @@ void each_run(forced_set const& s, F const& f) {
   }
   if (from < end) f(from, end);
 }
+
+/// Keys of every `step`-th score of a row that competes, from number `skip` on; returns how many.
+inline index sample_row(competing_row const& r, index step, index skip, unsigned* to) {
+  index taken = 0;
+  each_run(r.forced, [&](index begin, index end) {
+    index t = begin + skip;
+    for (; t < end; t += step) to[taken++] = cs::bit_cast<unsigned>(r.score[t]);
+    skip = t - end;
+  });
+  bits_to_keys(to, taken);
+  return taken;
+}
+
+/// Of a row's scores that compete those above `high` are counted, and the keys of those in [low, high] written to `to`;
+/// returns how many were.
+inline index split_row(competing_row const& r, unsigned low, unsigned high, unsigned* to, index& above) {
+  index q = 0;
+  each_run(r.forced,
+           [&](index begin, index end) { q += split_scores(r.score + begin, end - begin, low, high, to + q, above); });
+  return q;
+}
 }  // namespace detail
 
 /// count[i] = how many of the `total` best scores over all rows lie in row i, forced tokens left out of both. Equal
@@ -78,12 +99,8 @@ void count_best(Exec const& on, index rows, Row const& row, index total, int* co
   index taken = 0, passed = 0;
   index const step = all / count_best_scratch::samples + 1;
   for (index i = 0; i < rows; ++i) {
-    competing_row const r = row(i);
-    detail::each_run(r.forced, [&](index begin, index end) {
-      index t = begin + (step - passed % step) % step;
-      for (; t < end; t += step) s.sample[taken++] = ordered(r.score[t]);
-      passed += end - begin;
-    });
+    taken += detail::sample_row(row(i), step, (step - passed % step) % step, s.sample + taken);
+    passed += count[i];
   }
   double const share = static_cast<double>(total) / static_cast<double>(all), n = static_cast<double>(taken);
   double const at = share * n, spread = 4 * __builtin_sqrt(n * share * (1 - share)) + 8;
@@ -104,14 +121,8 @@ void count_best(Exec const& on, index rows, Row const& row, index total, int* co
   index above = 0, inside = 0;
   for (;;) {
     on.for_each(rows, [&](index i, int) {
-      competing_row const r = row(i);
-      index over = 0, q = 0;
-      detail::each_run(r.forced, [&](index begin, index end) {
-        auto const read = [&](index t, int live) { return key_lanes::of_scores(r.score + begin + t, live); };
-        q += detail::split_keys(read, end - begin, low, high, s.candidate + s.first[i] + q, over);
-      });
-      s.above[i] = over;
-      s.left[i] = q;
+      s.above[i] = 0;
+      s.left[i] = detail::split_row(row(i), low, high, s.candidate + s.first[i], s.above[i]);
     });
     above = inside = 0;
     for (index i = 0; i < rows; ++i) {
@@ -142,8 +153,7 @@ void count_best(Exec const& on, index rows, Row const& row, index total, int* co
     for (index i = 0; i < rows; ++i) {
       unsigned* const c = s.candidate + s.first[i];
       index over = 0;
-      auto const read = [&](index t, int) { return key_lanes::load(c + t); };
-      s.left[i] = detail::split_keys(read, s.left[i], low, high, c, over);
+      s.left[i] = detail::split_keys(c, s.left[i], low, high, c, over);
       count[i] += static_cast<int>(over);
     }
     bits = shift;

@@ -28,7 +28,13 @@ index rank_distinct(float const* x, index padded, index n, index begin, float* o
   }
   for (index j = 0; j < padded; ++j) {
     ints const b = (ints)fragment(x[j]).v;
-    KVSIEVE_UNROLL for (int v = 0; v < held; ++v) below[v] = b < mine[v] ? below[v] + 1 : below[v];
+    // With AVX-512 a comparison gives a mask to add under, else a number to subtract.
+    KVSIEVE_UNROLL for (int v = 0; v < held; ++v) {
+      if constexpr (lanes == 16)
+        below[v] = b < mine[v] ? below[v] + 1 : below[v];
+      else
+        below[v] -= (ints)(b < mine[v]);
+    }
   }
   ints sum{};
   KVSIEVE_UNROLL for (int v = 0; v < held; ++v) {

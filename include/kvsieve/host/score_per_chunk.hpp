@@ -189,8 +189,10 @@ class score_per_chunk {
   template <class View>
   static void look_at(View const& rows, index head, index begin, index length, bool const* usable, lines<View>& to) {
     ranges<View> r;
-    for (index t = 0; t < length; ++t)
+    for (index t = 0; t < length; ++t) {
+      ahead(rows, head, begin + t, 8);
       if (usable == nullptr || usable[t]) r.meet(row_of(rows, head, begin + t));
+    }
     r.close(to);
   }
 
@@ -222,39 +224,55 @@ class score_per_chunk {
     for (index r = 0; r < length; r += lanes) {
       fragment sums[lanes], squares[lanes];
       index const here = length - r < lanes ? length - r : lanes;
-      auto const add_up = [&](int j) {
-        auto const row = row_of(rows, head, begin + r + j);
-        if constexpr (weave) {
-          ahead(rows, head, next + r + j);
-          coming.meet(row_of(rows, head, next + r + j));
+      // Rows from j on, which share the loads of scale and offset.
+      auto const add_up = [&](index j, auto const&... row) {
+        constexpr int count = sizeof...(row);
+        fragment s[count], q[count];
+        KVSIEVE_UNROLL for (int c = 0; c < n; c += 2) {
+          fragment x[count][2];
+          int at_row = 0;
+          (load_channels<D>(row, c, x[at_row++]), ...);
+          KVSIEVE_UNROLL for (int k = 0; k < 2; ++k) {
+            if (c + k >= n) continue;
+            for (int i = 0; i < count; ++i) {
+              fragment y = fma(x[i][k], scale[c + k], offset[c + k]);
+              if (Checked) y = Scorer::bounded(y);
+              s[i] = c + k == 0 ? y : s[i] + y;
+              q[i] = c + k == 0 ? y * y : fma(y, y, q[i]);
+            }
+          }
         }
-        fragment x[n];
-        load_channels<D>(row, 0, x);
-        auto const seen = [&](int c) {
-          fragment const y = fma(x[c], scale[c], offset[c]);
-          return Checked ? Scorer::bounded(y) : y;
-        };
-        fragment y = seen(0), s = y, q = y * y;
-        KVSIEVE_UNROLL for (int c = 1; c < n; ++c) {
-          y = seen(c);
-          s = s + y;
-          q = fma(y, y, q);
+        for (int i = 0; i < count; ++i) {
+          sums[j + i] = s[i];
+          squares[j + i] = q[i];
         }
-        sums[j] = s;
-        squares[j] = q;
       };
-      if (here == lanes) {
-        for (int j = 0; j < lanes; ++j) add_up(j);
-      } else {
-        for (int j = 0; j < lanes; ++j) sums[j] = squares[j] = fragment(0.0f);
-        for (int j = 0; j < here; ++j) add_up(j);
+      auto const row = [&](index j) { return row_of(rows, head, begin + r + j); };
+      auto const reference = [&](index j) { return row_of(rows, head, next + r + j); };
+      index j = 0;
+      for (; j + 2 <= here; j += 2) {
+        if constexpr (weave) {
+          for (index i = j; i < j + 2; ++i) {
+            ahead(rows, head, next + r + i, 32);
+            coming.meet(reference(i));
+          }
+        } else if constexpr (!Checked) {
+          // Half of what is met next, so that memory does not wait meanwhile.
+          ahead(rows, head, begin + (r + j) / 2, 2 * length);
+        }
+        add_up(j, row(j), row(j + 1));
       }
+      for (; j < here; ++j) {
+        if constexpr (weave) coming.meet(reference(j));
+        add_up(j, row(j));
+      }
+      for (; j < lanes; ++j) sums[j] = squares[j] = fragment(0.0f);
       fragment const q = sum_rows(squares), d = Scorer::deviation(sum_rows(sums), q, D);
       largest = max(largest, where(d < fragment(0.0f), fragment(__builtin_inff()), q));
       store(u + r, d);
-      for (index j = 0; Checked && j < here; ++j)
+      for (j = 0; Checked && j < here; ++j)
         if (!usable[r + j]) u[r + j] = -1.0f;
-      for (index j = here; j < lanes; ++j) u[r + j] = -1.0f;
+      for (j = here; j < lanes; ++j) u[r + j] = -1.0f;
       most = max(most, load(u + r));
     }
     if constexpr (weave) coming.close(line);
@@ -276,12 +294,12 @@ class score_per_chunk {
     return clean;
   }
 
-  // Asks for the row that is met 32 rows after this one: next to a second stream it does not arrive in time by itself.
-  // Fewer rows ahead, a part of the lines, or the first level as target gain less.
+  // Asks for a row `far` rows before it is met: next to a second stream it does not arrive in time by itself, nor
+  // across pages. A part of the lines, or the first level as target gain less.
   template <class View>
-  KVSIEVE_INLINE static void ahead(View const& rows, index head, index token) {
+  KVSIEVE_INLINE static void ahead(View const& rows, index head, index token, index far) {
     if constexpr (contiguous_rows<View>) {
-      token += 32;
+      token += far;
       auto const* p = reinterpret_cast<char const*>(row_of(rows, head, token < rows.extent(1) ? token : 0));
       KVSIEVE_UNROLL for (std::size_t b = 0; b < sizeof(element_of<View>) * head_dim_of<View>; b += 64)
           __builtin_prefetch(p + b, 0, 2);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Radix selection on the host: from the first bit in which the keys differ, count, and carry on with the side that
-// holds the k-th; no sort. Forced tokens have a key above every score.
+// holds the k-th; of a long row among what a sample brackets. No sort. Forced tokens have a key above every score.
 #pragma once
 #include <cuda/std/bit>
 
@@ -9,6 +9,8 @@
 #include <kvsieve/core/math.hpp>
 #include <kvsieve/core/views.hpp>
 #include <kvsieve/host/key_lanes.hpp>
+#include <kvsieve/host/sample_bracket.hpp>
+#include <kvsieve/host/split_keys.hpp>
 
 namespace kvsieve::inline v0 {
 namespace host::inline KVSIEVE_TARGET {
@@ -122,6 +124,22 @@ inline void top_k(float const* score, index n, index k, forced_set const& forced
   }
   unsigned const* from = scratch.key;
   index left = n, need = k;
+  // Of a long row, those among which the k-th lies as a sample says.
+  constexpr index samples = 256;
+  if (differ != 0 && n >= 16 * samples) {
+    index const step = n / samples, q = sample_keys(from, n, step, scratch.candidate);
+    auto const at = static_cast<double>(k) / static_cast<double>(step);
+    key_range const r = sample_bracket(scratch.candidate, q, at);
+    index above = 0;
+    index const inside = detail::split_keys(from, n, r.low, r.high, scratch.candidate, above);
+    if (above < k && k <= above + inside) {
+      from = scratch.candidate;
+      left = inside;
+      need -= above;
+      common = r.low & r.high;
+      differ = r.low ^ r.high;
+    }
+  }
   unsigned cut = common;  // bits of the k-th key found so far; the shared ones to begin with
   if (differ != 0) {
     int const top = 31 - cs::countl_zero(differ);
