@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <vector>
 
@@ -9,7 +10,8 @@ namespace reference {
 
 /// Places of each layer among the `total` best of all (KVCompose): layer, head, scores without forced tokens. Scores of
 /// a head are sorted, averaged over the heads place by place (in float, as they are stored), and those of the first
-/// layer raised to the largest of all layers at that place. The lower layer comes first where they are equal.
+/// layer raised to the largest of all layers at that place. The lower layer comes first where they are equal. Where
+/// +inf and -inf meet at a place, the mean is -inf.
 [[nodiscard]] inline std::vector<long> composite(std::vector<std::vector<std::vector<double>>> layers, long total) {
   struct place {
     float score;
@@ -21,7 +23,8 @@ namespace reference {
     for (std::size_t i = 0; i < layers[l][0].size(); ++i) {
       double sum = 0;
       for (auto const& head : layers[l]) sum += head[i];
-      curve[l].push_back(static_cast<float>(sum / static_cast<double>(layers[l].size())));
+      double const mean = std::isnan(sum) ? -HUGE_VAL : sum / static_cast<double>(layers[l].size());
+      curve[l].push_back(static_cast<float>(mean));
     }
   }
   for (std::size_t l = 1; l < layers.size(); ++l)
