@@ -53,7 +53,7 @@ std::vector<float> any_numbers(std::size_t count) {
 /// Rows of D channels, a tile of them, against what `want` gives for them.
 template <class C, int D, class Want, class... State>
 bool has_bytes(Want const& want, State... state) {
-  return support::holds((std::string(C::name) + ": bytes").c_str(), 400, [&] {
+  return support::holds(encode_tests::joined({C::name, ": bytes"}).c_str(), 400, [&] {
     auto const rows = any_numbers(std::size_t{D} * C::tile_tokens);
     std::vector<byte> got(C::template tile_bytes<D>, byte{0xa5});
     C::template encode<D>(rows.data(), got.data(), state...);

@@ -13,6 +13,13 @@ namespace encode_tests {
 using kvsieve::byte;
 using kvsieve::index;
 
+/// Texts one behind another.
+inline std::string joined(std::initializer_list<char const*> texts) {
+  std::string all;
+  for (char const* const text : texts) all += text;
+  return all;
+}
+
 /// ((37 i + 11) mod 64 - 31.5) / 16, exact in f16: the row of the golden bytes.
 template <int D>
 std::vector<float> golden_row() {
@@ -109,7 +116,7 @@ std::vector<float> hard_rows(int tokens, std::uint32_t seed) {
 template <class C, class Bound>
 bool comes_back(Bound const& bound) {
   constexpr int D = 64;
-  return support::holds((std::string(C::name) + ": numbers come back").c_str(), 100, [&] {
+  return support::holds(joined({C::name, ": numbers come back"}).c_str(), 100, [&] {
     int const tokens = *rc::gen::inRange(1, 20) * C::tile_tokens;
     auto const rows = hard_rows<D>(tokens, *rc::gen::arbitrary<std::uint32_t>());
     auto const back = decoded<C, D>(rows);
@@ -140,7 +147,7 @@ struct stored_format<C> {
 template <class C>
 bool reads_agree() {
   constexpr int D = 128;
-  return support::holds((std::string(C::name) + ": reads agree").c_str(), 30, [&] {
+  return support::holds(joined({C::name, ": reads agree"}).c_str(), 30, [&] {
     constexpr int tile = C::tile_tokens;
     index const heads = *rc::gen::inRange(1, 4), tokens = *rc::gen::inRange(1, 9) * tile;
     auto rows = hard_rows<D>(static_cast<int>(heads * tokens), *rc::gen::arbitrary<std::uint32_t>());
@@ -188,7 +195,7 @@ bool reads_agree() {
 template <class Keys, class Values>
 bool attends() {
   constexpr int D = 64;
-  return support::holds((std::string(Keys::name) + " and " + Values::name + ": attention").c_str(), 30, [&] {
+  return support::holds(joined({Keys::name, " and ", Values::name, ": attention"}).c_str(), 30, [&] {
     index const heads = *rc::gen::inRange(1, 4), group = *rc::gen::inRange(1, 6);
     index const tile = std::max(Keys::tile_tokens, Values::tile_tokens);
     index const tokens = *rc::gen::inRange<index>(1, 2500 / tile) * tile;

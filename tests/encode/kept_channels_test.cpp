@@ -79,7 +79,7 @@ struct kept_rows {
 
 template <class C, int D>
 bool rows_come_back() {
-  return support::holds((std::string(C::name) + ": kept channels come back").c_str(), 100, [] {
+  return support::holds(encode_tests::joined({C::name, ": kept channels come back"}).c_str(), 100, [] {
     std::mt19937 random(*rc::gen::arbitrary<std::uint32_t>());
     kept_rows<C, D> r(*rc::gen::inRange<index>(1, 4), *rc::gen::inRange<index>(1, 12), random,
                       *rc::gen::arbitrary<bool>(), *rc::gen::arbitrary<bool>());
@@ -108,7 +108,7 @@ bool rows_come_back() {
 // attend over kept channels of keys and q8_0 values against the reference over what both decode to.
 template <class C, int D>
 bool attends_as_reference() {
-  return support::holds((std::string(C::name) + ": attention against the reference").c_str(), 40, [] {
+  return support::holds(encode_tests::joined({C::name, ": attention against the reference"}).c_str(), 40, [] {
     std::mt19937 random(*rc::gen::arbitrary<std::uint32_t>());
     index const heads = *rc::gen::inRange<index>(1, 4), group = *rc::gen::inRange<index>(1, 6);
     kept_rows<C, D> r(heads, *rc::gen::inRange<index>(1, 1500), random, *rc::gen::arbitrary<bool>(),
