@@ -18,7 +18,7 @@ struct mass_unit {
     int bits = 63, exponent = static_cast<int>(largest >> 23);
     for (; n > 1; n = (n + 1) / 2) --bits;
     exponent = exponent < 1 ? 1 : exponent;  // the largest lies below 2^(exponent - 126)
-    auto const of_unit = static_cast<::cuda::std::uint64_t>(bits - exponent + 126 + 1023);
+    ::cuda::std::int64_t const of_unit = ::cuda::std::int64_t{bits} - exponent + 126 + 1023;
     return {::cuda::std::bit_cast<double>(of_unit << 52)};
   }
   /// A finite score of these bits, positive or 0, in whole units.
