@@ -51,7 +51,7 @@ bool agrees_with_reference(char const* what, std::vector<typename Accumulator::p
     auto const& numbers = choices[*rc::gen::resize(100, rc::gen::inRange<std::size_t>(0, choices.size()))];
     auto const over = [&]<class Observed>() {
       auto const with = [&]<class Group>(auto const& joined) {
-        if constexpr (support::combinations == 9 || std::is_same_v<Observed, kvsieve::observe::window> ||
+        if constexpr (support::all_combinations || std::is_same_v<Observed, kvsieve::observe::window> ||
                       std::is_same_v<Group, aggregate::group_mean>)
           check<Observed, Accumulator, Group>(s, keep, window, numbers, fold(numbers), joined, slack(numbers));
       };

@@ -19,9 +19,7 @@
 namespace attend_cases {
 namespace kvs = kvsieve;
 using kvs::index;
-
-/// Whether all is tested, or one of each kind: seconds to compile each.
-inline constexpr bool whole = support::combinations == 9;
+using support::all_combinations;
 
 /// Elements that begin at a multiple of 64 bytes, as device memory does, and end where they end.
 template <class T>

@@ -122,12 +122,12 @@ TEST_CASE("device attend: dense rows give what host and reference do") {
     dense<float, 64, 64>(n, ++seed);
     dense<kvs::f16, 80, 32>(n, ++seed);
     dense<kvs::bf16, 128, 128>(n, ++seed);
-    if constexpr (whole) dense<kvs::bf16, 96, 64>(n, ++seed);
-    if constexpr (whole) dense<kvs::f16, 256, 32>(n, ++seed);
+    if constexpr (all_combinations) dense<kvs::bf16, 96, 64>(n, ++seed);
+    if constexpr (all_combinations) dense<kvs::f16, 256, 32>(n, ++seed);
   }
   dense<float, 272, 32>(9, ++seed);
-  if constexpr (whole) dense<float, 16, 32>(50, ++seed);
-  if constexpr (whole) dense<kvs::bf16, 512, 64>(70, ++seed);
+  if constexpr (all_combinations) dense<float, 16, 32>(50, ++seed);
+  if constexpr (all_combinations) dense<kvs::bf16, 512, 64>(70, ++seed);
 }
 TEST_CASE("device attend: many tokens") {
   if (race_check) return;
@@ -138,7 +138,7 @@ TEST_CASE("device attend: ragged heads with biases; an empty one gives 0 and -in
   if (race_check) return;
   for (unsigned seed = 3; seed < 8; ++seed) {
     ragged<kvs::f16, 80, 64>(seed);
-    if constexpr (whole) ragged<float, 128, 32>(seed);
+    if constexpr (all_combinations) ragged<float, 128, 32>(seed);
   }
 }
 TEST_CASE("device attend: pages, of all heads or of each; what is not in the pool is not there") {
@@ -147,8 +147,8 @@ TEST_CASE("device attend: pages, of all heads or of each; what is not in the poo
   for (unsigned seed = 3; seed < 7; ++seed) {
     paged<kvs::bf16, 64, 16, 32, false>(seed);
     paged<kvs::bf16, 64, 16, 32, true>(seed);
-    if constexpr (whole) paged<float, 128, 48, 64, false>(seed);
-    if constexpr (whole) paged<kvs::f16, 80, 32, 32, true>(seed);
+    if constexpr (all_combinations) paged<float, 128, 48, 64, false>(seed);
+    if constexpr (all_combinations) paged<kvs::f16, 80, 32, 32, true>(seed);
   }
   paged<kvs::bf16, 64, 16, 32, false>(9, true);
 }

@@ -125,6 +125,8 @@ struct layer {
 #define KVSIEVE_TEST_COMBINATIONS 3  // the preset `clang` takes all nine
 #endif
 inline constexpr int combinations = KVSIEVE_TEST_COMBINATIONS;
+/// Whether all is tested, or one of each kind: some products cost seconds to compile each.
+inline constexpr bool all_combinations = combinations == 9;
 /// Calls f.operator()<T, D, Strided>() for one of the first `Wanted` combinations; the first three have every element
 /// type and both kinds of row, the first five every head dimension. Not every product of them, since each costs
 /// seconds to compile.

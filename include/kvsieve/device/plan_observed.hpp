@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // The scores of observed queries as launches: sums of exponentials, then what is folded of them.
 #pragma once
+#include <kvsieve/device/add_statistics.hpp>
 #include <kvsieve/device/launch_views.hpp>
 #include <kvsieve/device/plan_call.hpp>
 #include <kvsieve/device/score_queries.hpp>

@@ -335,35 +335,5 @@ struct fold_queries_body {
     }
   }
 };
-
-/// One view of which the parts of what was measured are added up.
-struct statistics_part {
-  double const* measured;  ///< [parts, statistics]
-  double* statistic;       ///< [statistics]
-  int parts;
-};
-template <int Statistics>
-struct statistics_args {
-  batch<statistics_part> views;
-};
-
-/// Block (0, 0, view): adds them up.
-template <int Statistics>
-struct add_statistics_body {
-  template <block Block>
-  struct shared {
-    double strand[strands];
-  };
-
-  template <block Block>
-  KVSIEVE_HD static void run(Block& b, statistics_args<Statistics> const& a, work w, shared<Block>& s) {
-    auto const& view = a.views.part[w.z];
-    for (int k = 0; k < Statistics; ++k) {
-      double const sum = sum_of_strands(
-          b, view.parts, [&](double part, int i) { return part + view.measured[index{i} * Statistics + k]; }, s.strand);
-      if (b.rank() == 0) view.statistic[k] = sum;
-    }
-  }
-};
 }  // namespace device
 }  // namespace kvsieve::inline v0

@@ -65,7 +65,7 @@ class llama_reader {
   }
 
  private:
-  static constexpr int most_streams = 256, most_layers = 65536;
+  static constexpr int most_streams = 256, most_layers = 512;  // of llama.cpp (LLAMA_MAX_SEQ, LLAMA_MAX_LAYERS)
   static constexpr double real(std::uint64_t x) { return static_cast<double>(x); }
   [[nodiscard]] status cut(char const* name, std::uint64_t needed, int layer) const {
     return fail(errc::bad_file, name, real(left()), "bytes: no more are left of the state; it takes", real(needed),
