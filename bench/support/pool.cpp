@@ -71,7 +71,7 @@ template ring<f16>& pool<f16>();
 
 ring<std::byte>& sink() {
   static ring<std::byte> memory = [] {
-    std::size_t const bytes = std::max(std::size_t{256} << 20, elements_of(longest) * sizeof(float));
+    std::size_t const bytes = std::max(std::size_t{256} << 20, 2 * elements_of(longest) * sizeof(float));
     auto* const p = static_cast<std::byte*>(huge_memory(bytes));
     std::memset(p, 1, bytes);
     return ring<std::byte>(p, bytes);
