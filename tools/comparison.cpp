@@ -34,13 +34,6 @@ json layers_json(outcome const& result, fidelity const& judged) {
   return layers;
 }
 
-std::string csv_field(std::string const& text) {
-  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
-  std::string out = "\"";
-  for (auto const c : text) out += c == '"' ? std::string{"\"\""} : std::string{c};
-  return out + "\"";
-}
-
 }  // namespace
 
 comparison describe(std::string const& file, cache_dump const& dump) {

@@ -72,8 +72,8 @@ std::string html_report(comparison const& all) {
   std::string page = "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n";
   page += "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n";
   page += "<meta name=\"generator\" content=\"kvsieve " KVSIEVE_VERSION_STRING "\">\n";
-  page += "<title>kvsieve: " + escaped(name) + "</title>\n<style>\n" + page_style + "</style>\n</head>\n<body>\n" +
-          page_body;
+  page += "<title>kvsieve: " + escaped(name) + "</title>\n<style>\n" + page_palette + page_style +
+          "</style>\n</head>\n<body>\n" + page_body;
   page += "<script type=\"application/json\" id=\"data\">" + embedded(data) + "</script>\n<script>\n" + page_charts;
   page += page_strips;
   return page + "</script>\n</body>\n</html>\n";

@@ -68,6 +68,13 @@ std::string format_seconds(double seconds) {
   return printed("%.2f s", seconds);
 }
 
+std::string csv_field(std::string const& text) {
+  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
+  std::string out = "\"";
+  for (auto const c : text) out += c == '"' ? std::string{"\"\""} : std::string{c};
+  return out + "\"";
+}
+
 std::string styled(std::string_view text, look as, bool colour) {
   if (!colour || as == look::plain || text.empty()) return std::string{text};
   char const* const code = as == look::bold ? "1" : as == look::dim ? "2" : as == look::good ? "32" : "31";

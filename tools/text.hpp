@@ -23,6 +23,9 @@ namespace kvsieve::tool {
 /// "1.24 ms"
 [[nodiscard]] std::string format_seconds(double seconds);
 
+/// A field of a CSV line, quoted where RFC 4180 wants it.
+[[nodiscard]] std::string csv_field(std::string const& text);
+
 /// What a status says, in one line.
 [[nodiscard]] std::string text_of(status const& s);
 

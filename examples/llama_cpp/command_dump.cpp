@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <memory>
+
+#include "commands.hpp"
+#include "file.hpp"
+#include "text.hpp"
+
+namespace kvsieve::llama_example {
+namespace {
+
+struct options {
+  model_options from;
+  std::string file, out;
+  int queries = 64;
+  bool pass = false, hidden = false, output = false;
+};
+
+int run(options const& given, tool::console const& to) {
+  auto const failed = [&](message const& m) { return to.fail(tool::run_failed, *m); };
+  if (given.queries < -1 || given.queries == 0)
+    return to.fail(tool::usage_wrong,
+                   "--queries is " + std::to_string(given.queries) + ", must be above 0, or -1 for all");
+  if (message m = tool::check_writable(given.out)) return failed(m);
+  std::string text;
+  if (message m = read_text_file(given.file, text)) return failed(m);
+  model of;
+  if (message m = of.load(given.from.model)) return failed(m);
+  auto const tokens = of.tokens(text, true, false);
+  int const count = static_cast<int>(tokens.size()), pass = given.pass ? std::min(count, 2000) + 128 : 0;
+  session reads;
+  int const cells = given.from.context > 0 ? given.from.context : count + pass;
+  if (message m = reads.open(of, {cells, threads_of(given.from.threads)})) return failed(m);
+  to.progress("reading " + std::to_string(count) + " tokens");
+  reading prompt;
+  if (message m = read_prompt(reads, of, tokens, 0, {given.queries, given.pass, given.hidden, given.output}, prompt))
+    return failed(m);
+  to.progress({});
+  if (message m = write_dump(prompt.dump, given.out)) return failed(m);
+  to.out << "wrote " << given.out << ": " << prompt.dump.layers.size() << " layers of " << count << " tokens, "
+         << tool::format_bytes(prompt.dump.cache_bytes()) << " of keys and values\n";
+  return tool::done;
+}
+
+}  // namespace
+
+void add_dump(CLI::App& app, tool::console const& to, tool::action& chosen) {
+  auto const given = std::make_shared<options>();
+  auto* const command =
+      app.add_subcommand("dump", "Write the cache of a text as kvsieve-dump-1, for the program kvsieve");
+  add_model_options(*command, given->from);
+  command->add_option("--file", given->file, "The text; '-': standard input")->required()->type_name("FILE");
+  command->add_option("--out", given->out, "The dump, a safetensors file")->required()->type_name("FILE");
+  command->add_option("--queries", given->queries, "Queries of the last positions; -1: all")->type_name("N");
+  command->add_flag("--pass", given->pass, "With a pass behind the cache that repeats the text");
+  command->add_flag("--hidden", given->hidden, "With what enters the attention of every layer");
+  command->add_flag("--output-projection", given->output, "With the output projections");
+  command->callback([given, &to, &chosen] { chosen = [given, &to] { return run(*given, to); }; });
+}
+
+}  // namespace kvsieve::llama_example

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "commands.hpp"
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <fstream>
+#include <iostream>
+#include <sstream>
+#include <thread>
+
+#include "fidelity.hpp"
+#include "storage.hpp"
+#include "texts.hpp"
+
+namespace kvsieve::llama_example {
+namespace {
+using clock = std::chrono::steady_clock;
+double since(clock::time_point start) { return std::chrono::duration<double>(clock::now() - start).count(); }
+}  // namespace
+
+void add_model_options(CLI::App& command, model_options& into) {
+  command.add_option("--model", into.model, "A GGUF")->required()->type_name("FILE");
+  command.add_option("--threads", into.threads, "Threads; 0: one for each processor")->type_name("N");
+  command.add_option("--context", into.context, "Cells of the cache that reads; 0: as many as needed")->type_name("N");
+}
+
+void add_compress_options(CLI::App& command, compress_options& into) {
+  tool::add_strategy_options(command, into.with);
+  tool::add_store_option(command, into.with.store, false);
+  command.add_option("--hold", into.hold, "Where what is kept lies: auto, cells (llama.cpp's), memory (kvsieve's)")
+      ->type_name("WHERE");
+  command.add_option("--queries", into.queries, "Queries of the last positions that strategies observe; -1: all")
+      ->type_name("N");
+}
+
+message check(compress_options const& given, int threads, chosen_strategy& out) {
+  chosen_strategy fresh;
+  if (message m = tool::check(given.with, fresh.of, fresh.run, fresh.bytes)) return m;
+  if (message m = parse_holder(given.hold, fresh.where)) return m;
+  if (given.queries < -1 || given.queries == 0)
+    return "--queries is " + std::to_string(given.queries) + ", must be above 0, or -1 for all";
+  fresh.run.threads = threads;
+  if (fresh.run.store != nullptr) fresh.store = fresh.run.store->name;
+  if (fresh.run.evict != nullptr)
+    fresh.merges = static_cast<bool>(fresh.run.evict->run);
+  else
+    for (auto const& [stage, policy] : fresh.of->stages) fresh.merges = fresh.merges || stage == "evict";
+  fresh.reads = wanted_by(*fresh.of, given.queries);
+  out = std::move(fresh);
+  return {};
+}
+
+message compress(model const& of, session const& read_in, tool::cache_dump const& dump, chosen_strategy const& with,
+                 int room, int threads, compression& out) {
+  auto const start = clock::now();
+  auto run = with.run;
+  if (with.bytes.given()) run.bytes = with.bytes.of(dump.cache_bytes());
+  if (message m = with.of->run(dump, run, out.kept)) return m;
+  if (message m = tool::check_outcome(dump, out.kept)) return m;
+  if (message m = out.cache.make(of, read_in, dump, out.kept, with.store, with.merges, with.where, room, threads))
+    return m;
+  out.seconds = since(start);
+  return {};
+}
+
+message generate(model const& of, session& in, int next, int most,
+                 std::function<message(llama_token, int)> const& decode,
+                 std::function<void(std::string const&)> const& told, generated& out) {
+  auto const start = clock::now();
+  for (int i = 0; i < most; ++i) {
+    llama_token const token = in.likeliest();
+    if (of.ends(token)) break;
+    out.tokens.push_back(token);
+    told(of.text(token));
+    if (i + 1 == most) break;
+    if (message m = decode(token, next + i)) return m;
+  }
+  out.seconds = since(start);
+  return {};
+}
+
+message read_text_file(std::string const& name, std::string& out) {
+  if (name != "-") return read_text(name, out);
+  std::ostringstream all;
+  all << std::cin.rdbuf();
+  out = std::move(all).str();
+  return out.empty() ? message("the standard input is empty") : message{};
+}
+
+int threads_of(int given) {
+  return given > 0 ? given : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+}
+
+std::size_t resident_bytes() {
+  std::ifstream file("/proc/self/status");
+  std::string word;
+  for (std::size_t kilobytes = 0; file >> word;)
+    if (word == "VmRSS:" && file >> kilobytes) return kilobytes * 1024;
+  return 0;
+}
+
+}  // namespace kvsieve::llama_example

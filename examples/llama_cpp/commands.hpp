@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// What the commands of the example share: options, and the way from a text to a compressed session.
+#pragma once
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "command.hpp"
+#include "compressed.hpp"
+#include "reading.hpp"
+
+namespace kvsieve::llama_example {
+
+/// What every command takes.
+struct model_options {
+  std::string model;
+  int threads = 0;  ///< 0: one for each processor
+  int context = 0;  ///< cells of the cache that reads; 0: as many as the text needs
+};
+/// How a cache is compressed.
+struct compress_options {
+  tool::strategy_options with;
+  std::string hold = "auto";
+  int queries = 64;  ///< -1: all
+};
+
+void add_model_options(CLI::App& command, model_options& into);
+void add_compress_options(CLI::App& command, compress_options& into);
+
+void add_generate(CLI::App& app, tool::console const& to, tool::action& chosen);
+void add_chat(CLI::App& app, tool::console const& to, tool::action& chosen);
+/// @param command_line  for the report
+void add_eval(CLI::App& app, std::string const& command_line, tool::console const& to, tool::action& chosen);
+void add_dump(CLI::App& app, tool::console const& to, tool::action& chosen);
+
+/// A strategy with its options, checked.
+struct chosen_strategy {
+  tool::strategy const* of = nullptr;
+  tool::run_options run;
+  tool::byte_limit bytes;
+  std::string store = "dense";
+  bool merges = false;  ///< what becomes of the others changes the rows that stay
+  holder where = holder::automatic;
+  wanted reads;
+};
+[[nodiscard]] message check(compress_options const& given, int threads, chosen_strategy& out);
+
+/// A cache made smaller.
+struct compression {
+  tool::outcome kept;
+  compressed cache;
+  double seconds = 0;  ///< from the dump to a session that goes on
+};
+/// Runs a strategy on the cache that a session holds, and makes a session of what it kept.
+/// @param room  tokens that may be decoded behind it
+[[nodiscard]] message compress(model const& of, session const& read_in, tool::cache_dump const& dump,
+                               chosen_strategy const& with, int room, int threads, compression& out);
+
+/// Tokens generated one by one, the most likely each time.
+struct generated {
+  std::vector<llama_token> tokens;
+  double seconds = 0;  ///< of all but the first, which the prompt gave
+};
+/// Goes on from the last logits of a session.
+/// @param next    the position of the first token
+/// @param decode  one token at a position
+/// @param told    called with each token's text
+[[nodiscard]] message generate(model const& of, session& in, int next, int most,
+                               std::function<message(llama_token, int)> const& decode,
+                               std::function<void(std::string const&)> const& told, generated& out);
+
+/// The text of a file, whole; "-" is the standard input.
+[[nodiscard]] message read_text_file(std::string const& name, std::string& out);
+/// Threads that were asked for, or one for each processor.
+[[nodiscard]] int threads_of(int given);
+/// Bytes of the process in memory, 0 where the system does not say.
+[[nodiscard]] std::size_t resident_bytes();
+
+}  // namespace kvsieve::llama_example

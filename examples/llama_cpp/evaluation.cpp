@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "evaluation.hpp"
+
+#include <algorithm>
+#include <span>
+
+#include "prompt_parts.hpp"
+
+namespace kvsieve::llama_example {
+namespace {
+
+/// What the settings read between them.
+wanted wanted_by_all(std::vector<setting> const& settings) {
+  wanted all{.queries = 1};
+  for (auto const& s : settings) all = both(all, s.how.reads);
+  return all;
+}
+int pass_room(wanted const& what, int context) { return what.pass ? std::min(context, 2000) + 128 : 0; }
+
+/// Compresses a cache by a setting; the row takes down what it cost. Of several prompts bytes are added up and times
+/// are those of the last.
+message compress_for(model const& of, session const& reads, tool::cache_dump const& dump, setting const& s, int room,
+                     int threads, compression& out, report_row& row) {
+  if (message m = compress(of, reads, dump, s.how, room, threads, out)) return m;
+  row.bytes_before += dump.cache_bytes();
+  row.bytes_after += out.cache.bytes();
+  row.seconds = out.seconds;
+  return {};
+}
+
+message judge_text(model const& of, std::vector<setting> const& settings, evaluation_plan const& plan,
+                   evaluation_plan::named_text const& text, int threads,
+                   std::function<void(std::string const&)> const& progress, std::vector<report_row>& out) {
+  auto const all = of.tokens(text.text, true, false);
+  std::vector<std::vector<position>> positions(settings.size());
+  std::vector<report_row> rows;
+  for (auto const& s : settings) rows.push_back(s.row);
+  wanted const what = wanted_by_all(settings);
+  for (int const offset : plan.offsets) {
+    auto const needed = static_cast<std::size_t>(offset + plan.tokens + plan.scored + 1);
+    if (all.size() < needed)
+      return text.name + " has " + std::to_string(all.size()) + " tokens, and " + std::to_string(needed) +
+             " are asked for";
+    auto const prompt = std::span(all).subspan(static_cast<std::size_t>(offset), static_cast<std::size_t>(plan.tokens));
+    auto const next = std::span(all).subspan(static_cast<std::size_t>(offset + plan.tokens));
+    auto const judged = next.first(static_cast<std::size_t>(plan.scored));
+    session reads;
+    if (message m = reads.open(of, {plan.tokens + std::max(plan.scored, pass_room(what, plan.tokens)), threads}))
+      return m;
+    progress(text.name + ": reading");
+    reading seen;
+    if (message m = read_prompt(reads, of, prompt, 0, what, seen)) return m;
+    std::vector<float> full;
+    if (message m = reads.decode(judged, plan.tokens, &full)) return m;
+    reads.forget_from(plan.tokens, plan.tokens);
+    for (std::size_t i = 0; i < settings.size(); ++i) {
+      if (!rows[i].failure.empty()) continue;
+      progress(text.name + " at " + std::to_string(offset) + ": " + rows[i].strategy);
+      compression small;
+      std::vector<float> packed;
+      message m = compress_for(of, reads, seen.dump, settings[i], plan.scored, threads, small, rows[i]);
+      if (!m) m = small.cache.decode(judged, plan.tokens, &packed);
+      auto const width = static_cast<std::size_t>(of.shape().vocabulary);
+      for (std::size_t t = 0; t < judged.size() && !m; ++t) {
+        position p;
+        m = judge_position(std::span(full).subspan(t * width, width), std::span(packed).subspan(t * width, width),
+                           next[t + 1], p);
+        if (!m) positions[i].push_back(p);
+      }
+      if (m) rows[i].failure = *m;
+    }
+  }
+  for (std::size_t i = 0; i < settings.size(); ++i) {
+    rows[i].source = text.name;
+    if (rows[i].failure.empty()) rows[i].kl = summarise(positions[i]);
+    out.push_back(std::move(rows[i]));
+  }
+  return {};
+}
+
+/// An answer of at most `most` tokens to what comes behind the context.
+template <class Decode>
+message answer_to(model const& of, session& in, prompt_parts const& parts, int most, Decode const& decode,
+                  std::string& out) {
+  int const behind = static_cast<int>(parts.context.size());
+  if (message m = decode(std::span<llama_token const>(parts.behind), behind)) return m;
+  generated made;
+  return generate(
+      of, in, behind + static_cast<int>(parts.behind.size()), most,
+      [&](llama_token token, int at) { return decode(std::span<llama_token const>(&token, 1), at); },
+      [&](std::string const& piece) { out += piece; }, made);
+}
+
+message judge_task(model const& of, std::vector<setting> const& settings, evaluation_plan const& plan,
+                   std::string const& task, bool known, int threads,
+                   std::function<void(std::string const&)> const& progress, std::vector<report_row>& out) {
+  std::vector<report_row> rows;
+  for (auto const& s : settings) rows.push_back(s.row);
+  std::vector<std::vector<double>> scores(settings.size());
+  std::vector<double> full_scores;
+  wanted const what = wanted_by_all(settings);
+  auto const count = [&](std::string_view text) { return static_cast<int>(of.tokens(text, false, false).size()); };
+  for (double const depth : plan.depths)
+    for (int i = 0; i < plan.items; ++i) {
+      task_request request;
+      request.task = task;
+      request.target_tokens = plan.tokens;
+      request.seed = plan.seed + static_cast<std::uint64_t>(i);
+      request.depth = depth;
+      request.prose = plan.prose;
+      if (task == "needle") {
+        request.distractors = plan.distractors;
+        request.hay = plan.prose.empty() ? haystack::tiled : haystack::prose;
+      }
+      task_item item;
+      if (message m = make_task(request, count, item)) return m;
+      prompt_parts parts;
+      if (message m = divide_prompt(of, item.context, item.question, item.answer_prefix, known, false, parts)) return m;
+      int const context = static_cast<int>(parts.context.size()),
+                more = static_cast<int>(parts.behind.size()) + item.allowance;
+      session reads;
+      if (message m = reads.open(of, {context + std::max(more, pass_room(what, context)), threads})) return m;
+      std::string const where = task + " at " + std::to_string(depth).substr(0, 4) + ", " + std::to_string(i + 1);
+      progress(where + ": reading");
+      reading seen;
+      if (message m = read_prompt(reads, of, parts.context, 0, what, seen)) return m;
+      std::string answer;
+      auto const decode_full = [&](std::span<llama_token const> t, int at) { return reads.decode(t, at); };
+      if (message m = answer_to(of, reads, parts, item.allowance, decode_full, answer)) return m;
+      full_scores.push_back(score_answer(answer, item.references));
+      reads.forget_from(context, context);
+      for (std::size_t s = 0; s < settings.size(); ++s) {
+        if (!rows[s].failure.empty()) continue;
+        progress(where + ": " + rows[s].strategy);
+        compression small;
+        std::string from_kept;
+        message m = compress_for(of, reads, seen.dump, settings[s], more, threads, small, rows[s]);
+        auto const decode = [&](std::span<llama_token const> t, int at) { return small.cache.decode(t, at); };
+        if (!m) m = answer_to(of, small.cache.in(), parts, item.allowance, decode, from_kept);
+        if (m)
+          rows[s].failure = *m;
+        else
+          scores[s].push_back(score_answer(from_kept, item.references));
+      }
+    }
+  for (std::size_t s = 0; s < settings.size(); ++s) {
+    rows[s].source = task;
+    rows[s].question_known = known;
+    if (rows[s].failure.empty())
+      rows[s].answers = retrieval{scores[s].size(), mean_of(scores[s]), mean_of(full_scores)};
+    out.push_back(std::move(rows[s]));
+  }
+  return {};
+}
+
+}  // namespace
+
+message evaluate(model const& of, std::vector<setting> const& settings, evaluation_plan const& plan, int threads,
+                 std::function<void(std::string const&)> const& progress, std::vector<report_row>& out) {
+  for (auto const& text : plan.texts)
+    if (message m = judge_text(of, settings, plan, text, threads, progress, out)) return m;
+  for (auto const& task : plan.tasks)
+    for (bool const known : plan.known)
+      if (message m = judge_task(of, settings, plan, task, known, threads, progress, out)) return m;
+  return {};
+}
+
+}  // namespace kvsieve::llama_example
