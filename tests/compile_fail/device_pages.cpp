@@ -7,7 +7,7 @@
 #if defined(KVSIEVE_SHOULD_COMPILE)
 using rows = kvsieve::rows<float, 64>;
 #else
-using rows = kvsieve::rows<float, 64, kvsieve::layout_paged<16>>;
+using rows = kvsieve::rows<float, 64, kvsieve::layout_ragged_paged<16>>;
 #endif
 
 struct launcher {

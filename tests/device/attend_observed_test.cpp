@@ -163,6 +163,45 @@ TEST_CASE("observing kernels: parts of different formats, heads of their own len
   check_steps<agg::sum, 64>({s}, layers, {}, 13);
   check_steps<agg::max, 32>({s}, layers, {}, 17);
 }
+TEST_CASE("observing kernels: a counter on the device numbers the queries of replayed launches", "[device][attend]") {
+  using A = agg::last_above_with_gap;
+  std::mt19937 random(19);
+  shape const s{1, 2, 2};
+  dense_view const view(random, s, 70);
+  std::vector const layers{view.layer(70)};
+  emulated_device<32> const on;
+  auto const floats = static_cast<std::size_t>(kvs::observed_state<A>::floats(2, 70));
+  std::vector<float> counted(floats), replayed(floats), score(96, -1.0f), other = score;
+  int counter = 0;
+  kvs::observed_state<A> told{counted.data(), 80, 2, 0};
+  for (float* const data : {counted.data(), replayed.data()})
+    REQUIRE(kvs::device::begin_entries(on, kvs::observed_state<A>{data, 80, 2, 0}, A::params{}, 0, 80));
+  for (int step = 0; step < 3; ++step) {
+    auto const memory = normal_room<float>(random, s.rows() * D, 4.0f);
+    std::vector const queries{kvs::make_rows<D>(static_cast<float const*>(memory.data()), 2, 2)};
+    kvs::device::attention<emulated_device<32>, std::remove_cvref_t<decltype(queries[0])>,
+                           std::remove_cvref_t<decltype(layers[0])>, A> const call(on, span_of(queries),
+                                                                                   span_of(layers));
+    support::workspace scratch(call.bytes());
+    into<D>({s}, [&](auto out, kvs::attend_options const& options) {
+      kvs::observed_state<A> same{replayed.data(), 80, 2, 0, &counter};  // as when it was captured
+      REQUIRE(call.run_observed(out, options, span<kvs::observed_state<A>>(&told, 1), A::params{}, scratch.span()));
+      REQUIRE(call.run_observed(out, options, span<kvs::observed_state<A>>(&same, 1), A::params{}, scratch.span()));
+      CHECK(kvs::attend_observed<A>(kvs::host::on<>{}, span_of(queries), span_of(layers), out,
+                                    span<kvs::observed_state<A>>(&same, 1), {}, {}, options)
+                .code == kvs::errc::bad_pointer);  // the host has no use for it
+    });
+    CHECK(counter == told.queries);
+    CHECK(std::memcmp(counted.data(), replayed.data(), floats * sizeof(float)) == 0);
+  }
+  CHECK(counter == 6);
+  kvs::observed_state<A> const same{replayed.data(), 80, 2, 0, &counter};
+  REQUIRE(kvs::device::score_entries<agg::group_max>(on, told, A::params{}, {}, 1, 70, {score.data(), score.size()}));
+  REQUIRE(kvs::device::score_entries<agg::group_max>(on, same, A::params{}, {}, 1, 70, {other.data(), other.size()}));
+  CHECK(std::memcmp(score.data(), other.data(), score.size() * sizeof(float)) == 0);
+  CHECK(kvs::observed_scores<agg::group_max>(same, A::params{}, {}, 1, 70, {score.data(), score.size()}).code ==
+        kvs::errc::bad_pointer);
+}
 TEST_CASE("observing kernels: states that do not fit are refused, and nothing is launched", "[device][attend]") {
   using A = agg::sum;
   std::mt19937 random(3);

@@ -16,6 +16,7 @@ std::span<gpu_case const> apply_cases();
 std::span<gpu_case const> attend_cases();
 std::span<gpu_case const> chunk_cases();
 std::span<gpu_case const> head_cases();
+std::span<gpu_case const> page_cases();
 std::span<gpu_case const> plan_cases();
 std::span<gpu_case const> rows_bf16_cases();
 std::span<gpu_case const> rows_f16_cases();

@@ -9,6 +9,7 @@
 #include <kvsieve/aggregate/mean_variance_entropy.hpp>
 #include <kvsieve/aggregate/root_mean_square.hpp>
 #include <kvsieve/aggregate/worst_case.hpp>
+#include <kvsieve/core/paged.hpp>
 #include <kvsieve/kvsieve.cuh>
 #include <kvsieve/scale/z_score.hpp>
 #include <kvsieve/score/blend.hpp>
@@ -23,6 +24,14 @@ kvs::status one(kvs::device::on on, kvs::device::workspace const& w) {
   typename C::params const p{};
   return kvs::plan<C>(on, layer, layer.keys, p, w).state;
 }
+template <class C, class T, int D>
+kvs::status in_pages(kvs::device::on on, kvs::device::workspace const& w) {
+  auto const pages = kvs::make_paged<16, D>(static_cast<T const*>(nullptr), 1, 0, kvs::page_pool_view{}, {});
+  kvs::kv_layer const layer{pages, pages};
+  auto const queries = kvs::make_rows<D>(static_cast<T const*>(nullptr), 1, 0);
+  typename C::params const p{};
+  return kvs::plan<C>(on, layer, queries, p, w).state;
+}
 }  // namespace
 
 kvs::status compile_query_kernels(kvs::device::on on, kvs::device::workspace const& w) {
@@ -34,6 +43,7 @@ kvs::status compile_query_kernels(kvs::device::on on, kvs::device::workspace con
   if (s) s = one<kvs::snap_kv<>, kvs::bf16, 96>(on, w);
   if (s) s = one<kvs::snap_kv<>, kvs::bf16, 128>(on, w);
   if (s) s = one<kvs::snap_kv<>, kvs::bf16, 256>(on, w);
+  if (s) s = in_pages<kvs::snap_kv<>, kvs::bf16, 128>(on, w);
   if (s) s = one<kvs::tova<>, float, 64>(on, w);
   if (s) s = one<kvs::tova<>, kvs::bf16, 128>(on, w);
   if (s) s = one<kvs::observed_attention<kvs::aggregate::group_sum>, kvs::bf16, 128>(on, w);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Compiles the kernels of the per-row and by-position scorers, selection and compaction, for every element
 // type and the head dimensions of common models. A register spill fails the build.
+#include <kvsieve/core/paged.hpp>
 #include <kvsieve/kvsieve.cuh>
 #include <kvsieve/lift/mean.hpp>
 #include <kvsieve/scale/z_score.hpp>
@@ -53,6 +54,19 @@ kvs::status all_strategies(kvs::device::on on, kvs::device::workspace const& w) 
              D>(on, w);
   return s;
 }
+/// Rows of a sequence in pages, planned where they lie, moved in place and beside, and their tables looked at.
+template <class T, int D>
+kvs::status in_pages(kvs::device::on on, kvs::device::workspace const& w) {
+  using strategy = kvs::key_diff<>;
+  auto const pages = kvs::make_paged<16, D>(static_cast<T*>(nullptr), 1, 0, kvs::page_pool_view{}, {});
+  auto const rows = kvs::make_rows<D>(static_cast<T*>(nullptr), 1, 0);
+  kvs::kv_layer const layer{pages, pages};
+  kvs::token_plan const plan = kvs::plan<strategy>(on, layer, strategy::params{}, w);
+  if (!plan) return plan.state;
+  if (kvs::status const s = kvs::apply<strategy>(on, plan, layer, kvs::kv_layer{rows, rows}); !s) return s;
+  if (kvs::status const s = kvs::count_absent_pages(on, layer, nullptr); !s) return s;
+  return kvs::apply<strategy>(on, plan, layer);
+}
 }  // namespace
 
 kvs::status compile_row_kernels(kvs::device::on on, kvs::device::workspace const& w) {
@@ -65,5 +79,6 @@ kvs::status compile_row_kernels(kvs::device::on on, kvs::device::workspace const
   if (s) s = all_strategies<kvs::bf16, 128>(on, w);
   if (s) s = all_strategies<kvs::bf16, 256>(on, w);
   if (s) s = selections<kvs::bf16, 128>(on, w);
+  if (s) s = in_pages<kvs::bf16, 128>(on, w);
   return s;
 }

@@ -1,85 +1,53 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// A CUDA block on the CPU: one std::thread for every CUDA thread and a std::barrier for sync(). ThreadSanitizer then
-// sees every missing sync() of a kernel body as a data race.
+// A CUDA block on the CPU. Each of its threads is a context with a stack of its own; one CPU thread runs them, and who
+// goes on after a sync() is drawn, so a body that lacks one gives other numbers than the host. ThreadSanitizer takes
+// each context for a thread and sees every missing sync() as a data race.
 #pragma once
 #include <atomic>
-#include <barrier>
-#include <cmath>
+#include <cstddef>
 #include <cstdint>
-#include <cstring>
-#include <deque>
-#include <memory>
-#include <thread>
-#include <vector>
 
 #include <kvsieve/core/status.hpp>
 #include <kvsieve/device/block.hpp>
+#include <kvsieve/device/launch_views.hpp>
 
 namespace kvsieve_test {
 namespace device = kvsieve::device;
 
-/// Under ThreadSanitizer, where a case takes many times as long.
 #if defined(__SANITIZE_THREAD__)
-inline constexpr bool race_check = true;
+#define KVSIEVE_RACE_CHECK 1
 #elif defined(__has_feature)
 #if __has_feature(thread_sanitizer)
-inline constexpr bool race_check = true;
-#else
-inline constexpr bool race_check = false;
+#define KVSIEVE_RACE_CHECK 1
 #endif
-#else
-inline constexpr bool race_check = false;
 #endif
+#if !defined(KVSIEVE_RACE_CHECK)
+#define KVSIEVE_RACE_CHECK 0
+#endif
+/// Under ThreadSanitizer, where a case takes many times as long.
+inline constexpr bool race_check = KVSIEVE_RACE_CHECK != 0;
 
 /// What the threads of one block have in common besides the body's shared memory.
-template <int Threads>
-struct block_state {
-  static constexpr int widths = 5;  // tiles of 2, 4, 8, 16, 32
-  std::barrier<> all{Threads};
-  std::deque<std::barrier<>> tiles[widths];
-  float lane[widths][Threads] = {};
-  block_state() {
-    for (int w = 0; w < widths; ++w) {
-      for (int t = 0; t < Threads; t += 2 << w) tiles[w].emplace_back(2 << w);
-    }
-  }
-};
+class block_state;
 
-template <int Width, int Threads>
+// Collectives of a block and of the tile of `width` threads around a thread, compiled once.
+void sync(block_state& block, int thread);
+[[nodiscard]] float tile_sum(block_state& block, int thread, int width, float x);
+[[nodiscard]] float tile_max(block_state& block, int thread, int width, float x);
+[[nodiscard]] unsigned exclusive_sum(block_state& block, int thread, unsigned x, unsigned& total, unsigned* part);
+[[nodiscard]] float block_sum(block_state& block, int thread, float x, float* part);
+[[nodiscard]] float block_max(block_state& block, int thread, float x, float* part);
+
+template <int Width>
 struct emulated_tile {
-  static_assert(Threads % Width == 0);
-  static constexpr int width = Width, level = Width == 2 ? 0 : Width == 4 ? 1 : Width == 8 ? 2 : Width == 16 ? 3 : 4;
+  static constexpr int width = Width;
   int thread;
-  block_state<Threads>* state;
+  block_state* state;
 
   int rank() const { return thread % Width; }
   int index() const { return thread / Width; }
-  float all_sum(float x) const {
-    return together(x, [](float a, float b) { return a + b; });
-  }
-  float all_max(float x) const {
-    x = together(x, [](float a, float b) { return std::fmax(a, b); });
-    return x == x ? x : -INFINITY;
-  }
-
- private:
-  template <class Op>
-  float together(float x, Op op) const {
-    auto& barrier = state->tiles[level][static_cast<std::size_t>(index())];
-    float(&lane)[Threads] = state->lane[level];
-    lane[thread] = x;
-    barrier.arrive_and_wait();
-    float part[Width];
-    for (int i = 0; i < Width; ++i) part[i] = lane[thread - rank() + i];
-    barrier.arrive_and_wait();
-    // The same pairs as shuffles at distance Width / 2, ..., 1, for this lane.
-    for (int step = Width / 2; step > 0; step /= 2) {
-      float next[Width];
-      for (int i = 0; i < Width; ++i) next[i] = op(part[i], part[i ^ step]);
-      std::memcpy(part, next, sizeof part);
-    }
-    return part[rank()];
-  }
+  float all_sum(float x) const { return tile_sum(*state, thread, Width, x); }
+  float all_max(float x) const { return tile_max(*state, thread, Width, x); }
 };
 
 template <int Threads>
@@ -92,41 +60,19 @@ struct emulated_block {
     float part[Threads];
   };
   int thread;
-  block_state<Threads>* state;
+  block_state* state;
 
   int rank() const { return thread; }
-  void sync() { state->all.arrive_and_wait(); }
+  void sync() { kvsieve_test::sync(*state, thread); }
   void atomic_add(unsigned& x, unsigned v) { std::atomic_ref<unsigned>(x).fetch_add(v, std::memory_order_relaxed); }
   unsigned exclusive_sum(unsigned x, unsigned& total, scan_storage& s) {
-    s.part[thread] = x;
-    sync();
-    unsigned before = 0, sum = 0;
-    for (int t = 0; t < Threads; ++t) {
-      if (t == thread) before = sum;
-      sum += s.part[t];
-    }
-    total = sum;
-    sync();
-    return before;
+    return kvsieve_test::exclusive_sum(*state, thread, x, total, s.part);
   }
-  float all_sum(float x, reduce_storage& s) {
-    s.part[thread] = x;
-    sync();
-    float sum = 0;
-    for (int t = 0; t < Threads; ++t) sum += s.part[t];
-    sync();
-    return sum;
-  }
-  float all_max(float x, reduce_storage& s) {
-    s.part[thread] = x;
-    sync();
-    float m = -INFINITY;
-    for (int t = 0; t < Threads; ++t) m = std::fmax(m, s.part[t]);
-    sync();
-    return m;
-  }
+  float all_sum(float x, reduce_storage& s) { return block_sum(*state, thread, x, s.part); }
+  float all_max(float x, reduce_storage& s) { return block_max(*state, thread, x, s.part); }
   template <int Width>
-  emulated_tile<Width, Threads> tile() const {
+  emulated_tile<Width> tile() const {
+    static_assert(Threads % Width == 0);
     return {thread, state};
   }
   template <kvsieve::element T>
@@ -135,42 +81,40 @@ struct emulated_block {
   }
 };
 
-/// A launcher as device::on is one, for host memory: runs the blocks of a launch, two at a time, so that what two
-/// blocks do to the same memory is seen as a race too. Shared memory starts as rubbish in every block.
+/// A body as a launch needs it: run() is one thread of one block.
+struct block_body {
+  int threads;
+  std::size_t shared_bytes;
+  void const* args;
+  void (*run)(void const* args, block_state& block, int thread, device::work w, void* shared);
+};
+/// Runs the blocks of a launch, two at a time, so that what two blocks do to the same memory shows as well. Shared
+/// memory starts as rubbish in every block.
+/// @param seed  what is drawn follows from it: which thread goes on, and which block comes next
+void run_blocks(device::grid g, block_body const& body, std::uint64_t seed);
+
+/// A launcher as device::on is one, for host memory.
 template <int Threads>
 struct emulated_device {
   static constexpr int threads = Threads;
   int* launches = nullptr;  ///< counts launches when set
+  std::uint64_t seed = 1;   ///< of the order in which threads take turns
 
   template <class Body, class Args>
   kvsieve::status launch(device::grid g, Args const& args) const {
+    if (g.x < 1 || g.y < 1 || g.z < 1) return {};
+    if (kvsieve::status const s = device::fits_launch(g); !s) return s;
     if (launches != nullptr) ++*launches;
-    long const blocks = static_cast<long>(g.x) * g.y * g.z;
-    long const teams = blocks < 2 ? blocks : 2;
     using block = emulated_block<Threads>;
     using shared = typename Body::template shared<block>;
-    struct team {
-      block_state<Threads> state;
-      shared memory;
-    };
-    std::vector<std::unique_ptr<team>> team_of;
-    std::vector<std::thread> running;
-    for (long j = 0; j < teams; ++j) {
-      team_of.push_back(std::make_unique<team>());
-      team& own = *team_of.back();
-      for (int t = 0; t < Threads; ++t) {
-        running.emplace_back([&own, &args, g, j, t, teams, blocks] {
-          block b{t, &own.state};
-          for (long i = j; i < blocks; i += teams) {
-            if (t == 0) std::memset(static_cast<void*>(&own.memory), 0xcd, sizeof own.memory);
-            b.sync();
-            Body::run(b, args, device::work{int(i % g.x), int(i / g.x % g.y), int(i / g.x / g.y)}, own.memory);
-            b.sync();
-          }
-        });
-      }
-    }
-    for (auto& r : running) r.join();
+    static_assert(alignof(shared) <= 64);
+    run_blocks(g,
+               {Threads, sizeof(shared), &args,
+                [](void const* all, block_state& state, int thread, device::work w, void* memory) {
+                  block b{thread, &state};
+                  Body::run(b, *static_cast<Args const*>(all), w, *static_cast<shared*>(memory));
+                }},
+               seed);
     return {};
   }
 };

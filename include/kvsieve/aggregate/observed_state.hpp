@@ -15,10 +15,12 @@ template <accumulator A>
 struct observed_state {
   static constexpr int rows = A::states + 1;  ///< of a query head
 
-  float* data = nullptr;  ///< [Hq, rows, capacity]
-  index capacity = 0;     ///< floats of a row, a multiple of 16: entries that a head can have
-  int heads = 0;          ///< query heads, Hq
-  int queries = 0;        ///< that were seen: the number of the next one
+  float* data = nullptr;   ///< [Hq, rows, capacity]
+  index capacity = 0;      ///< floats of a row, a multiple of 16: entries that a head can have
+  int heads = 0;           ///< query heads, Hq
+  int queries = 0;         ///< that were seen: the number of the next one
+  int* counter = nullptr;  ///< device [1], or null: the launches count there and read nothing of `queries`, so that a
+                           ///< CUDA graph may replay them; 0 before the first query, and not for the host
 
   /// Floats that `heads` query heads with room for `entries` take.
   [[nodiscard]] static constexpr index floats(int heads, index entries) {

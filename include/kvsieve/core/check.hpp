@@ -141,16 +141,12 @@ template <row_view V>
   return {};
 }
 
-/// Rows that are there, aligned to their element type, with strides that cannot overflow.
+/// Rows that are there, aligned to their element type, with strides that cannot overflow. Neither tables of the layout
+/// nor the state of a format are read, which may be device memory.
 template <row_view V>
-[[nodiscard]] status readable(V const& v, char const* name, int view) {
-  if (status const s = table(v, name, view); !s) return s;
-  if constexpr (is_encoded<V>) {
+[[nodiscard]] status addressable(V const& v, char const* name, int view) {
+  if constexpr (is_encoded<V>)
     if (status const s = tiles(v, name, view); !s) return s;
-    if constexpr (requires { codec_of<V>::template check<head_dim_of<V>>(v.accessor().state, 1, name, view); })
-      if (status const s = codec_of<V>::template check<head_dim_of<V>>(v.accessor().state, v.extent(0), name, view); !s)
-        return s;
-  }
   if constexpr (cs::is_pointer_v<typename V::data_handle_type>) {
     if (v.data_handle() == nullptr) return fail(errc::bad_pointer, name, 0, "must not be null;", 0, view);
   }
@@ -169,6 +165,16 @@ template <row_view V>
     }
   }
   return {};
+}
+/// The same, with tables of the layout that lead nowhere else and a state of the format that it can read.
+template <row_view V>
+[[nodiscard]] status readable(V const& v, char const* name, int view) {
+  if (status const s = table(v, name, view); !s) return s;
+  if constexpr (is_encoded<V>)
+    if constexpr (requires { codec_of<V>::template check<head_dim_of<V>>(v.accessor().state, 1, name, view); })
+      if (status const s = codec_of<V>::template check<head_dim_of<V>>(v.accessor().state, v.extent(0), name, view); !s)
+        return s;
+  return addressable(v, name, view);
 }
 
 /// A white list against the view it speaks of: ascending token indices. Reads the list.

@@ -35,6 +35,16 @@
 #define KVSIEVE_NO_UNROLL
 #endif
 
+/// 1: calls on the device ask the driver whether kernels reach the memory that they are given, and refuse what lies in
+/// the host's own. So it is where NDEBUG is not defined, or where a user says so. Only nvcc's units look at it.
+#if !defined(KVSIEVE_CHECK_POINTERS)
+#if defined(NDEBUG)
+#define KVSIEVE_CHECK_POINTERS 0
+#else
+#define KVSIEVE_CHECK_POINTERS 1
+#endif
+#endif
+
 /// The instruction set that host fragments are built for. It is part of the name of every symbol that depends on it,
 /// so translation units compiled with different -m flags (or by nvcc, which takes no vector types) link together.
 #if defined(__CUDACC__) || defined(KVSIEVE_HOST_ARRAYS)

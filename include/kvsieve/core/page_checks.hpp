@@ -15,6 +15,10 @@ struct page_pool_view {
 };
 
 namespace detail {
+/// The page, or 0 where the pool does not have it.
+[[nodiscard]] KVSIEVE_HD constexpr index page_within(int page, index pages) noexcept {
+  return static_cast<cs::uint64_t>(page) < static_cast<cs::uint64_t>(pages) ? page : 0;
+}
 /// A pool by itself: strides that cannot overflow.
 [[nodiscard]] inline status check_pool(page_pool_view const& p, char const* name, int view) {
   constexpr index most_pages = 0x7fffffff, most_stride = index{1} << 40, most_elements = index{1} << 50;

@@ -30,6 +30,10 @@ struct layout_paged {
     index_type entries = 0;      ///< of the table; as many as the tokens take, or more
     page_pool_view pool{};       ///< what the pages are of
 
+    /// The page of an entry of the table. One that the pool does not have is read as page 0: no table leads out of it.
+    KVSIEVE_HD constexpr index_type page_of(size_type entry) const noexcept {
+      return detail::page_within(table[entry], pool.pages);
+    }
     /// Pages that the first `rows` tokens take.
     [[nodiscard]] static constexpr index_type pages(index_type rows) noexcept { return (rows + P - 1) / P; }
     /// A power of two that divides it divides the way from any row of a head to any other.
@@ -79,7 +83,7 @@ struct layout_paged {
     KVSIEVE_HD constexpr Extents const& extents() const noexcept { return shape; }
     KVSIEVE_HD constexpr index_type operator()(index_type head, index_type token, index_type channel) const noexcept {
       auto const t = static_cast<size_type>(token);
-      return index_type{table[t / P]} * pool.stride.page + head * pool.stride.head +
+      return page_of(t / P) * pool.stride.page + head * pool.stride.head +
              static_cast<index_type>(t % P) * pool.stride.token + channel;
     }
     KVSIEVE_HD constexpr index_type required_span_size() const noexcept {
@@ -128,6 +132,10 @@ struct layout_ragged_paged {
 
     /// Tokens of a head.
     KVSIEVE_HD constexpr index_type tokens(index_type head) const noexcept { return length[head]; }
+    /// The page of an entry of a head's table. One that the pool does not have is read as page 0.
+    KVSIEVE_HD constexpr index_type page_of(index_type head, size_type entry) const noexcept {
+      return detail::page_within(list[static_cast<size_type>(first[head]) + entry], pool.pages);
+    }
     /// Pages that `rows` tokens of a head take.
     [[nodiscard]] static constexpr index_type pages(index_type rows) noexcept { return (rows + P - 1) / P; }
     /// The pages of a head.
@@ -212,8 +220,8 @@ struct layout_ragged_paged {
     KVSIEVE_HD constexpr Extents const& extents() const noexcept { return shape; }
     KVSIEVE_HD constexpr index_type operator()(index_type head, index_type token, index_type channel) const noexcept {
       auto const t = static_cast<size_type>(token);
-      return index_type{list[static_cast<size_type>(first[head]) + t / P]} * pool.stride.page +
-             head * pool.stride.head + static_cast<index_type>(t % P) * pool.stride.token + channel;
+      return page_of(head, t / P) * pool.stride.page + head * pool.stride.head +
+             static_cast<index_type>(t % P) * pool.stride.token + channel;
     }
     KVSIEVE_HD constexpr index_type required_span_size() const noexcept {
       if (pool.pages == 0 || shape.extent(0) == 0) return 0;

@@ -6,6 +6,7 @@
 #include <kvsieve/core/attend_checks.hpp>
 #include <kvsieve/device/attend_join.hpp>
 #include <kvsieve/device/attend_segment.hpp>
+#include <kvsieve/device/check_tables.hpp>
 #include <kvsieve/device/fold_entries.hpp>
 #include <kvsieve/device/launch_views.hpp>
 
@@ -27,53 +28,16 @@ struct attended_rows {
       if (status const s = check::readable(v, name, view); !s) return s;
       for (typename V::rank_type r : {0, 1}) {
         if (is_encoded<V> || v.extent(r) < 2) continue;
-        if (status const s = multiple(v.stride(r), unit / size, name, view); !s) return s;
+        if (status const s = stride_is_multiple(v.stride(r), unit / size, name, view); !s) return s;
       }
     } else {
       if (v.data_handle() == nullptr) return fail(errc::bad_pointer, name, 0, "must not be null;", 0, view);
-      if (status const s = tables(v, name, view); !s) return s;
+      if (status const s = check_tables(v, 16 / size, name, view); !s) return s;
     }
     auto const past = static_cast<index>(reinterpret_cast<std::uintptr_t>(v.data_handle())) % unit;
     if (past == 0) return {};
     return fail(errc::bad_pointer, name, static_cast<double>(past), "bytes past the alignment that kernels need,",
                 static_cast<double>(unit), view);
-  }
-
- private:
-  [[nodiscard]] static status multiple(index stride, index of, char const* name, int view) {
-    if (stride % of == 0) return {};
-    return fail(errc::bad_shape, name, static_cast<double>(stride), "is a stride that must be a multiple of",
-                static_cast<double>(of), view);
-  }
-  /// What can be seen of a layout of tables without reading them.
-  template <row_view V>
-  [[nodiscard]] static status tables(V const& v, char const* name, int view) {
-    auto const& m = v.mapping();
-    if constexpr (paged_rows<V>) {
-      if (status const s = kvsieve::detail::check_pool(m.pool, name, view); !s) return s;
-      if constexpr (is_encoded<V>) {
-        if (status const s = m.check_tiles(name, view, index{codec_of<V>::tile_tokens}); !s) return s;
-      } else {
-        index const strides[] = {m.pool.stride.page, m.pool.stride.head, m.pool.stride.token};
-        for (index const stride : strides) {
-          if (status const s = multiple(stride, 16 / index{sizeof(element_of<V>)}, name, view); !s) return s;
-        }
-      }
-    }
-    if constexpr (paged_rows<V> && !ragged_rows<V>) {
-      index const used = m.pages(v.extent(1));
-      if (used > 0 && m.table == nullptr)
-        return fail(errc::bad_pointer, name, 0, "must have a table of pages;", 0, view);
-      if (used > m.entries)
-        return fail(errc::bad_shape, name, static_cast<double>(m.entries),
-                    "entries of the table of pages, of which the tokens take", static_cast<double>(used), view);
-    } else if constexpr (paged_rows<V>) {
-      if (m.list == nullptr || m.first == nullptr || m.length == nullptr)
-        return fail(errc::bad_pointer, name, 0, "must have a list of pages, offsets and lengths;", 0, view);
-    } else {
-      if (m.offset == nullptr) return fail(errc::bad_pointer, name, 0, "must have offsets;", 0, view);
-    }
-    return {};
   }
 };
 
@@ -104,7 +68,7 @@ class attention {
   [[nodiscard]] status run(cs::span<Out const> out, attend_options const& options,
                            std::span<std::byte> workspace) const {
     memory m;
-    return run(out, options, workspace, m);
+    return run(out, options, workspace, m, [](int) { return static_cast<int*>(nullptr); });
   }
   /// The same, and folds the probabilities into the states of the views.
   template <class Out, class State, class Params>
@@ -112,7 +76,8 @@ class attention {
                                     Params const& params, std::span<std::byte> workspace) const {
     if (status const s = check_states(states, params); !s) return s;
     memory m;
-    if (status const s = run(out, options, workspace, m); !s) return s;
+    auto const counter = [&](int v) { return states[at(v)].counter; };
+    if (status const s = run(out, options, workspace, m, counter); !s) return s;
     fold_args<Aggregate> args{};
     args.params = params;
     int most_heads = 0;
@@ -144,25 +109,54 @@ class attention {
     int* before = nullptr;     ///< of each view [heads, parts + 1]
   };
 
-  template <class Out>
+  template <class Out, class Counter>
   [[nodiscard]] status run(cs::span<Out const> out, attend_options const& options, std::span<std::byte> workspace,
-                           memory& m) const {
+                           memory& m, [[maybe_unused]] Counter const& counter) const {
     static_assert(Out::is_always_strided(),
                   "kvsieve::attend on the device writes by strides: give it kvsieve::make_rows");
     if (status const s = check::attention<attended_rows>(queries_, layers_, out, options); !s) return s;
     for (int v = 0; v < views(); ++v)
-      if (rows_of(v) > most_tokens)
-        return fail(errc::bad_shape, "query.heads", static_cast<double>(queries(v).extent(0)),
-                    "times its queries, which must be at most", most_tokens, v);
+      if (status const s = fits_grid(v); !s) return s;
     if (status const s = check::workspace(workspace, bytes()); !s) return s;
+    if (status const s = check_reach(out, workspace); !s) return s;
     arena a(workspace);
     m = carve(a);
     status s;
     [&]<int... I>(cs::integer_sequence<int, I...>) {
-      if constexpr (observes) ((s = s ? count_part_number<I>(m) : s), ...);
+      if constexpr (observes) ((s = s ? count_part_number<I>(m, counter) : s), ...);
       ((s = s ? attend_part_number<I>(m) : s), ...);
     }(cs::make_integer_sequence<int, parts>{});
     return s ? join(m, out, options) : s;
+  }
+
+  /// A view whose rows and segments a grid of blocks holds.
+  [[nodiscard]] status fits_grid(int v) const {
+    auto const number = [](auto x) { return static_cast<double>(x); };
+    if (queries(v).extent(0) > most_blocks_across)
+      return fail(errc::bad_shape, "query.heads", number(queries(v).extent(0)), "must be at most", most_blocks_across,
+                  v);
+    status s;
+    each_part(layers_[at(v)], [&](auto const& p, int) {
+      index const blocks =
+          index{pieces(p.tokens(), segment_tokens(v, p.tokens()))} * pieces(group_rows(v), pass_rows(group_rows(v)));
+      if (s && blocks > most_tokens)
+        s = fail(errc::bad_shape, "keys.tokens", p.tokens(),
+                 "which are, with so many queries, too many blocks; at most", most_tokens, v);
+    });
+    return s;
+  }
+  /// What is read and written lies where kernels reach it.
+  template <class Out>
+  [[nodiscard]] status check_reach(cs::span<Out const> out, std::span<std::byte> workspace) const {
+    status s = within_reach(on_, workspace.data(), "workspace");
+    for (int v = 0; s && v < views(); ++v) {
+      each_part(layers_[at(v)], [&](auto const& p, int) {
+        if (s) s = layer_within_reach(on_, p, "keys", "values", v);
+      });
+      if (s) s = rows_within_reach(on_, queries(v), "query", v);
+      if (s) s = rows_within_reach(on_, out[at(v)], "out", v);
+    }
+    return s;
   }
 
   [[nodiscard]] static std::size_t at(int v) { return static_cast<std::size_t>(v); }
@@ -235,12 +229,14 @@ class attention {
     }
     return {m.logits + logits, room_of(v), m.before + ends, number, parts + 1};
   }
-  template <int I>
-  [[nodiscard]] status count_part_number(memory const& m) const {
+  template <int I, class Counter>
+  [[nodiscard]] status count_part_number(memory const& m, Counter const& counter) const {
     using part_type = cs::remove_cvref_t<decltype(part<I>(0))>;
     count_entries_args<part_type> args{};
     auto const fill = [&](int v, count_entries_part<part_type>& to) {
-      to = {part<I>(v), m.before + (logits_of(m, v, I).before - m.before), I, parts + 1};
+      to = {part<I>(v), m.before + (logits_of(m, v, I).before - m.before),
+            I,          parts + 1,
+            counter(v), static_cast<int>(queries(v).extent(1))};
       return 1;
     };
     return launch_views<count_entries_body<part_type>>(on_, views(), 1, 1, args, fill);
@@ -261,6 +257,11 @@ class attention {
       if (s.capacity % 16 != 0 || s.capacity < room_of(v))
         return fail(errc::bad_shape, "state.capacity", number(s.capacity), "must be a multiple of 16 and at least",
                     number(room_of(v)), v);
+      for (void const* const p : {static_cast<void const*>(s.data), static_cast<void const*>(s.counter)})
+        if (status const lies = within_reach(on_, p, "state", v); !lies) return lies;
+      if (auto const past = reinterpret_cast<std::uintptr_t>(s.counter) % alignof(int); past != 0)
+        return fail(errc::bad_pointer, "state.counter", number(past), "bytes past the alignment that it needs,",
+                    alignof(int), v);
       if (s.queries < 0 || s.queries > most_tokens - most_new_queries)
         return fail(errc::bad_shape, "state.queries", s.queries, "must be at least 0 and at most",
                     most_tokens - most_new_queries, v);

@@ -3,10 +3,10 @@
 // of threads works on a row of keys and the same row of values at a time, with a running maximum of its own: there is
 // no sync until all rows are read. What the tiles of a block have is joined at the end, in their order.
 #pragma once
-#include <kvsieve/core/paged.hpp>
 #include <kvsieve/core/rotate.hpp>
 #include <kvsieve/device/attend_partials.hpp>
 #include <kvsieve/device/octet.hpp>
+#include <kvsieve/device/table_rows.hpp>
 
 namespace kvsieve::inline v0 {
 namespace device {
@@ -58,38 +58,6 @@ struct octet_slice {
   /// Channel at which octet i of a thread begins; D or more: it has none.
   KVSIEVE_HD static constexpr int channel(int thread, int i) { return (i * width + thread) * octet::lanes; }
 };
-
-/// Tokens of a head that may be read: tables that say more than the view are cut.
-template <row_view V>
-[[nodiscard]] KVSIEVE_HD index readable_tokens(V const& v, [[maybe_unused]] index head) {
-  index n = v.extent(1);
-  if constexpr (ragged_rows<V>) {
-    index own = v.mapping().tokens(head);
-    if constexpr (paged_rows<V>) {
-      index const room = (index{v.mapping().first[head + 1]} - v.mapping().first[head]) * V::layout_type::page;
-      own = own < room ? own : room;
-    }
-    n = own < n ? own : n;
-  }
-  return n;
-}
-/// False for a row of a page that the pool does not have: it counts as if it were not there.
-template <row_view V>
-[[nodiscard]] KVSIEVE_HD bool row_is_there([[maybe_unused]] V const& v, [[maybe_unused]] index head,
-                                           [[maybe_unused]] index token) {
-  if constexpr (paged_rows<V>) {
-    auto const& m = v.mapping();
-    auto const entry = static_cast<cs::size_t>(token) / V::layout_type::page;
-    index page;
-    if constexpr (ragged_rows<V>)
-      page = m.table(head)[entry];
-    else
-      page = m.table[entry];
-    return page >= 0 && page < m.pool.pages;
-  } else {
-    return true;
-  }
-}
 
 /// Multiplies rows [rows, D] in shared memory by the matrix of rotate(), in its order. Begins and ends with a sync.
 template <int D, block Block>

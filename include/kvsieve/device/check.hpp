@@ -5,30 +5,56 @@
 #include <cstdint>
 
 #include <kvsieve/core/check.hpp>
+#include <kvsieve/device/check_tables.hpp>
 #include <kvsieve/device/workspace.hpp>
 
 namespace kvsieve::inline v0 {
 namespace device {
 
-/// True for views that kernels walk: by strides. Those of tables are for the host.
+/// True for views that kernels walk by strides alone.
 template <class Layer>
-inline constexpr bool walks = Layer::keys_type::is_always_strided() && Layer::values_type::is_always_strided();
+inline constexpr bool by_strides = Layer::keys_type::is_always_strided() && Layer::values_type::is_always_strided();
+/// True for rows that kernels find by strides or through one table of pages.
+template <row_view V>
+inline constexpr bool finds_rows = V::is_always_strided() || (paged_rows<V> && !ragged_rows<V>);
+/// True for views that kernels plan and apply. Those of a table for each head are for the host.
+template <class Layer>
+inline constexpr bool walks = finds_rows<typename Layer::keys_type> && finds_rows<typename Layer::values_type>;
+
+/// Rows that kernels reach an element at a time: there, in a pool that has a page where there are rows.
+template <row_view V>
+[[nodiscard]] status reached(V const& v, char const* name, int view) {
+  if constexpr (V::is_always_strided()) {
+    return check::addressable(v, name, view);
+  } else {
+    if (status const s = check_tables(v, 1, name, view); !s) return s;
+    if constexpr (paged_rows<V>)
+      if (v.mapping().pool.pages < 1)
+        return fail(errc::bad_shape, name, static_cast<double>(v.mapping().pool.pages),
+                    "pages of a pool, which must be at least", 1, view);
+    if constexpr (paged_rows<V> || !is_encoded<V>) return check::addressable(v, name, view);
+    // The offsets, which tiles would be held against, are device memory.
+    if (v.data_handle() == nullptr) return fail(errc::bad_pointer, name, 0, "must not be null;", 0, view);
+    return {};
+  }
+}
 
 /// Rows that kernels read four channels at a time: there, and aligned to four elements.
 template <row_view V>
 [[nodiscard]] status readable(V const& v, char const* name, int view) {
-  if (status const s = check::readable(v, name, view); !s) return s;
+  if (status const s = reached(v, name, view); !s) return s;
   if constexpr (contiguous_rows<V>) {
     constexpr std::size_t bytes = 4 * sizeof(element_of<V>);
     if (auto const past = reinterpret_cast<std::uintptr_t>(v.data_handle()) % bytes; past != 0) {
       return fail(errc::bad_pointer, name, static_cast<double>(past), "bytes past the alignment that kernels need,",
                   static_cast<double>(bytes), view);
     }
-    for (typename V::rank_type r : {0, 1}) {
-      index const stride = v.mapping().stride(r);
-      if (stride % 4 != 0 && v.extent(r) > 1) {
-        return fail(errc::bad_shape, name, static_cast<double>(stride), "is a stride that must be a multiple of", 4,
-                    view);
+    if constexpr (paged_rows<V>) {
+      if (status const s = check_tables(v, 4, name, view); !s) return s;
+    } else {
+      for (typename V::rank_type r : {0, 1}) {
+        if (v.extent(r) < 2) continue;
+        if (status const s = stride_is_multiple(v.mapping().stride(r), 4, name, view); !s) return s;
       }
     }
   }

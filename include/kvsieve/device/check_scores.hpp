@@ -49,6 +49,9 @@ template <strategy C, class Launcher, class Layer, class Queries>
     }
     if constexpr (C::observes_queries && !joined) {
       auto const& q = call.queries[static_cast<std::size_t>(v)];
+      if (q.extent(0) > check::most_heads)
+        return fail(errc::bad_shape, "queries.heads", static_cast<double>(q.extent(0)), "must be at most",
+                    static_cast<double>(check::most_heads), v);
       if (status const s =
               check::queries<score>(q, l, call.params.score, v, least_queries<aggregate>, weighs_queries<aggregate>);
           !s)

@@ -7,6 +7,7 @@
 #include <kvsieve/core/views.hpp>
 #include <kvsieve/device/block.hpp>
 #include <kvsieve/device/open_plan.hpp>
+#include <kvsieve/device/table_rows.hpp>
 
 namespace kvsieve::inline v0 {
 namespace device {
@@ -23,20 +24,26 @@ template <row_view V>
   if constexpr (contiguous_rows<V>) {
     constexpr index per = 16 / static_cast<index>(sizeof(element_of<V>));
     if constexpr (head_dim_of<V> % per != 0) return false;
-    return reinterpret_cast<cs::uintptr_t>(v.data_handle()) % 16 == 0 && v.mapping().stride(0) % per == 0 &&
-           v.mapping().stride(1) % per == 0;
+    index all;  // a power of two divides it where it divides all strides
+    if constexpr (paged_rows<V>)
+      all = v.mapping().pool.stride.page | v.mapping().pool.stride.head | v.mapping().pool.stride.token;
+    else
+      all = v.mapping().stride(0) | v.mapping().stride(1);
+    return reinterpret_cast<cs::uintptr_t>(v.data_handle()) % 16 == 0 && all % per == 0;
   } else {
     return false;
   }
 }
 
-/// Moves `From` rows to `To` rows in units of `Unit`: 16 bytes or an element.
+/// Moves `From` rows to `To` rows in units of `Unit`: 16 bytes or an element. Of a page that the pool does not have,
+/// zeros are read and nothing is written.
 template <class Unit, row_view From, row_view To>
 struct row_mover {
   static constexpr int elements = static_cast<int>(sizeof(Unit) / sizeof(element_of<From>));
   static constexpr int units = head_dim_of<From> / elements;  ///< of a row
 
   KVSIEVE_HD static Unit read(From const& from, index head, index token, int unit) {
+    if (!row_is_there(from, head, token)) return Unit{};
     if constexpr (sizeof(Unit) == 16) {
       return *reinterpret_cast<Unit const*>(row_of(from, head, token) + unit * elements);
     } else {
@@ -44,6 +51,7 @@ struct row_mover {
     }
   }
   KVSIEVE_HD static void write(To const& to, index head, index token, int unit, Unit const& u) {
+    if (!row_is_there(to, head, token)) return;
     if constexpr (sizeof(Unit) == 16) {
       *reinterpret_cast<Unit*>(row_of(to, head, token) + unit * elements) = u;
     } else {
@@ -60,9 +68,11 @@ struct row_mover<Unit, From, To> {
   static constexpr int units = static_cast<int>(row_bytes<To>() / index{sizeof(Unit)});  ///< of a row
 
   KVSIEVE_HD static Unit read(From const& from, index head, index token, int unit) {
+    if (!row_is_there(from, head, token)) return Unit{};
     return reinterpret_cast<Unit const*>(row_of(from, head, token).tile)[unit];
   }
   KVSIEVE_HD static void write(To const& to, index head, index token, int unit, Unit const& u) {
+    if (!row_is_there(to, head, token)) return;
     reinterpret_cast<Unit*>(const_cast<byte*>(row_of(to, head, token).tile))[unit] = u;  // of a view that is written
   }
 };

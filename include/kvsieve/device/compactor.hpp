@@ -88,13 +88,24 @@ template <row_view To>
   return {};
 }
 
+/// Keys and values that kernels reach.
+template <class Layer>
+[[nodiscard]] status both_reached(Layer const& l, char const* keys, char const* values, int v) {
+  status const s = reached(l.keys, keys, v);
+  return s ? reached(l.values, values, v) : s;
+}
+
 /// The arguments of a call that writes what a plan keeps into other memory; rows_of_view(v): of a head, at most.
 template <class Plan, class From, class To, class Rows>
 [[nodiscard]] status check_copied(Plan const& plan, cs::span<From const> from, cs::span<To const> to,
                                   Rows const& rows_of_view) {
-  static_assert(walks<From> && (walks<To> || packs<To>),
-                "kvsieve on the device walks rows by strides: give it kvsieve::make_rows, or plan and apply views in "
-                "pages and ragged views on the host");
+  static_assert(
+      walks<From>,
+      "kvsieve on the device walks rows by strides or through one table of pages: give it kvsieve::make_rows or "
+      "make_paged, or plan and apply views with a table for each head on the host");
+  static_assert(by_strides<To> || packs<To>,
+                "kvsieve::apply on the device writes rows by strides, or packed ones: give it kvsieve::make_rows or "
+                "make_ragged; rows in pages are moved in place");
   static_assert(From::head_dim == To::head_dim, "kvsieve::apply: cache and result have the same head dimension");
   static_assert(
       !cs::is_const_v<typename To::keys_type::element_type> && !cs::is_const_v<typename To::values_type::element_type>,
@@ -118,6 +129,7 @@ template <class Plan, class From, class To, class Rows>
     if (t.heads() != plan.heads)
       return fail(errc::bad_shape, "to.heads", t.heads(), "must equal that of the plan,", plan.heads, v);
     int const rows = rows_of_view(v);
+    if (status const s = both_reached(f, "from.keys", "from.values", v); !s) return s;
     for (index const room : {t.keys.extent(1), t.values.extent(1)}) {
       if (room < rows)
         return fail(errc::bad_shape, "to.tokens", static_cast<double>(room), "must be at least the kept tokens,", rows,
@@ -126,6 +138,8 @@ template <class Plan, class From, class To, class Rows>
     if (status const s = has_table_of(plan, t, v); !s) return s;
     if (status const s = whole_tiles(plan, t.keys, v); !s) return s;
     if (status const s = whole_tiles(plan, t.values, v); !s) return s;
+    if (rows > 0)
+      if (status const s = both_reached(t, "to.keys", "to.values", v); !s) return s;
     if (target_meets(t.keys, rows, t.values, rows, all))
       return fail(errc::overlap, "to", 1, "must hold keys and values in memory of their own;", 0, v);
     for (int u = 0; u < plan.views; ++u) {
@@ -145,12 +159,25 @@ template <class Plan, class From, class To, class Rows>
   return {};
 }
 
+/// The memory of such a call lies where kernels reach it.
+template <class Launcher, class Plan, class From, class To>
+[[nodiscard]] status copied_within_reach(Launcher const& on, Plan const& plan, cs::span<From const> from,
+                                         cs::span<To const> to) {
+  status s = within_reach(on, plan.list, "plan.list");
+  for (std::size_t v = 0; s && v < from.size(); ++v) {
+    s = layer_within_reach(on, from[v], "from.keys", "from.values", static_cast<int>(v));
+    if (s) s = layer_within_reach(on, to[v], "to.keys", "to.values", static_cast<int>(v));
+  }
+  return s;
+}
+
 /// Copies the kept rows of every view into other memory, in their own type and format or another; `Plan` is a
 /// token_plan or an open_plan.
 template <strategy C, class Launcher, class Plan, class From, class To>
 [[nodiscard]] status copy_kept(Launcher const& on, Plan const& plan, cs::span<From const> from, cs::span<To const> to) {
   require_no_merge<C>();
   if (status const s = check_copied(plan, from, to, [&](int v) { return lists_of(plan, v).most; }); !s) return s;
+  if (status const s = copied_within_reach(on, plan, from, to); !s) return s;
   copy_args<From, To> args{};
   auto const describe = [&](int v, copy_part<From, To>& part) {
     auto const& f = from[static_cast<std::size_t>(v)];
@@ -183,9 +210,10 @@ inline constexpr bool moves = [] {
 /// Moves the kept rows of every head to its front; rows behind them keep what they hold.
 template <strategy C, class Launcher, class Plan, class Layer>
 [[nodiscard]] status move_kept(Launcher const& on, Plan const& plan, cs::span<Layer const> layers) {
-  static_assert(walks<Layer>,
-                "kvsieve on the device walks rows by strides: give it kvsieve::make_rows, or plan and apply views in "
-                "pages and ragged views on the host");
+  static_assert(
+      walks<Layer>,
+      "kvsieve on the device walks rows by strides or through one table of pages: give it kvsieve::make_rows or "
+      "make_paged, or plan and apply views with a table for each head on the host");
   require_no_merge<C>();
   static_assert(!cs::is_const_v<typename Layer::keys_type::element_type> &&
                     !cs::is_const_v<typename Layer::values_type::element_type>,
@@ -202,6 +230,8 @@ template <strategy C, class Launcher, class Plan, class Layer>
       return fail(errc::bad_plan, "layer.heads", l.heads(), "must equal that of the plan,", plan.heads, v);
     if (l.tokens() != plan.tokens(v))
       return fail(errc::bad_plan, "layer.tokens", l.tokens(), "must equal that of the plan,", plan.tokens(v), v);
+    if (status const s = both_reached(l, "layer.keys", "layer.values", v); !s) return s;
+    if (status const s = layer_within_reach(on, l, "layer.keys", "layer.values", v); !s) return s;
   }
   static_assert(moves<typename Layer::keys_type> && moves<typename Layer::values_type>,
                 "kvsieve::apply in place on the device moves encoded rows that stand by themselves and have no state: "

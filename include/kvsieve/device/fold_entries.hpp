@@ -15,6 +15,8 @@ struct count_entries_part {
   Part layer;   ///< [heads, tokens, D]
   int* before;  ///< [heads, ends]
   int number, ends;
+  int* counter;  ///< of queries, or null
+  int asked;     ///< what it goes up by, with the first part
 };
 template <class Part>
 struct count_entries_args {
@@ -30,6 +32,7 @@ struct count_entries_body {
   template <block Block>
   KVSIEVE_HD static void run(Block& b, args const& a, work w, shared<Block>&) {
     auto const& view = a.views.part[w.z];
+    if (view.number == 0 && view.counter != nullptr && b.rank() == 0) *view.counter += view.asked;
     for (int h = b.rank(); h < view.layer.heads(); h += Block::threads) {
       index const k = readable_tokens(view.layer.keys, h), v = readable_tokens(view.layer.values, h);
       int* const own = view.before + index{h} * view.ends + view.number;
@@ -73,12 +76,14 @@ struct fold_entries_body {
     int const entries = view.before[index{kv_head} * view.ends + view.ends - 1], first = w.x * fold_entries_of_block;
     int const last = entries - first < fold_entries_of_block ? entries : first + fold_entries_of_block;
     [[maybe_unused]] float const keep = kept_of_state<A>(a.params);
+    // A counter is ahead: the entries were counted before.
+    int const before = view.state.counter == nullptr ? view.state.queries : *view.state.counter - view.asked;
     for (int e = first + b.rank(); e < last; e += Block::threads) {
       float part[states];
       KVSIEVE_UNROLL for (int k = 0; k < states; ++k) part[k] = view.state.row(w.y, k)[e];
       float count = view.state.row(w.y, states)[e];
       for (int i = 0; i < view.asked; ++i) {
-        int const seen = entries - (view.asked - 1 - i), number = view.state.queries + i;
+        int const seen = entries - (view.asked - 1 - i), number = before + i;
         if (e >= seen) continue;
         index const row = index{w.y} * view.asked + i;
         float const z = view.logits[row * view.room + e];
@@ -140,6 +145,7 @@ struct observed_scores_body {
   template <block Block>
   KVSIEVE_HD static void run(Block& b, args const& a, work w, shared<Block>&) {
     int const group = a.state.heads / a.heads, first = w.x * fold_entries_of_block;
+    int const queries = a.state.counter == nullptr ? a.state.queries : *a.state.counter;
     int const last = a.entries - first < fold_entries_of_block ? a.entries : first + fold_entries_of_block;
     for (int e = first + b.rank(); e < last; e += Block::threads) {
       float joined = 0;
@@ -147,7 +153,7 @@ struct observed_scores_body {
         int const head = w.y * group + g;
         float part[A::states];
         KVSIEVE_UNROLL for (int k = 0; k < A::states; ++k) part[k] = a.state.row(head, k)[e];
-        observation<float> const seen{static_cast<float>(a.state.queries), a.state.row(head, A::states)[e]};
+        observation<float> const seen{static_cast<float>(queries), a.state.row(head, A::states)[e]};
         float const one = A::result(a.params, part, seen);
         joined = g == 0 ? one : Group::combine(joined, one);
       }

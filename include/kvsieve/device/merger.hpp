@@ -49,7 +49,7 @@ class merge_call {
                   "kvsieve::apply: cache and result have the same element types");
     static_assert(!is_encoded<typename Target::keys_type> && !is_encoded<typename Target::values_type>,
                   "kvsieve::apply on the device merges rows of elements: give it those, or merge on the host");
-    static_assert(!slots || walks<Target>,
+    static_assert(!slots || by_strides<Target>,
                   "kvsieve::apply: rows in front of the kept ones have no place in the plan's table: give it "
                   "kvsieve::make_rows");
     if (status const s = check_arguments(); !s) return s;
@@ -57,6 +57,8 @@ class merge_call {
     if (status const s = check_bias(bias); !s) return s;
     if (status const s = check::workspace(workspace, bytes()); !s) return s;
     if (status const s = check_plan_apart(workspace); !s) return s;
+    if (status const s = copied_within_reach(on_, plan_, from_, to); !s) return s;
+    if (status const s = within_reach(on_, workspace.data(), "workspace"); !s) return s;
     arena a(workspace);
     memory const m = carve(a);
     if constexpr (!all)

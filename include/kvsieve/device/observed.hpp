@@ -15,6 +15,7 @@ template <accumulator A, class Launcher>
   if constexpr (requires { params.check(); })
     if (status const s = params.check(); !s) return s;
   if (state.data == nullptr) return fail(errc::bad_pointer, "state", 0, "must not be null;", 0);
+  if (status const s = within_reach(on, state.data, "state"); !s) return s;
   if (first < 0) return fail(errc::bad_params, "first", at(first), "must be at least", 0);
   if (last < first || last > state.capacity)
     return fail(errc::bad_params, "last", at(last), "must be at least the first one and at most the capacity,",
@@ -41,6 +42,11 @@ template <class Group, accumulator A, class Launcher>
   if (static_cast<index>(score.size()) < needed)
     return fail(errc::bad_shape, "score", at(static_cast<index>(score.size())), "floats; it must be at least",
                 at(needed));
+  if (state.data == nullptr || score.data() == nullptr)
+    return fail(errc::bad_pointer, state.data == nullptr ? "state" : "score", 0, "must not be null;", 0);
+  for (void const* const p : {static_cast<void const*>(state.data), static_cast<void const*>(state.counter),
+                              static_cast<void const*>(score.data())})
+    if (status const s = within_reach(on, p, p == score.data() ? "score" : "state"); !s) return s;
   observed_scores_args<Group, A> const args{state, params, grouping, score.data(), heads, entries};
   return on.template launch<observed_scores_body<Group, A>>(grid{pieces(entries, fold_entries_of_block), heads, 1},
                                                             args);

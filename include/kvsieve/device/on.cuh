@@ -5,20 +5,23 @@
 
 #include <kvsieve/core/status.hpp>
 #include <kvsieve/device/cuda_block.cuh>
+#include <kvsieve/device/launch_views.hpp>
 
 namespace kvsieve::inline v0 {
 namespace device {
 
-/// A number made of the architectures that a translation unit is compiled for. It is part of the name of every kernel
-/// and launcher, so that code compiled for different ones links together.
+/// A number made of the architectures that a translation unit is compiled for, and of whether it checks pointers. It is
+/// part of the name of every kernel and launcher, and by the type of `on` of all that launches, so that code compiled
+/// for different ones links together.
 template <int... Arch>
-[[nodiscard]] constexpr unsigned arch_tag() {
-  unsigned tag = 0;
+[[nodiscard]] constexpr unsigned build_tag() {
+  unsigned tag = KVSIEVE_CHECK_POINTERS;
   ((tag = (tag ^ static_cast<unsigned>(Arch)) * 2654435761u), ...);
   return tag;
 }
-/// Every kernel of the library: a block, its shared memory, one body.
-template <class Body, int Threads, class Args, unsigned Arch>
+/// Every kernel of the library: a block, its shared memory, one body. Hidden, so that each library that is made with
+/// kvsieve keeps its own.
+template <class Body, int Threads, class Args, unsigned Build>
 __attribute__((visibility("hidden"))) __global__ void __launch_bounds__(Threads, 1)
     run_body(__grid_constant__ Args const args) {
   using block_type = cuda_block<Threads>;
@@ -28,35 +31,59 @@ __attribute__((visibility("hidden"))) __global__ void __launch_bounds__(Threads,
             memory);
 }
 
-/// Says on which stream a call runs; the first argument of every call. Calls return when all is launched, and neither
-/// allocate, synchronise nor query the device, so they may be captured into a CUDA graph.
-class on {
+/// Launches bodies on a stream; `on` is the one of a translation unit.
+template <unsigned Build>
+class stream_launcher {
  public:
   static constexpr int threads = block_threads;  ///< of every block
   /// On `stream`, which the caller owns.
-  explicit constexpr on(cudaStream_t stream) noexcept : stream_(stream) {}
+  explicit constexpr stream_launcher(cudaStream_t stream) noexcept : stream_(stream) {}
   /// The stream it was made with.
   [[nodiscard]] constexpr cudaStream_t stream() const noexcept { return stream_; }
 
-  /// Launches a body; a launch that fails, or an error that an earlier one left behind, gives errc::cuda.
-  template <class Body, class Args, unsigned Arch = arch_tag<__CUDA_ARCH_LIST__>()>
+  /// Launches a body. An error that the thread's earlier launches left behind gives errc::cuda and no launch, one that
+  /// fails itself the same.
+  template <class Body, class Args>
   __attribute__((visibility("hidden"))) [[nodiscard]] status launch(grid const& g, Args const& args) const noexcept {
     static_assert(sizeof(Args) <= 4096, "the parameters of a kernel are at most 4 KB");
     if (g.x < 1 || g.y < 1 || g.z < 1) return {};
-    run_body<Body, threads, Args, Arch>
+    if (status const s = fits_launch(g); !s) return s;
+    if (cudaError_t const error = cudaPeekAtLastError(); error != cudaSuccess) return failure(error);
+    run_body<Body, threads, Args, Build>
         <<<dim3(static_cast<unsigned>(g.x), static_cast<unsigned>(g.y), static_cast<unsigned>(g.z)), threads, 0,
            stream_>>>(args);
     cudaError_t const error = cudaPeekAtLastError();
-    if (error == cudaSuccess) return {};
+    return error == cudaSuccess ? status{} : failure(error);
+  }
+
+#if KVSIEVE_CHECK_POINTERS
+  /// False for memory of the host that kernels cannot read.
+  [[nodiscard]] bool reaches(void const* p) const noexcept {
+    cudaPointerAttributes of{};
+    if (cudaPointerGetAttributes(&of, p) != cudaSuccess) return true;  // the launch tells what is wrong
+    if (of.type != cudaMemoryTypeUnregistered) return of.devicePointer != nullptr;
+    int device = 0, pageable = 0;
+    bool const known = cudaGetDevice(&device) == cudaSuccess &&
+                       cudaDeviceGetAttribute(&pageable, cudaDevAttrPageableMemoryAccess, device) == cudaSuccess;
+    return !known || pageable != 0;
+  }
+#endif
+
+ private:
+  [[nodiscard]] static status failure(cudaError_t error) noexcept {
     status s;
     s.code = errc::cuda;
     s.native = static_cast<int>(error);
     s.argument = "launch";
     return s;
   }
-
- private:
   cudaStream_t stream_;
 };
+
+/// Says on which stream a call runs; the first argument of every call: `on{stream}`. Calls return when all is launched,
+/// and neither allocate, synchronise nor query the device, so they may be captured into a CUDA graph. Where
+/// KVSIEVE_CHECK_POINTERS is 1, as in builds without NDEBUG, they ask the driver whether kernels reach the memory that
+/// they are given.
+using on = stream_launcher<build_tag<__CUDA_ARCH_LIST__>()>;
 }  // namespace device
 }  // namespace kvsieve::inline v0

@@ -33,9 +33,10 @@ class planner {
   static_assert(!memory::by_head || memory::whole_rows || memory::in_rounds || memory::floats,
                 "kvsieve::plan on the device selects whole rows where heads keep different numbers of tokens: use "
                 "kvsieve::select::top_k, heavy_hitters, gumbel or two_stage, or plan on the host");
-  static_assert(walks<Layer>,
-                "kvsieve on the device walks rows by strides: give it kvsieve::make_rows, or plan and apply views in "
-                "pages and ragged views on the host");
+  static_assert(
+      walks<Layer>,
+      "kvsieve on the device walks rows by strides or through one table of pages: give it kvsieve::make_rows or "
+      "make_paged, or plan and apply views with a table for each head on the host");
   static_assert(
       !memory::floats || cs::is_same_v<typename C::select_policy, select::threshold> || memory::links,
       "kvsieve::plan on the device has no kernel for a selection of this kind that tells how many tokens stay: "
@@ -65,6 +66,7 @@ class planner {
     plan.state = check_all();
     if (!plan) return plan;
     if (plan.state = fits(w, bytes()); !plan) return plan;
+    if (plan.state = within_reach(call_.on, w.device.data(), "workspace.device"); !plan) return plan;
     arena device(w.device), host(w.host);
     memory_ = carve(device, host);
     lay_out(plan);
@@ -91,9 +93,24 @@ class planner {
       if (status const s = check::one_each("queries", call_.queries.size(), call_.layers.size()); !s) return s;
     }
     if (status const s = check_scores(call_); !s) return s;
+    if (status const s = check_reach(); !s) return s;
     for (int v = 0; v < call_.views(); ++v)
       if (status const s = check_selection(v); !s) return s;
     return {};
+  }
+  /// Views that are read lie where kernels reach them.
+  [[nodiscard]] status check_reach() const {
+    status s;
+    for (int v = 0; s && v < call_.views(); ++v) {
+      if constexpr (reads(C::reads, needs::keys)) s = rows_within_reach(call_.on, call_.layer(v).keys, "keys", v);
+      if constexpr (reads(C::reads, needs::values))
+        if (s) s = rows_within_reach(call_.on, call_.layer(v).values, "values", v);
+      if constexpr (C::observes_queries)
+        if (s) s = rows_within_reach(call_.on, call_.queries[static_cast<std::size_t>(v)], "queries", v);
+    }
+    if constexpr (requires { call_.params.select.white_list; })
+      if (s) s = within_reach(call_.on, call_.params.select.white_list.data(), "select.white_list");
+    return s;
   }
   /// What the selection refuses of a view; the white list lies on the device and is not looked at.
   [[nodiscard]] status check_selection([[maybe_unused]] int v) const {

@@ -53,6 +53,7 @@ class value_refit {
       if (status const s = check::readable(o, "out", v); !s) return s;
     }
     if (status const s = check::workspace(workspace, bytes()); !s) return s;
+    if (status const s = check_reach(out, workspace); !s) return s;
     refit_args<Queries, Full, Kept> rows{};
     int most_rows = 0;
     for (int v = 0; v < plan_.views; ++v) most_rows = most_rows < rows_of(v) ? rows_of(v) : most_rows;
@@ -83,6 +84,18 @@ class value_refit {
   }
 
  private:
+  /// What is read and written lies where kernels reach it.
+  template <class Out>
+  [[nodiscard]] status check_reach(cs::span<Out const> out, std::span<std::byte> workspace) const {
+    status s = within_reach(on_, workspace.data(), "workspace");
+    for (int v = 0; s && v < plan_.views; ++v) {
+      s = rows_within_reach(on_, queries(v), "queries", v);
+      if (s) s = layer_within_reach(on_, full(v), "keys", "values", v);
+      if (s) s = layer_within_reach(on_, kept(v), "kept.keys", "kept.values", v);
+      if (s) s = rows_within_reach(on_, out[static_cast<std::size_t>(v)], "out", v);
+    }
+    return s;
+  }
   [[nodiscard]] static constexpr int squared(int n) { return n * n; }
   [[nodiscard]] Full const& full(int v) const { return full_[static_cast<std::size_t>(v)]; }
   [[nodiscard]] Kept const& kept(int v) const { return kept_[static_cast<std::size_t>(v)]; }

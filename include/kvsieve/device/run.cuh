@@ -6,6 +6,7 @@
 #pragma once
 #include <kvsieve/device/attend.hpp>
 #include <kvsieve/device/compactor.hpp>
+#include <kvsieve/device/count_absent_pages.hpp>
 #include <kvsieve/device/merger.hpp>
 #include <kvsieve/device/observed.hpp>
 #include <kvsieve/device/on.cuh>
@@ -179,6 +180,23 @@ template <strategy C, device_layer From, device_layer To, device_plan Plan>
                   cs::span<entry_bias_target const>(&bias, bias ? 1 : 0));
 }
 
+/// Holds the tables of pages of all views against their pools, where they are: in device memory. Kernels never follow
+/// an entry out of the pool (attend and apply take such rows as absent, plan reads page 0); this tells that there are
+/// some. One launch.
+/// @param on      where to run
+/// @param layers  views in pages, of one table or of one for each head
+/// @param absent  device memory [1]; goes up by the entries that name pages which the pool does not have, and by the
+///                heads that say to have more tokens than their table or the view
+template <device_layer Layer>
+[[nodiscard]] status count_absent_pages(device::on on, kv_group<Layer> layers, unsigned* absent) noexcept {
+  return device::count_absent(on, layers, absent);
+}
+/// The same for one view.
+template <device_layer Layer>
+[[nodiscard]] status count_absent_pages(device::on on, Layer const& layer, unsigned* absent) noexcept {
+  return count_absent_pages(on, kv_group<Layer>(&layer, 1), absent);
+}
+
 /// Bytes of device memory that attend needs with the same arguments; aligned to 64 bytes.
 template <row_view Queries, stored_layer Layer>
 [[nodiscard]] std::size_t attend_workspace_bytes(device::on on, cs::span<Queries const> query,
@@ -231,7 +249,8 @@ template <accumulator A, row_view Queries, stored_layer Layer>
 /// @param layers     as for attend
 /// @param out        as for attend
 /// @param states     for each view the state, which lies in device memory, with room for all its entries; counts the
-///                   new queries
+///                   new queries, on the device too where it has a counter: what a CUDA graph replays needs one where
+///                   the accumulator or its result looks at the number of a query
 /// @param params     the accumulator's numbers
 /// @param workspace  device memory, at least attend_observed_workspace_bytes<A>(...) bytes, aligned to 64; in use until
 ///                   the launches have run

@@ -267,6 +267,8 @@ class attention {
       auto const& s = states[static_cast<std::size_t>(v)];
       int const w = static_cast<int>(v);
       if (s.data == nullptr) return fail(errc::bad_pointer, "state", 0, "must not be null;", 0, w);
+      if (s.counter != nullptr)
+        return fail(errc::bad_pointer, "state.counter", 1, "is for the device; here it must be null,", 0, w);
       if (s.heads != queries(v).extent(0))
         return fail(errc::bad_shape, "state.heads", s.heads, "must equal the query heads,", at(queries(v).extent(0)),
                     w);

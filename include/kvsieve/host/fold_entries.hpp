@@ -47,6 +47,8 @@ template <class Group, class A>
   static_assert(!weighs_tokens<Group>,
                 "kvsieve::observed_scores: this group policy weighs the tokens of a whole cache");
   auto const at = [](index x) { return static_cast<double>(x); };
+  if (state.counter != nullptr)
+    return fail(errc::bad_pointer, "state.counter", 1, "is for the device; here it must be null,", 0);
   if (heads < 1 || state.heads % heads != 0)
     return fail(errc::bad_shape, "heads", heads, "must divide the query heads of the state,", state.heads);
   if (entries < 0 || entries > state.capacity)
