@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Compiles the kernels of decode attention: every element type and the head dimensions of common models, pages, ragged
-// heads with biases, parts, and formats of rows. A register spill fails the build.
+// Compiles the kernels of decode attention: every element type, small and large head dimensions, pages, ragged heads
+// with biases, parts, and formats of rows; with all combinations, the head dimensions of common models and each format
+// as keys and values. A register spill fails the build.
 #include <kvsieve/core/entry_bias.hpp>
 #include <kvsieve/core/paged.hpp>
 #include <kvsieve/encode/bitmap.hpp>
@@ -12,6 +13,8 @@
 #include <kvsieve/encode/q8_0.hpp>
 #include <kvsieve/encode/rotated.hpp>
 #include <kvsieve/kvsieve.cuh>
+
+#include "combinations.hpp"
 
 namespace kvs = kvsieve;
 
@@ -54,28 +57,31 @@ kvs::status format(kvs::device::on on, bytes w) {
 }  // namespace
 
 kvs::status compile_attend_kernels(kvs::device::on on, bytes w) {
-  kvs::status s = dense<float, 64>(on, w);
-  if (s) s = dense<float, 128>(on, w);
+  namespace enc = kvs::encode;
+  kvs::status s = dense<float, 128>(on, w);
   if (s) s = dense<kvs::f16, 80>(on, w);
-  if (s) s = dense<kvs::f16, 128>(on, w);
-  if (s) s = dense<kvs::bf16, 64>(on, w);
-  if (s) s = dense<kvs::bf16, 96>(on, w);
   if (s) s = dense<kvs::bf16, 128>(on, w);
-  if (s) s = dense<kvs::bf16, 256>(on, w);
   if (s) s = dense<kvs::bf16, 512>(on, w);
   if (s) s = tables<kvs::bf16, 128>(on, w);
-  namespace enc = kvs::encode;
-  if (s) s = format<enc::q8_0>(on, w);
-  if (s) s = format<enc::q4_0>(on, w);
-  if (s) s = format<enc::int8_row>(on, w);
-  if (s) s = format<enc::fp8<enc::e4m3>>(on, w);
+  if (s) s = format<enc::q8_0, enc::q4_0>(on, w);
+  if (s) s = format<enc::int8_row, enc::fp8<enc::e4m3>>(on, w);
   if (s) s = format<enc::kivi_keys<2>, enc::kivi_values<2>>(on, w);
-  if (s) s = format<enc::bitmap<38>>(on, w);
   auto const rows = kvs::make_rows<128>(static_cast<kvs::bf16 const*>(nullptr), 1, 1);
   if (s)
-    s = one<kvs::bf16>(on,
-                       kvs::make_parts(encoded<enc::rotated<enc::bits<3>>, enc::rotated<enc::bits<3>>, 128>(),
-                                       kvs::kv_layer{rows, rows}),
-                       w);
+    s = one<kvs::bf16>(
+        on, kvs::make_parts(encoded<enc::rotated<enc::bits<3>>, enc::bitmap<38>, 128>(), kvs::kv_layer{rows, rows}), w);
+  if constexpr (support::all_combinations) {
+    if (s) s = dense<float, 64>(on, w);
+    if (s) s = dense<kvs::f16, 128>(on, w);
+    if (s) s = dense<kvs::bf16, 64>(on, w);
+    if (s) s = dense<kvs::bf16, 96>(on, w);
+    if (s) s = dense<kvs::bf16, 256>(on, w);
+    if (s) s = format<enc::q8_0>(on, w);
+    if (s) s = format<enc::q4_0>(on, w);
+    if (s) s = format<enc::int8_row>(on, w);
+    if (s) s = format<enc::fp8<enc::e4m3>>(on, w);
+    if (s) s = format<enc::bitmap<38>>(on, w);
+    if (s) s = format<enc::rotated<enc::bits<3>>>(on, w);
+  }
   return s;
 }

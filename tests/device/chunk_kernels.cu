@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Compiles the kernels of the per-chunk scorers for every element type and the head dimensions of common models. A
-// register spill fails the build.
+// Compiles the kernels of the per-chunk scorers for every element type and small and large head dimensions; with all
+// combinations, those of common models. A register spill fails the build.
 #include <kvsieve/kvsieve.cuh>
+
+#include "combinations.hpp"
 
 namespace kvs = kvsieve;
 
@@ -16,13 +18,15 @@ kvs::status both_forms(kvs::device::on on, kvs::device::workspace const& w) {
 }  // namespace
 
 kvs::status compile_chunk_kernels(kvs::device::on on, kvs::device::workspace const& w) {
-  kvs::status s = both_forms<float, 64>(on, w);
-  if (s) s = both_forms<float, 128>(on, w);
+  kvs::status s = both_forms<float, 128>(on, w);
   if (s) s = both_forms<kvs::f16, 80>(on, w);
-  if (s) s = both_forms<kvs::f16, 128>(on, w);
-  if (s) s = both_forms<kvs::bf16, 64>(on, w);
-  if (s) s = both_forms<kvs::bf16, 96>(on, w);
-  if (s) s = both_forms<kvs::bf16, 128>(on, w);
   if (s) s = both_forms<kvs::bf16, 256>(on, w);
+  if constexpr (support::all_combinations) {
+    if (s) s = both_forms<float, 64>(on, w);
+    if (s) s = both_forms<kvs::f16, 128>(on, w);
+    if (s) s = both_forms<kvs::bf16, 64>(on, w);
+    if (s) s = both_forms<kvs::bf16, 96>(on, w);
+    if (s) s = both_forms<kvs::bf16, 128>(on, w);
+  }
   return s;
 }

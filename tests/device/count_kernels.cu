@@ -14,6 +14,8 @@
 #include <kvsieve/budget/uncertainty.hpp>
 #include <kvsieve/kvsieve.cuh>
 
+#include "combinations.hpp"
+
 namespace kvs = kvsieve;
 namespace budget = kvs::budget;
 
@@ -80,9 +82,14 @@ kvs::status all_measures(kvs::device::on on, kvs::device::workspace const& w) {
 }  // namespace
 
 kvs::status compile_count_kernels(kvs::device::on on, kvs::device::workspace const& w) {
-  kvs::status s = all_budgets<float, 64>(on, w);
-  if (s) s = all_budgets<kvs::f16, 80>(on, w);
-  if (s) s = all_budgets<kvs::bf16, 128>(on, w);
+  kvs::status s = all_budgets<kvs::bf16, 128>(on, w);
   if (s) s = all_measures<kvs::bf16, 128>(on, w);
+  // Of the budgets' kernels these alone read rows.
+  if (s) s = apply_all<kvs::key_norm<kvs::select::runs, kvs::store::ragged>, float, 64>(on, w);
+  if (s) s = apply_all<keyed<budget::over_heads>, kvs::f16, 80>(on, w);
+  if constexpr (support::all_combinations) {
+    if (s) s = all_budgets<float, 64>(on, w);
+    if (s) s = all_budgets<kvs::f16, 80>(on, w);
+  }
   return s;
 }

@@ -8,6 +8,8 @@
 #include <kvsieve/score/gate.hpp>
 #include <kvsieve/weigh/projected_value.hpp>
 
+#include "combinations.hpp"
+
 namespace kvs = kvsieve;
 
 namespace {
@@ -39,8 +41,9 @@ kvs::status compile_head_kernels(kvs::device::on on, kvs::device::workspace cons
   namespace agg = kvs::aggregate;
   kvs::status s = of_rows<float, 64>(on, w);
   if (s) s = of_rows<kvs::f16, 80>(on, w);
-  if (s) s = of_rows<kvs::bf16, 128>(on, w);
   if (s) s = of_rows<kvs::bf16, 256>(on, w);
+  if constexpr (support::all_combinations)
+    if (s) s = of_rows<kvs::bf16, 128>(on, w);
   if (s) s = one<kvs::expected_attention_stored<>, kvs::bf16, 128>(on, w);
   if (s) s = one<kvs::compactor<>, kvs::bf16, 128>(on, w);
   if (s) s = one<kvs::kv_zap<>, kvs::bf16, 128>(on, w);

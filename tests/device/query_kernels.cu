@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Compiles the kernels of the attention-based scorers: every accumulator and group policy, every element type and the
-// head dimensions of common models. A register spill fails the build.
+// Compiles the kernels of the attention-based scorers: every accumulator and group policy, every element type and small
+// and large head dimensions; with all combinations, those of common models. A register spill fails the build.
 #include <kvsieve/aggregate/count_above.hpp>
 #include <kvsieve/aggregate/decayed_sum.hpp>
 #include <kvsieve/aggregate/last_above.hpp>
@@ -13,6 +13,8 @@
 #include <kvsieve/kvsieve.cuh>
 #include <kvsieve/scale/z_score.hpp>
 #include <kvsieve/score/blend.hpp>
+
+#include "combinations.hpp"
 
 namespace kvs = kvsieve;
 
@@ -35,13 +37,8 @@ kvs::status in_pages(kvs::device::on on, kvs::device::workspace const& w) {
 }  // namespace
 
 kvs::status compile_query_kernels(kvs::device::on on, kvs::device::workspace const& w) {
-  kvs::status s = one<kvs::snap_kv<>, float, 64>(on, w);
-  if (s) s = one<kvs::snap_kv<>, float, 128>(on, w);
+  kvs::status s = one<kvs::snap_kv<>, float, 128>(on, w);
   if (s) s = one<kvs::snap_kv<>, kvs::f16, 80>(on, w);
-  if (s) s = one<kvs::snap_kv<>, kvs::f16, 128>(on, w);
-  if (s) s = one<kvs::snap_kv<>, kvs::bf16, 64>(on, w);
-  if (s) s = one<kvs::snap_kv<>, kvs::bf16, 96>(on, w);
-  if (s) s = one<kvs::snap_kv<>, kvs::bf16, 128>(on, w);
   if (s) s = one<kvs::snap_kv<>, kvs::bf16, 256>(on, w);
   if (s) s = in_pages<kvs::snap_kv<>, kvs::bf16, 128>(on, w);
   if (s) s = one<kvs::tova<>, float, 64>(on, w);
@@ -69,15 +66,22 @@ kvs::status compile_query_kernels(kvs::device::on on, kvs::device::workspace con
   if (s) s = one<kvs::finch<>, kvs::f16, 128>(on, w);
   using worst = kvs::compressor<score::attention<kvs::observe::window>, agg::worst_case, agg::group_max>;
   if (s) s = one<worst, float, 64>(on, w);
-  if (s) s = one<worst, kvs::f16, 80>(on, w);
-  if (s) s = one<worst, kvs::bf16, 128>(on, w);
   if (s) s = one<worst, kvs::bf16, 256>(on, w);
   if (s) s = one<kvs::quest<>, float, 64>(on, w);
   if (s) s = one<kvs::quest<>, kvs::f16, 80>(on, w);
-  if (s) s = one<kvs::quest<>, kvs::bf16, 96>(on, w);
   if (s) s = one<kvs::quest<>, kvs::bf16, 256>(on, w);
   if (s) s = one<kvs::l_serve<>, kvs::bf16, 128>(on, w);
   using z = kvs::scale::z_score;
   if (s) s = one<kvs::compressor<score::blend<kvs::snap_kv<z>, kvs::key_diff<z>>>, kvs::bf16, 128>(on, w);
+  if constexpr (support::all_combinations) {
+    if (s) s = one<kvs::snap_kv<>, float, 64>(on, w);
+    if (s) s = one<kvs::snap_kv<>, kvs::f16, 128>(on, w);
+    if (s) s = one<kvs::snap_kv<>, kvs::bf16, 64>(on, w);
+    if (s) s = one<kvs::snap_kv<>, kvs::bf16, 96>(on, w);
+    if (s) s = one<kvs::snap_kv<>, kvs::bf16, 128>(on, w);
+    if (s) s = one<worst, kvs::f16, 80>(on, w);
+    if (s) s = one<worst, kvs::bf16, 128>(on, w);
+    if (s) s = one<kvs::quest<>, kvs::bf16, 96>(on, w);
+  }
   return s;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Compiles the kernels of the per-row and by-position scorers, selection and compaction, for every element
-// type and the head dimensions of common models. A register spill fails the build.
+// Compiles the kernels of the per-row and by-position scorers, selection and compaction, for every element type and
+// small and large head dimensions; with all combinations, those of common models. A register spill fails the build.
 #include <kvsieve/core/paged.hpp>
 #include <kvsieve/kvsieve.cuh>
 #include <kvsieve/lift/mean.hpp>
@@ -8,9 +8,17 @@
 #include <kvsieve/score/value_norm.hpp>
 #include <kvsieve/weigh/value_norm.hpp>
 
+#include "combinations.hpp"
+
 namespace kvs = kvsieve;
 
 namespace {
+template <class C, class T, int D>
+kvs::status chosen(kvs::device::on on, kvs::device::workspace const& w) {
+  auto const rows = kvs::make_rows<D>(static_cast<T const*>(nullptr), 1, 0);
+  return kvs::plan<C>(on, kvs::kv_layer{rows, rows}, typename C::params{}, w).state;
+}
+/// Chosen and compacted, whose kernels do not depend on what chose.
 template <class C, class T, int D>
 kvs::status both(kvs::device::on on, kvs::device::workspace const& w) {
   auto const rows = kvs::make_rows<D>(static_cast<T*>(nullptr), 1, 0);
@@ -27,31 +35,31 @@ template <class T, int D>
 kvs::status selections(kvs::device::on on, kvs::device::workspace const& w) {
   namespace sel = kvs::select;
   kvs::status s = both<kvs::random<sel::chunks, kvs::store::ragged>, T, D>(on, w);
-  if (s) s = both<kvs::random<sel::pages>, T, D>(on, w);
-  if (s) s = both<kvs::random<sel::top_k_in_spans>, T, D>(on, w);
-  if (s) s = both<kvs::random<sel::gumbel>, T, D>(on, w);
-  if (s) s = both<kvs::random<kvs::weigh::value_norm, sel::two_stage>, T, D>(on, w);
-  if (s) s = both<kvs::random<sel::windows, kvs::store::ragged>, T, D>(on, w);
-  if (s) s = both<kvs::random<sel::page_representatives>, T, D>(on, w);
-  if (s) s = both<kvs::key_diff_block_wise<>, T, D>(on, w);
-  if (s) s = both<kvs::key_norm<sel::block_wise>, T, D>(on, w);
+  if (s) s = chosen<kvs::random<sel::pages>, T, D>(on, w);
+  if (s) s = chosen<kvs::random<sel::top_k_in_spans>, T, D>(on, w);
+  if (s) s = chosen<kvs::random<sel::gumbel>, T, D>(on, w);
+  if (s) s = chosen<kvs::random<kvs::weigh::value_norm, sel::two_stage>, T, D>(on, w);
+  if (s) s = chosen<kvs::random<sel::windows, kvs::store::ragged>, T, D>(on, w);
+  if (s) s = chosen<kvs::random<sel::page_representatives>, T, D>(on, w);
+  if (s) s = chosen<kvs::key_diff_block_wise<>, T, D>(on, w);
+  if (s) s = chosen<kvs::key_norm<sel::block_wise>, T, D>(on, w);
   return s;
 }
 template <class T, int D>
 kvs::status all_strategies(kvs::device::on on, kvs::device::workspace const& w) {
   kvs::status s = both<kvs::key_norm<>, T, D>(on, w);
-  if (s) s = both<kvs::key_diff<kvs::smooth::max>, T, D>(on, w);
-  if (s) s = both<kvs::streaming_llm<>, T, D>(on, w);
-  if (s) s = both<kvs::random<kvs::select::heavy_hitters>, T, D>(on, w);
-  if (s) s = both<kvs::random<kvs::select::top_k_in_chunks>, T, D>(on, w);
-  if (s) s = both<kvs::q_filters<>, T, D>(on, w);
-  if (s) s = both<kvs::cur<>, T, D>(on, w);
-  if (s) s = both<kvs::compressor<kvs::score::cur<kvs::leverage_of::keys>>, T, D>(on, w);
-  if (s) s = both<kvs::value_key_ratio<>, T, D>(on, w);
-  if (s) s = both<kvs::compressor<kvs::score::value_norm>, T, D>(on, w);
+  if (s) s = chosen<kvs::key_diff<kvs::smooth::max>, T, D>(on, w);
+  if (s) s = chosen<kvs::streaming_llm<>, T, D>(on, w);
+  if (s) s = chosen<kvs::random<kvs::select::heavy_hitters>, T, D>(on, w);
+  if (s) s = chosen<kvs::random<kvs::select::top_k_in_chunks>, T, D>(on, w);
+  if (s) s = chosen<kvs::q_filters<>, T, D>(on, w);
+  if (s) s = chosen<kvs::cur<>, T, D>(on, w);
+  if (s) s = chosen<kvs::compressor<kvs::score::cur<kvs::leverage_of::keys>>, T, D>(on, w);
+  if (s) s = chosen<kvs::value_key_ratio<>, T, D>(on, w);
+  if (s) s = chosen<kvs::compressor<kvs::score::value_norm>, T, D>(on, w);
   if (s)
-    s = both<kvs::key_norm<kvs::lift::mean, kvs::weigh::value_norm, kvs::scale::z_score, kvs::aggregate::heads_sum>, T,
-             D>(on, w);
+    s = chosen<kvs::key_norm<kvs::lift::mean, kvs::weigh::value_norm, kvs::scale::z_score, kvs::aggregate::heads_sum>,
+               T, D>(on, w);
   return s;
 }
 /// Rows of a sequence in pages, planned where they lie, moved in place and beside, and their tables looked at.
@@ -70,15 +78,17 @@ kvs::status in_pages(kvs::device::on on, kvs::device::workspace const& w) {
 }  // namespace
 
 kvs::status compile_row_kernels(kvs::device::on on, kvs::device::workspace const& w) {
-  kvs::status s = all_strategies<float, 64>(on, w);
-  if (s) s = all_strategies<float, 128>(on, w);
+  kvs::status s = all_strategies<float, 128>(on, w);
   if (s) s = all_strategies<kvs::f16, 80>(on, w);
-  if (s) s = all_strategies<kvs::f16, 128>(on, w);
-  if (s) s = all_strategies<kvs::bf16, 64>(on, w);
-  if (s) s = all_strategies<kvs::bf16, 96>(on, w);
-  if (s) s = all_strategies<kvs::bf16, 128>(on, w);
   if (s) s = all_strategies<kvs::bf16, 256>(on, w);
   if (s) s = selections<kvs::bf16, 128>(on, w);
   if (s) s = in_pages<kvs::bf16, 128>(on, w);
+  if constexpr (support::all_combinations) {
+    if (s) s = all_strategies<float, 64>(on, w);
+    if (s) s = all_strategies<kvs::f16, 128>(on, w);
+    if (s) s = all_strategies<kvs::bf16, 64>(on, w);
+    if (s) s = all_strategies<kvs::bf16, 96>(on, w);
+    if (s) s = all_strategies<kvs::bf16, 128>(on, w);
+  }
   return s;
 }

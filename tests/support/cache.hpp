@@ -10,6 +10,8 @@
 
 #include <kvsieve/core/views.hpp>
 
+#include "combinations.hpp"
+
 namespace support {
 
 using kvsieve::bf16;
@@ -121,12 +123,6 @@ struct layer {
   [[nodiscard]] auto const_view() const { return kvsieve::kv_layer{keys.view(), values.view()}; }
 };
 
-#if !defined(KVSIEVE_TEST_COMBINATIONS)
-#define KVSIEVE_TEST_COMBINATIONS 3  // the preset `clang` takes all nine
-#endif
-inline constexpr int combinations = KVSIEVE_TEST_COMBINATIONS;
-/// Whether all is tested, or one of each kind: some products cost seconds to compile each.
-inline constexpr bool all_combinations = combinations == 9;
 /// Calls f.operator()<T, D, Strided>() for one of the first `Wanted` combinations; the first three have every element
 /// type and both kinds of row, the first five every head dimension. Not every product of them, since each costs
 /// seconds to compile.

@@ -11,21 +11,10 @@
 #include <kvsieve/device/block.hpp>
 #include <kvsieve/device/launch_views.hpp>
 
+#include "race_check.hpp"
+
 namespace kvsieve_test {
 namespace device = kvsieve::device;
-
-#if defined(__SANITIZE_THREAD__)
-#define KVSIEVE_RACE_CHECK 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define KVSIEVE_RACE_CHECK 1
-#endif
-#endif
-#if !defined(KVSIEVE_RACE_CHECK)
-#define KVSIEVE_RACE_CHECK 0
-#endif
-/// Under ThreadSanitizer, where a case takes many times as long.
-inline constexpr bool race_check = KVSIEVE_RACE_CHECK != 0;
 
 /// What the threads of one block have in common besides the body's shared memory.
 class block_state;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // A kernel body is written against a block: threads that run it together. A CUDA block (cuda_block.cuh) is one model;
-// the tests have another, with a std::thread for every CUDA thread (docs/design/kernels.md).
+// the tests have another, with a context for every CUDA thread (docs/design/kernels.md).
 #pragma once
 #include <cuda/std/concepts>
 #include <cuda/std/cstddef>

@@ -22,20 +22,29 @@ void attention(row_view auto const& queries, index query_head, row_view auto con
   constexpr int channels = head_dim_of<std::decay_t<decltype(keys)>>;
   index const tokens = keys.extent(1), first_query = queries.extent(1) - observed;
   std::fill(p.begin(), p.end(), 0.0);
+  // Read once, not for every query.
+  std::vector<double> key(static_cast<std::size_t>(tokens * channels)), query(channels);
+  std::vector<bool> usable(static_cast<std::size_t>(tokens));
+  for (index t = 0; t < tokens; ++t) {
+    usable[static_cast<std::size_t>(t)] = finite_row(keys, head, t);
+    for (int d = 0; d < channels; ++d) key[static_cast<std::size_t>(t * channels + d)] = element_at(keys, head, t, d);
+  }
   for (int i = 0; i < observed; ++i) {
     std::span<double> const row = p.subspan(static_cast<std::size_t>(i * tokens), static_cast<std::size_t>(tokens));
     index const visible = tokens - observed + i + 1;
     bool const passed_over = !finite_row(queries, query_head, first_query + i);
     double largest = -std::numeric_limits<double>::infinity(), mass = 0;
+    for (int d = 0; d < channels; ++d)
+      query[static_cast<std::size_t>(d)] = element_at(queries, query_head, first_query + i, d);
     for (index t = 0; t < tokens; ++t) {
       double& z = row[static_cast<std::size_t>(t)];
-      if (!finite_row(keys, head, t)) {
+      if (!usable[static_cast<std::size_t>(t)]) {
         z = std::numeric_limits<double>::quiet_NaN();
         continue;
       }
       if (passed_over || t >= visible) continue;
-      for (int d = 0; d < channels; ++d)
-        z += element_at(queries, query_head, first_query + i, d) * element_at(keys, head, t, d);
+      double const* const k = key.data() + t * channels;
+      for (int d = 0; d < channels; ++d) z += query[static_cast<std::size_t>(d)] * k[d];
       z /= std::sqrt(static_cast<double>(channels));
       largest = std::max(largest, z);
     }
