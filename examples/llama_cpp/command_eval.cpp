@@ -18,7 +18,7 @@ namespace {
 struct options {
   model_options from;
   std::string strategies = "streaming_llm,key_diff,lag_kv,snap_kv,ada_kv,kvzip,mixed_queries";
-  std::string keeps = "0.5,0.25,0.1", bytes, stores, evict;
+  std::string keeps = "0.5,0.25,0.1", bytes, stores, evict, hold = "memory";
   std::vector<std::string> texts, set;
   std::string offsets = "0", tasks, depths = "0.1,0.5,0.9";
   int tokens = 1024, scored = 128, items = 10, distractors = 0, queries = 64;
@@ -44,6 +44,7 @@ message settings_of(options const& given, int threads, std::vector<setting>& out
         how.with.store = store;
         how.with.evict = given.evict;
         how.with.set = given.set;
+        how.hold = given.hold;
         how.queries = given.queries;
         double share = 0;
         if (given.bytes.empty()) {
@@ -97,6 +98,7 @@ message plan_of(options const& given, evaluation_plan& out) {
   if (message m = numbers_of("--depths", given.depths, 0, 1, out.depths)) return m;
   out.items = given.items;
   out.distractors = given.distractors;
+  out.exact = given.hold == "memory";
   out.seed = static_cast<std::uint64_t>(given.seed);
   if (given.questions != "unknown" && given.questions != "known" && given.questions != "both")
     return "--questions is '" + given.questions + "', must be unknown, known or both";
@@ -151,6 +153,11 @@ void add_eval(CLI::App& app, std::string const& command_line, tool::console cons
       ->type_name("F%,...");
   tool::add_store_option(*command, given->stores, true);
   tool::add_evict_option(*command, given->evict);
+  command
+      ->add_option(
+          "--hold", given->hold,
+          "Where what is kept lies: memory (kvsieve's, and a full cache in f32), or auto, cells as generate has them")
+      ->type_name("WHERE");
   command->add_option("--set", given->set, "Change one parameter of every strategy; may be repeated")
       ->type_name("stage.field=value")
       ->expected(1)

@@ -29,6 +29,7 @@ void add_compress_options(CLI::App& command, compress_options& into);
 
 void add_generate(CLI::App& app, tool::console const& to, tool::action& chosen);
 void add_chat(CLI::App& app, tool::console const& to, tool::action& chosen);
+void add_widen(CLI::App& app, tool::console const& to, tool::action& chosen);
 /// @param command_line  for the report
 void add_eval(CLI::App& app, std::string const& command_line, tool::console const& to, tool::action& chosen);
 void add_dump(CLI::App& app, tool::console const& to, tool::action& chosen);

@@ -17,6 +17,18 @@ wanted wanted_by_all(std::vector<setting> const& settings) {
 }
 int pass_room(wanted const& what, int context) { return what.pass ? std::min(context, 2000) + 128 : 0; }
 
+/// Opens a session for the full cache and reads a prompt into it.
+message read_full(model const& of, evaluation_plan const& plan, std::span<llama_token const> prompt, int room,
+                  wanted const& what, int threads, session& reads, reading& seen) {
+  ggml_type const type = plan.exact ? GGML_TYPE_F32 : GGML_TYPE_F16;
+  int const tokens = static_cast<int>(prompt.size());
+  if (message m = reads.open(of, {tokens + std::max(room, pass_room(what, tokens)), threads, type, type})) return m;
+  if (message m = read_prompt(reads, of, prompt, 0, what, seen)) return m;
+  // Bytes are those of a cache in f16, which is what is kept.
+  seen.dump.type = kvsieve::dtype::f16;
+  return {};
+}
+
 /// Compresses a cache by a setting; the row takes down what it cost. Of several prompts bytes are added up and times
 /// are those of the last.
 message compress_for(model const& of, session const& reads, tool::cache_dump const& dump, setting const& s, int room,
@@ -45,11 +57,9 @@ message judge_text(model const& of, std::vector<setting> const& settings, evalua
     auto const next = std::span(all).subspan(static_cast<std::size_t>(offset + plan.tokens));
     auto const judged = next.first(static_cast<std::size_t>(plan.scored));
     session reads;
-    if (message m = reads.open(of, {plan.tokens + std::max(plan.scored, pass_room(what, plan.tokens)), threads}))
-      return m;
     progress(text.name + ": reading");
     reading seen;
-    if (message m = read_prompt(reads, of, prompt, 0, what, seen)) return m;
+    if (message m = read_full(of, plan, prompt, plan.scored, what, threads, reads, seen)) return m;
     std::vector<float> full;
     if (message m = reads.decode(judged, plan.tokens, &full)) return m;
     reads.forget_from(plan.tokens, plan.tokens);
@@ -119,11 +129,10 @@ message judge_task(model const& of, std::vector<setting> const& settings, evalua
       int const context = static_cast<int>(parts.context.size()),
                 more = static_cast<int>(parts.behind.size()) + item.allowance;
       session reads;
-      if (message m = reads.open(of, {context + std::max(more, pass_room(what, context)), threads})) return m;
       std::string const where = task + " at " + std::to_string(depth).substr(0, 4) + ", " + std::to_string(i + 1);
       progress(where + ": reading");
       reading seen;
-      if (message m = read_prompt(reads, of, parts.context, 0, what, seen)) return m;
+      if (message m = read_full(of, plan, parts.context, more, what, threads, reads, seen)) return m;
       std::string answer;
       auto const decode_full = [&](std::span<llama_token const> t, int at) { return reads.decode(t, at); };
       if (message m = answer_to(of, reads, parts, item.allowance, decode_full, answer)) return m;

@@ -32,6 +32,7 @@ struct evaluation_plan {
   std::uint64_t seed = 42;
   std::vector<bool> known;         ///< whether questions are there when the cache is compressed
   std::vector<std::string> prose;  ///< sentences of haystacks
+  bool exact = true;               ///< the full cache in f32, whose attention llama.cpp sums up in f32: of f16 in f16
 };
 
 /// Judges every setting on every text and task. The full cache is read once for all of them: prompts are the same, and

@@ -34,6 +34,7 @@ int main(int argc, char** argv) {
   llama_example::add_generate(app, to, chosen);
   llama_example::add_chat(app, to, chosen);
   llama_example::add_dump(app, to, chosen);
+  llama_example::add_widen(app, to, chosen);
   std::string command = "kvsieve_llama";
   for (int i = 1; i < argc; ++i) command += std::string(" ") + argv[i];
   llama_example::add_eval(app, command, to, chosen);

@@ -111,6 +111,7 @@ message stored_cache::hold(model_shape const& shape, tool::cache_dump const& dum
     fresh.layers_[l].values.resize(size);
   }
   fresh.team_ = std::make_unique<host::team>(threads);
+  fresh.alone_ = std::make_unique<host::team>(1);
   *this = std::move(fresh);
   return {};
 }
@@ -153,12 +154,13 @@ message stored_cache::attend_layer(layer& to, layer_step const& step, std::span<
   std::vector<float> queries, result(size_of(heads), 0.0f), more(size_of(heads));
   by_head(step.queries, tokens, heads, dim, queries);
   auto const rows = static_cast<std::size_t>(heads) * static_cast<std::size_t>(tokens);
+  host::team& team = tokens > 1 ? *team_ : *alone_;
   joined all{std::vector<float>(rows, -std::numeric_limits<float>::infinity())};
   std::vector<float> sums(rows);
   for (auto const& p : to.parts) {
     if (p.rows.offset.back() == 0) continue;
-    if (message m = p.attend(*team_, p.rows, queries.data(), static_cast<int>(rows), kv_heads, more.data(), sums.data(),
-                             memory_))
+    if (message m =
+            p.attend(team, p.rows, queries.data(), static_cast<int>(rows), kv_heads, more.data(), sums.data(), memory_))
       return m;
     all.add(result, more, sums, static_cast<std::size_t>(dim));
   }
@@ -172,7 +174,7 @@ message stored_cache::attend_layer(layer& to, layer_step const& step, std::span<
     for (int h = 0; h < heads; ++h)
       std::copy_n(queries.data() + place(h, 0) * static_cast<std::size_t>(dim), asked * dim,
                   few.data() + std::ptrdiff_t{h} * asked * dim);
-    if (message m = attend_own(*team_, to.keys.data(), to.values.data(), room_, to.tokens + first + asked, dim,
+    if (message m = attend_own(team, to.keys.data(), to.values.data(), room_, to.tokens + first + asked, dim,
                                few.data(), heads, kv_heads, asked, out_of.data(), sums_of.data(), memory_))
       return m;
     for (int h = 0; h < heads; ++h)

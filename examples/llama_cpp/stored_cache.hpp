@@ -16,7 +16,7 @@ class stored_cache {
  public:
   /// Takes over what a strategy made of a cache. On failure the object is as it was.
   /// @param room     tokens that may be decoded later
-  /// @param threads  of the attention
+  /// @param threads  of the attention over several new tokens; one token alone has too little work to share
   [[nodiscard]] message hold(model_shape const& shape, tool::cache_dump const& dump, tool::outcome const& kept,
                              int room, int threads);
 
@@ -45,7 +45,7 @@ class stored_cache {
   model_shape shape_;
   int room_ = 0;
   std::vector<layer> layers_;
-  std::unique_ptr<host::team> team_;
+  std::unique_ptr<host::team> team_, alone_;  ///< of several workers, and of the caller
   attend_memory memory_;
   message failure_;
 };
