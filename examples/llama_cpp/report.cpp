@@ -132,6 +132,9 @@ void print_report(report const& all, std::ostream& out, bool colour) {
       shown.push_back(std::move(c));
   std::vector<tool::text_table::column> titles;
   for (auto const& c : shown) titles.push_back({c.title, c.right});
+  // Where nothing ran, reasons have a column of their own.
+  if (!all.rows.empty() && std::all_of(shown.begin(), shown.end(), [](table_column const& c) { return c.asked; }))
+    titles.push_back({""});
   tool::text_table table{titles};
   for (auto const& r : all.rows) {
     std::vector<tool::text_table::cell> cells;

@@ -137,6 +137,12 @@ TEST_CASE("report: the table leaves out what no row has", "[llama_example][repor
   auto const narrow = table_of(only_kl);
   CHECK_THAT(narrow, !ContainsSubstring("score") && !ContainsSubstring("storage") && ContainsSubstring("KL mean"));
   CHECK(table_of({}) == "\n");
+
+  report none_ran;
+  none_ran.rows = {small_report().rows[4]};
+  auto const reason = lines_of(table_of(none_ran));
+  REQUIRE(reason.size() == 2);
+  CHECK(reason[1].ends_with("strategy \"h2o\": not one that a cache holds"));
 }
 
 TEST_CASE("report: as CSV every line has every field", "[llama_example][report]") {
