@@ -29,7 +29,8 @@ message answer(model const& of, bounded& cache, int most, tool::console const& t
           },
           made))
     return m;
-  if (made.tokens.empty()) return {};
+  // One that reached the limit was told and not decoded.
+  if (made.tokens.size() < static_cast<std::size_t>(most)) return {};
   return decode(made.tokens.back(), 0);
 }
 
@@ -60,7 +61,7 @@ int run(options const& given, tool::console const& to) {
     std::string text;
     if (message m = answer(of, cache, given.predict, to, text)) return failed(m);
     turns.emplace_back("assistant", text);
-    before = of.chat(turns, false);
+    before = now + text;  // what the cache holds: the turn's end comes with the next one
     to.out << "\n[" << cache.position() << " tokens so far, " << given.cells - cache.in().room() << " of "
            << given.cells << " cells";
     if (int const more = cache.compressions() - compressions; more > 0)

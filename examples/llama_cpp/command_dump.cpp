@@ -14,7 +14,7 @@ namespace {
 struct options {
   model_options from;
   std::string file, out;
-  int queries = 64;
+  int queries = 64, context = 0;
   bool pass = false, hidden = false, output = false;
 };
 
@@ -31,7 +31,7 @@ int run(options const& given, tool::console const& to) {
   auto const tokens = of.tokens(text, true, false);
   int const count = static_cast<int>(tokens.size()), pass = given.pass ? std::min(count, 2000) + 128 : 0;
   session reads;
-  int const cells = given.from.context > 0 ? given.from.context : count + pass;
+  int const cells = given.context > 0 ? given.context : count + pass;
   if (message m = reads.open(of, {cells, threads_of(given.from.threads)})) return failed(m);
   to.progress("reading " + std::to_string(count) + " tokens");
   reading prompt;
@@ -54,6 +54,8 @@ void add_dump(CLI::App& app, tool::console const& to, tool::action& chosen) {
   command->add_option("--file", given->file, "The text; '-': standard input")->required()->type_name("FILE");
   command->add_option("--out", given->out, "The dump, a safetensors file")->required()->type_name("FILE");
   command->add_option("--queries", given->queries, "Queries of the last positions; -1: all")->type_name("N");
+  command->add_option("--context", given->context, "Cells of the cache that reads; 0: as many as needed")
+      ->type_name("N");
   command->add_flag("--pass", given->pass, "With a pass behind the cache that repeats the text");
   command->add_flag("--hidden", given->hidden, "With what enters the attention of every layer");
   command->add_flag("--output-projection", given->output, "With the output projections");

@@ -16,7 +16,7 @@ struct options {
   compress_options how;
   std::string file, prompt;
   bool known = false, raw = false, full = false;
-  int predict = 128, cells = 0;
+  int predict = 128, context = 0;
 };
 
 std::string rate(std::size_t tokens, double seconds) {
@@ -27,27 +27,16 @@ std::string rate(std::size_t tokens, double seconds) {
 /// Tokens that were decoded one by one: the first came with the prompt.
 std::string rate(generated const& made) { return rate(made.tokens.empty() ? 0 : made.tokens.size() - 1, made.seconds); }
 
-/// What one answer cost.
-struct answer {
-  std::string text;
-  generated made;
-  double behind_seconds = 0;
-};
-
 /// Decodes what comes behind the context, then generates.
 template <class Decode>
 message answer_with(model const& of, session& in, prompt_parts const& all, int most, Decode const& decode,
-                    std::function<void(std::string const&)> const& told, answer& out) {
+                    std::function<void(std::string const&)> const& told, generated& out) {
   int const behind = static_cast<int>(all.context.size()), next = behind + static_cast<int>(all.behind.size());
   if (message m = decode(std::span<llama_token const>(all.behind), behind)) return m;
   return generate(
       of, in, next, most,
-      [&](llama_token token, int position) { return decode(std::span<llama_token const>(&token, 1), position); },
-      [&](std::string const& piece) {
-        out.text += piece;
-        told(piece);
-      },
-      out.made);
+      [&](llama_token token, int position) { return decode(std::span<llama_token const>(&token, 1), position); }, told,
+      out);
 }
 
 int run(options const& given, tool::console const& to) {
@@ -69,7 +58,7 @@ int run(options const& given, tool::console const& to) {
   int const more = static_cast<int>(all.behind.size()) + given.predict;
   // The pass behind the cache repeats a chunk of it.
   int const pass = with.reads.pass ? std::min(context, 2000) + 128 : 0;
-  int const cells = given.from.context > 0 ? given.from.context : context + std::max(more, pass);
+  int const cells = given.context > 0 ? given.context : context + std::max(more, pass);
   session reads;
   if (message m = reads.open(of, {cells, threads})) return failed(m);
   if (context + std::max(given.full ? more : 0, pass) > reads.options().tokens)
@@ -80,7 +69,7 @@ int run(options const& given, tool::console const& to) {
   if (message m = read_prompt(reads, of, all.context, 0, with.reads, prompt)) return failed(m);
   to.progress({});
 
-  answer of_full;
+  generated of_full;
   if (given.full) {
     to.out << "full cache:\n";
     auto const decode = [&](std::span<llama_token const> tokens, int position) {
@@ -100,7 +89,7 @@ int run(options const& given, tool::console const& to) {
   std::size_t const bytes_after = small.cache.bytes();
   prompt = {};
   reads = {};
-  answer of_kept;
+  generated of_kept;
   to.out << with.of->title << ", "
          << tool::format_percent(static_cast<double>(bytes_after) / static_cast<double>(bytes_before))
          << " of the bytes, in " << (small.cache.where() == holder::cells ? "llama.cpp's cells" : "kvsieve's memory")
@@ -123,8 +112,8 @@ int run(options const& given, tool::console const& to) {
   add("keys and values", tool::format_bytes(bytes_before) + " before, " + tool::format_bytes(bytes_after) + " after");
   if (std::size_t const now = resident_bytes(); now > 0)
     add("resident memory", tool::format_bytes(resident_before) + " before, " + tool::format_bytes(now) + " after");
-  if (given.full) add("decoding, full", rate(of_full.made));
-  add("decoding, compressed", rate(of_kept.made));
+  if (given.full) add("decoding, full", rate(of_full));
+  add("decoding, compressed", rate(of_kept));
   if (!small.kept.note.empty()) add("note", small.kept.note);
   table.print(to.out, to.where.colour);
   return tool::done;
@@ -144,6 +133,8 @@ void add_generate(CLI::App& app, tool::console const& to, tool::action& chosen) 
   command->add_flag("--known", given->known, "Compress with the prompt in the cache");
   command->add_flag("--raw", given->raw, "No chat template");
   command->add_flag("--full", given->full, "Answer from the full cache as well");
+  command->add_option("--context", given->context, "Cells of the cache that reads; 0: as many as needed")
+      ->type_name("N");
   command->add_option("--predict", given->predict, "The most tokens of an answer")->type_name("N");
   command->callback([given, &to, &chosen] { chosen = [given, &to] { return run(*given, to); }; });
 }

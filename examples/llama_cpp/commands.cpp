@@ -21,7 +21,6 @@ double since(clock::time_point start) { return std::chrono::duration<double>(clo
 void add_model_options(CLI::App& command, model_options& into) {
   command.add_option("--model", into.model, "A GGUF")->required()->type_name("FILE");
   command.add_option("--threads", into.threads, "Threads; 0: one for each processor")->type_name("N");
-  command.add_option("--context", into.context, "Cells of the cache that reads; 0: as many as needed")->type_name("N");
 }
 
 void add_compress_options(CLI::App& command, compress_options& into) {

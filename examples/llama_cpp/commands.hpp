@@ -15,7 +15,6 @@ namespace kvsieve::llama_example {
 struct model_options {
   std::string model;
   int threads = 0;  ///< 0: one for each processor
-  int context = 0;  ///< cells of the cache that reads; 0: as many as the text needs
 };
 /// How a cache is compressed.
 struct compress_options {

@@ -92,10 +92,4 @@ message compressed::decode(std::span<llama_token const> tokens, int position, st
   return m;
 }
 
-void compressed::forget_since(int position) {
-  if (stored_ != nullptr) stored_->forget_from(0);
-  session_.forget_from(position, stored_ != nullptr ? 0 : cells_);
-  decoded_ = 0;
-}
-
 }  // namespace kvsieve::llama_example

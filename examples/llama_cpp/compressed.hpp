@@ -40,8 +40,6 @@ class compressed {
   [[nodiscard]] holder where() const { return where_; }
   /// Decodes as session::decode does; says why where kvsieve's attention failed.
   [[nodiscard]] message decode(std::span<llama_token const> tokens, int position, std::vector<float>* logits = nullptr);
-  /// Forgets the tokens decoded since, which began at `position`.
-  void forget_since(int position);
 
  private:
   [[nodiscard]] bool hide_padding(layer_step const& step, ggml_tensor* keys);

@@ -126,10 +126,6 @@ std::size_t stored_cache::bytes() const {
   return all;
 }
 
-void stored_cache::forget_from(int tokens) {
-  for (auto& l : layers_) l.tokens = std::min(l.tokens, tokens);
-}
-
 bool stored_cache::attend(layer_step const& step, std::span<float> out) {
   failure_ = attend_layer(layers_[static_cast<std::size_t>(step.layer)], step, out);
   return !failure_;

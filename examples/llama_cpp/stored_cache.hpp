@@ -22,8 +22,6 @@ class stored_cache {
 
   /// Bytes of what was kept, with tables, and of the tokens decoded since.
   [[nodiscard]] std::size_t bytes() const;
-  /// Forgets the tokens decoded since but for the first `tokens`.
-  void forget_from(int tokens);
   /// Attention of one layer's batch, as watcher::replace takes it: false when it failed, and then failure() says why.
   [[nodiscard]] bool attend(layer_step const& step, std::span<float> out);
   [[nodiscard]] message const& failure() const { return failure_; }
