@@ -54,7 +54,7 @@ message model::inspect() {
   shape_.head_dim = keys > 0 ? keys : width / shape_.query_heads;
   if (values > 0 && values != shape_.head_dim) return refused("keys and values of different head dimensions");
   if (message unbuilt = tool::built_head_dims::call(shape_.head_dim,
-                                              []<int D>(cs::integral_constant<int, D>) -> message { return {}; }))
+                                                    []<int D>(cs::integral_constant<int, D>) -> message { return {}; }))
     return unbuilt;
   shape_.vocabulary = llama_vocab_n_tokens(vocabulary_);
   shape_.trained_tokens = llama_model_n_ctx_train(m);
