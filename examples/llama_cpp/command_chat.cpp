@@ -62,8 +62,8 @@ int run(options const& given, tool::console const& to) {
     if (message m = answer(of, cache, given.predict, to, text)) return failed(m);
     turns.emplace_back("assistant", text);
     before = now + text;  // what the cache holds: the turn's end comes with the next one
-    to.out << "\n[" << cache.position() << " tokens so far, " << given.cells - cache.in().room() << " of "
-           << given.cells << " cells";
+    to.out << "\n[" << cache.position() << " tokens so far, " << cache.in().options().tokens - cache.in().room()
+           << " of " << cache.in().options().tokens << " cells";
     if (int const more = cache.compressions() - compressions; more > 0)
       to.out << ", compressed " << more << (more == 1 ? " time" : " times");
     to.out << "]\n";
