@@ -5,7 +5,6 @@
 #include <chrono>
 
 #include "cells.hpp"
-#include "fidelity.hpp"
 
 namespace kvsieve::llama_example {
 
@@ -48,11 +47,8 @@ message bounded::compress() {
   auto const start = std::chrono::steady_clock::now();
   tool::cache_dump dump;
   if (message m = take_down(session_, *model_, session_.watcher().seen(), with_.reads.queries, dump)) return m;
-  auto run = with_.run;
-  if (with_.bytes.given()) run.bytes = with_.bytes.of(dump.cache_bytes());
   tool::outcome kept;
-  if (message m = with_.of->run(dump, run, kept)) return m;
-  if (message m = tool::check_outcome(dump, kept)) return m;
+  if (message m = run_strategy(with_, dump, kept)) return m;
   if (message m = fits_cells(kept)) return m;
   if (!same_counts(kept))
     return with_.of->name +

@@ -20,7 +20,7 @@ struct options {
 /// One answer; its tokens are behind the cache afterwards.
 message answer(model const& of, bounded& cache, int most, tool::console const& to, std::string& text) {
   generated made;
-  auto const decode = [&](llama_token token, int) { return cache.read(std::span<llama_token const>(&token, 1), 1); };
+  auto const decode = [&](std::span<llama_token const> tokens, int) { return cache.read(tokens, 1); };
   if (message m = generate(
           of, cache.in(), cache.position(), most, decode,
           [&](std::string const& piece) {
@@ -31,7 +31,7 @@ message answer(model const& of, bounded& cache, int most, tool::console const& t
     return m;
   // One that reached the limit was told and not decoded.
   if (made.tokens.size() < static_cast<std::size_t>(most)) return {};
-  return decode(made.tokens.back(), 0);
+  return decode({&made.tokens.back(), 1}, 0);
 }
 
 int run(options const& given, tool::console const& to) {

@@ -29,14 +29,14 @@ int run(options const& given, tool::console const& to) {
   model of;
   if (message m = of.load(given.from.model)) return failed(m);
   auto const tokens = of.tokens(text, true, false);
-  int const count = static_cast<int>(tokens.size()), pass = given.pass ? std::min(count, 2000) + 128 : 0;
+  wanted const what{given.queries, given.pass, given.hidden, given.output};
+  int const count = static_cast<int>(tokens.size()), pass = pass_room(what, count);
   session reads;
   int const cells = given.context > 0 ? given.context : count + pass;
   if (message m = reads.open(of, {cells, threads_of(given.from.threads)})) return failed(m);
   to.progress("reading " + std::to_string(count) + " tokens");
   reading prompt;
-  if (message m = read_prompt(reads, of, tokens, 0, {given.queries, given.pass, given.hidden, given.output}, prompt))
-    return failed(m);
+  if (message m = read_prompt(reads, of, tokens, 0, what, prompt)) return failed(m);
   to.progress({});
   if (message m = write_dump(prompt.dump, given.out)) return failed(m);
   to.out << "wrote " << given.out << ": " << prompt.dump.layers.size() << " layers of " << count << " tokens, "

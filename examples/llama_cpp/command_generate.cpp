@@ -27,18 +27,6 @@ std::string rate(std::size_t tokens, double seconds) {
 /// Tokens that were decoded one by one: the first came with the prompt.
 std::string rate(generated const& made) { return rate(made.tokens.empty() ? 0 : made.tokens.size() - 1, made.seconds); }
 
-/// Decodes what comes behind the context, then generates.
-template <class Decode>
-message answer_with(model const& of, session& in, prompt_parts const& all, int most, Decode const& decode,
-                    std::function<void(std::string const&)> const& told, generated& out) {
-  int const behind = static_cast<int>(all.context.size()), next = behind + static_cast<int>(all.behind.size());
-  if (message m = decode(std::span<llama_token const>(all.behind), behind)) return m;
-  return generate(
-      of, in, next, most,
-      [&](llama_token token, int position) { return decode(std::span<llama_token const>(&token, 1), position); }, told,
-      out);
-}
-
 int run(options const& given, tool::console const& to) {
   auto const failed = [&](message const& m) { return to.fail(tool::run_failed, *m); };
   int const threads = threads_of(given.from.threads);
@@ -57,7 +45,7 @@ int run(options const& given, tool::console const& to) {
   int const context = static_cast<int>(all.context.size());
   int const more = static_cast<int>(all.behind.size()) + given.predict;
   // The pass behind the cache repeats a chunk of it.
-  int const pass = with.reads.pass ? std::min(context, 2000) + 128 : 0;
+  int const pass = pass_room(with.reads, context);
   int const cells = given.context > 0 ? given.context : context + std::max(more, pass);
   session reads;
   if (message m = reads.open(of, {cells, threads})) return failed(m);
@@ -75,7 +63,7 @@ int run(options const& given, tool::console const& to) {
     auto const decode = [&](std::span<llama_token const> tokens, int position) {
       return reads.decode(tokens, position);
     };
-    if (message m = answer_with(
+    if (message m = answer(
             of, reads, all, given.predict, decode, [&](std::string const& piece) { to.out << piece << std::flush; },
             of_full))
       return failed(m);
@@ -97,7 +85,7 @@ int run(options const& given, tool::console const& to) {
   auto const decode = [&](std::span<llama_token const> tokens, int position) {
     return small.cache.decode(tokens, position);
   };
-  if (message m = answer_with(
+  if (message m = answer(
           of, small.cache.in(), all, given.predict, decode,
           [&](std::string const& piece) { to.out << piece << std::flush; }, of_kept))
     return failed(m);

@@ -50,21 +50,24 @@ message check(compress_options const& given, int threads, chosen_strategy& out) 
   return {};
 }
 
+message run_strategy(chosen_strategy const& with, tool::cache_dump const& dump, tool::outcome& out) {
+  auto run = with.run;
+  if (with.bytes.given()) run.bytes = with.bytes.of(dump.cache_bytes());
+  if (message m = with.of->run(dump, run, out)) return m;
+  return tool::check_outcome(dump, out);
+}
+
 message compress(model const& of, session const& read_in, tool::cache_dump const& dump, chosen_strategy const& with,
                  int room, int threads, compression& out) {
   auto const start = clock::now();
-  auto run = with.run;
-  if (with.bytes.given()) run.bytes = with.bytes.of(dump.cache_bytes());
-  if (message m = with.of->run(dump, run, out.kept)) return m;
-  if (message m = tool::check_outcome(dump, out.kept)) return m;
+  if (message m = run_strategy(with, dump, out.kept)) return m;
   if (message m = out.cache.make(of, read_in, dump, out.kept, with.store, with.merges, with.where, room, threads))
     return m;
   out.seconds = since(start);
   return {};
 }
 
-message generate(model const& of, session& in, int next, int most,
-                 std::function<message(llama_token, int)> const& decode,
+message generate(model const& of, session& in, int next, int most, decode_function const& decode,
                  std::function<void(std::string const&)> const& told, generated& out) {
   auto const start = clock::now();
   for (int i = 0; i < most; ++i) {
@@ -73,10 +76,17 @@ message generate(model const& of, session& in, int next, int most,
     out.tokens.push_back(token);
     told(of.text(token));
     if (i + 1 == most) break;
-    if (message m = decode(token, next + i)) return m;
+    if (message m = decode({&token, 1}, next + i)) return m;
   }
   out.seconds = since(start);
   return {};
+}
+
+message answer(model const& of, session& in, prompt_parts const& parts, int most, decode_function const& decode,
+               std::function<void(std::string const&)> const& told, generated& out) {
+  int const behind = static_cast<int>(parts.context.size());
+  if (message m = decode(parts.behind, behind)) return m;
+  return generate(of, in, behind + static_cast<int>(parts.behind.size()), most, decode, told, out);
 }
 
 message read_text_file(std::string const& name, std::string& out) {

@@ -7,6 +7,7 @@
 
 #include "command.hpp"
 #include "compressed.hpp"
+#include "prompt_parts.hpp"
 #include "reading.hpp"
 
 namespace kvsieve::llama_example {
@@ -45,6 +46,9 @@ struct chosen_strategy {
 };
 [[nodiscard]] message check(compress_options const& given, int threads, chosen_strategy& out);
 
+/// Runs a strategy on a cache and checks what it kept.
+[[nodiscard]] message run_strategy(chosen_strategy const& with, tool::cache_dump const& dump, tool::outcome& out);
+
 /// A cache made smaller.
 struct compression {
   tool::outcome kept;
@@ -61,13 +65,19 @@ struct generated {
   std::vector<llama_token> tokens;
   double seconds = 0;  ///< of all but the first, which the prompt gave
 };
+/// Decodes tokens from a position on.
+using decode_function = std::function<message(std::span<llama_token const>, int position)>;
 /// Goes on from the last logits of a session.
 /// @param next    the position of the first token
-/// @param decode  one token at a position
+/// @param decode  of the session
 /// @param told    called with each token's text
-[[nodiscard]] message generate(model const& of, session& in, int next, int most,
-                               std::function<message(llama_token, int)> const& decode,
+[[nodiscard]] message generate(model const& of, session& in, int next, int most, decode_function const& decode,
                                std::function<void(std::string const&)> const& told, generated& out);
+
+/// Decodes what comes behind a context, then goes on from it.
+[[nodiscard]] message answer(model const& of, session& in, prompt_parts const& parts, int most,
+                             decode_function const& decode, std::function<void(std::string const&)> const& told,
+                             generated& out);
 
 /// The text of a file, whole; "-" is the standard input.
 [[nodiscard]] message read_text_file(std::string const& name, std::string& out);

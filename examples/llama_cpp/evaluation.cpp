@@ -4,8 +4,6 @@
 #include <algorithm>
 #include <span>
 
-#include "prompt_parts.hpp"
-
 namespace kvsieve::llama_example {
 namespace {
 
@@ -15,7 +13,6 @@ wanted wanted_by_all(std::vector<setting> const& settings) {
   for (auto const& s : settings) all = both(all, s.how.reads);
   return all;
 }
-int pass_room(wanted const& what, int context) { return what.pass ? std::min(context, 2000) + 128 : 0; }
 
 /// Opens a session for the full cache and reads a prompt into it.
 message read_full(model const& of, evaluation_plan const& plan, std::span<llama_token const> prompt, int room,
@@ -88,19 +85,6 @@ message judge_text(model const& of, std::vector<setting> const& settings, evalua
   return {};
 }
 
-/// An answer of at most `most` tokens to what comes behind the context.
-template <class Decode>
-message answer_to(model const& of, session& in, prompt_parts const& parts, int most, Decode const& decode,
-                  std::string& out) {
-  int const behind = static_cast<int>(parts.context.size());
-  if (message m = decode(std::span<llama_token const>(parts.behind), behind)) return m;
-  generated made;
-  return generate(
-      of, in, behind + static_cast<int>(parts.behind.size()), most,
-      [&](llama_token token, int at) { return decode(std::span<llama_token const>(&token, 1), at); },
-      [&](std::string const& piece) { out += piece; }, made);
-}
-
 message judge_task(model const& of, std::vector<setting> const& settings, evaluation_plan const& plan,
                    std::string const& task, bool known, int threads,
                    std::function<void(std::string const&)> const& progress, std::vector<report_row>& out) {
@@ -133,19 +117,26 @@ message judge_task(model const& of, std::vector<setting> const& settings, evalua
       progress(where + ": reading");
       reading seen;
       if (message m = read_full(of, plan, parts.context, more, what, threads, reads, seen)) return m;
-      std::string answer;
+      std::string from_full, from_kept;
+      generated made;
       auto const decode_full = [&](std::span<llama_token const> t, int at) { return reads.decode(t, at); };
-      if (message m = answer_to(of, reads, parts, item.allowance, decode_full, answer)) return m;
-      full_scores.push_back(score_answer(answer, item.references));
+      if (message m = answer(
+              of, reads, parts, item.allowance, decode_full, [&](std::string const& piece) { from_full += piece; },
+              made))
+        return m;
+      full_scores.push_back(score_answer(from_full, item.references));
       reads.forget_from(context, context);
       for (std::size_t s = 0; s < settings.size(); ++s) {
         if (!rows[s].failure.empty()) continue;
         progress(where + ": " + rows[s].strategy);
         compression small;
-        std::string from_kept;
+        from_kept.clear();
         message m = compress_for(of, reads, seen.dump, settings[s], more, threads, small, rows[s]);
         auto const decode = [&](std::span<llama_token const> t, int at) { return small.cache.decode(t, at); };
-        if (!m) m = answer_to(of, small.cache.in(), parts, item.allowance, decode, from_kept);
+        if (!m)
+          m = answer(
+              of, small.cache.in(), parts, item.allowance, decode,
+              [&](std::string const& piece) { from_kept += piece; }, made);
         if (m)
           rows[s].failure = *m;
         else

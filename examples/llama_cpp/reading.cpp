@@ -34,15 +34,11 @@ tool::tensor by_token(std::vector<float> const& rows, std::int64_t tokens) {
   if (to != nullptr) std::copy(rows.begin(), rows.end(), to);
   return t;
 }
-/// [tokens, heads, D] as they were watched to [heads, tokens, D].
+/// The same of rows of heads, [heads, tokens, D].
 tool::tensor by_head(std::span<float const> rows, int heads, int dim) {
-  auto const tokens = static_cast<std::int64_t>(rows.size()) / (std::int64_t{heads} * dim);
   float* to = nullptr;
-  tool::tensor t = floats({heads, tokens, dim}, to);
-  if (to == nullptr) return t;
-  for (std::int64_t i = 0; i < tokens; ++i)
-    for (std::int64_t h = 0; h < heads; ++h)
-      std::copy_n(rows.data() + (i * heads + h) * dim, dim, to + (h * tokens + i) * dim);
+  tool::tensor t = floats({heads, static_cast<std::int64_t>(rows.size()) / (std::int64_t{heads} * dim), dim}, to);
+  if (to != nullptr) llama_example::by_head(rows, heads, dim, to);
   return t;
 }
 
@@ -143,6 +139,7 @@ message check_attention(tool::cache_dump const& dump, std::size_t index, std::ve
 }
 
 constexpr int chunk_tokens = 2000;
+constexpr int instruction_tokens = 128;  // at most
 constexpr int sink = 4;
 
 /// The pass behind the cache: each chunk of the text after an instruction, then forgotten again.
@@ -198,6 +195,10 @@ wanted wanted_by(tool::strategy const& of, int queries) {
 wanted both(wanted const& a, wanted const& b) {
   return {a.queries < 0 || b.queries < 0 ? -1 : std::max(a.queries, b.queries), a.pass || b.pass, a.hidden || b.hidden,
           a.output_projection || b.output_projection};
+}
+
+int pass_room(wanted const& what, int context) {
+  return what.pass ? std::min(context, chunk_tokens) + instruction_tokens : 0;
 }
 
 message take_down(session const& in, model const& of, std::vector<watched_layer> const& seen, int window,

@@ -22,6 +22,9 @@ struct wanted {
 /// What either reads.
 [[nodiscard]] wanted both(wanted const& a, wanted const& b);
 
+/// Cells that the pass takes behind a context of so many tokens; 0 without one.
+[[nodiscard]] int pass_room(wanted const& what, int context);
+
 /// A cache and what it cost to come by.
 struct reading {
   tool::cache_dump dump;

@@ -34,15 +34,6 @@ struct joined {
   }
 };
 
-/// [tokens, heads, D] to [heads, tokens, D].
-void by_head(std::span<float const> from, int tokens, int heads, int dim, std::vector<float>& to) {
-  to.resize(from.size());
-  for (int t = 0; t < tokens; ++t)
-    for (int h = 0; h < heads; ++h)
-      std::copy_n(from.data() + (std::ptrdiff_t{t} * heads + h) * dim, dim,
-                  to.data() + (std::ptrdiff_t{h} * tokens + t) * dim);
-}
-
 }  // namespace
 
 message stored_cache::take_parts(tool::cache_dump const& dump, tool::layer_outcome const& from, std::size_t index_of,
@@ -147,8 +138,8 @@ message stored_cache::attend_layer(layer& to, layer_step const& step, std::span<
       ggml_fp32_to_fp16_row(step.keys.data() + from, reinterpret_cast<ggml_fp16_t*>(to.keys.data() + at), dim);
       ggml_fp32_to_fp16_row(step.values.data() + from, reinterpret_cast<ggml_fp16_t*>(to.values.data() + at), dim);
     }
-  std::vector<float> queries, result(size_of(heads), 0.0f), more(size_of(heads));
-  by_head(step.queries, tokens, heads, dim, queries);
+  std::vector<float> queries(size_of(heads)), result(size_of(heads), 0.0f), more(size_of(heads));
+  by_head(step.queries, heads, dim, queries.data());
   auto const rows = static_cast<std::size_t>(heads) * static_cast<std::size_t>(tokens);
   host::team& team = tokens > 1 ? *team_ : *alone_;
   joined all{std::vector<float>(rows, -std::numeric_limits<float>::infinity())};

@@ -3,6 +3,7 @@
 
 #include <ggml-backend.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 
@@ -46,6 +47,13 @@ void copy_numbers(ggml_tensor const* t, std::vector<float>& to) {
 void append(std::vector<float> const& from, std::vector<float>& to) { to.insert(to.end(), from.begin(), from.end()); }
 
 }  // namespace
+
+void by_head(std::span<float const> rows, int heads, int dim, float* to) {
+  auto const tokens = static_cast<std::int64_t>(rows.size()) / (std::int64_t{heads} * dim);
+  for (std::int64_t i = 0; i < tokens; ++i)
+    for (std::int64_t h = 0; h < heads; ++h)
+      std::copy_n(rows.data() + (i * heads + h) * dim, dim, to + (h * tokens + i) * dim);
+}
 
 void watcher::watch(what wanted) {
   wanted_ = wanted;

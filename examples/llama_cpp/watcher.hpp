@@ -21,6 +21,9 @@ struct watched_layer {
   std::vector<float> attention;  ///< [Hq, D] of the last token, before the output projection
 };
 
+/// Rows [tokens, heads, D], as they are watched, to [heads, tokens, D], as a cache has them.
+void by_head(std::span<float const> rows, int heads, int dim, float* to);
+
 /// What a layer computes of one batch, while it does.
 struct layer_step {
   int layer = 0, tokens = 0;
