@@ -94,6 +94,13 @@ TEST_CASE("protect::mass by hand") {
   CHECK(score[0] == std::vector<double>{1, 2, 3, 4});  // 0.4 of it is reached by the first, which is the crossing one
   reference::protect_mass(score, mean, 1.25, 1, 1, false);
   CHECK(score[0] == std::vector<double>{1, 4, 3, 4});  // 0.75: the first, then the crossing one
+  // Rounding can bring a head's attention to more than 1: the last token is then the crossing one.
+  score = {{1, 2, 3}}, mean = {{0.5, 0.375, 0.25}};
+  reference::protect_mass(score, mean, 0.9, 1, 0, false);
+  CHECK(score[0] == std::vector<double>{3, 3, 3});
+  score = {{3, 2, 1}};
+  reference::protect_mass(score, mean, 0.9, 1, 0, false);
+  CHECK(score[0] == std::vector<double>{3, 3, 1});
 }
 
 TEST_CASE("defensive_kv_unweighed: protected tokens have the largest score of the layer, and stay") {

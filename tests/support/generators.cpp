@@ -68,14 +68,24 @@ struct silent : rc::detail::TestListener {
   void onShrinkTried(rc::detail::CaseDescription const&, bool) override {}
   void onTestFinished(rc::detail::TestMetadata const&, rc::detail::TestResult const&) override {}
 };
+
+// FNV-1a.
+std::uint64_t name_hash(char const* name) {
+  std::uint64_t hash = 0xcbf29ce484222325u;
+  for (; *name != 0; ++name) hash = (hash ^ static_cast<unsigned char>(*name)) * 0x100000001b3u;
+  return hash;
+}
 }  // namespace
 
 bool detail::holds(char const* what, int cases, std::function<void()> const& property) {
   auto const& given = rc::detail::configuration();
   auto parameters = given.testParams;
   char const* const environment = std::getenv("RC_PARAMS");
-  if (environment == nullptr || std::string(environment).find("max_success") == std::string::npos)
-    parameters.maxSuccess = cases;
+  auto const chosen = [&](char const* name) {
+    return environment != nullptr && std::string(environment).find(name) != std::string::npos;
+  };
+  if (!chosen("max_success=")) parameters.maxSuccess = cases;
+  if (!chosen("seed=")) parameters.seed = name_hash(what);
   rc::detail::TestMetadata metadata;
   metadata.id = metadata.description = what;
   silent listener;

@@ -43,7 +43,8 @@ namespace detail {
 [[nodiscard]] bool holds(char const* what, int cases, std::function<void()> const& property);
 }
 
-/// Checks a property with a number of cases that keeps the whole suite short; RC_PARAMS="max_success=..." overrides it.
+/// Checks a property with a number of cases that keeps the whole suite short, drawn the same in every run.
+/// RC_PARAMS="max_success=..." sets another number, RC_PARAMS="seed=..." draws others.
 template <class Property>
 [[nodiscard]] bool holds(char const* what, int cases, Property const& property) {
   static_assert(std::is_void_v<std::invoke_result_t<Property const&>>, "say it with RC_ASSERT");

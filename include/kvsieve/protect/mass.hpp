@@ -22,10 +22,10 @@ template <class Budget>
 
 /// Reads the row that an accumulator has beside its own (accumulator.hpp), the mean attention a of a KV head. Of its
 /// scored tokens, those before the scorer's own tail, sorted by a with the largest first, it protects as long as the
-/// running sum of a / (sum of a) stays below share - w, w being the mean over the heads of the attention that lies
-/// behind them. Protected tokens get the largest score of the layer, so that heads with an even attention get more.
-/// A head protects at most floor(tokens * kept - tail) of its `tokens` scored ones, kept being the fraction that the
-/// strategy's own budget keeps, where its numbers are `keep` and `tokens`. A token whose own score is not finite is
+/// running sum of a / (sum of a) stays below min(share - w, 1), w being the mean over the heads of the attention that
+/// lies behind them. Protected tokens get the largest score of the layer, so that heads with an even attention get
+/// more. A head protects at most floor(tokens * kept - tail) of its `tokens` scored ones, kept being the fraction that
+/// the strategy's own budget keeps, where its numbers are `keep` and `tokens`. A token whose own score is not finite is
 /// not raised.
 struct mass : policy_base<stages::protect> {
   static constexpr bool protects = true;  ///< scores pass through it
