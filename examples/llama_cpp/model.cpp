@@ -7,10 +7,19 @@
 
 namespace kvsieve::llama_example {
 
-message model::load(std::filesystem::path const& file) {
+message model::load(std::filesystem::path const& file, rpc_servers const& servers) {
   std::error_code error;
   if (!std::filesystem::is_regular_file(file, error)) return "'" + file.string() + "' is not a file";
-  model_.reset(llama_model_load_from_file(file.c_str(), llama_model_default_params()));
+  rpc_devices remote;
+  if (message m = connect_rpc(servers, remote)) return m;
+  auto how = llama_model_default_params();
+  if (!remote.devices.empty()) {
+    how.devices = remote.devices.data();
+    how.n_gpu_layers = -1;  // all of them
+    how.split_mode = LLAMA_SPLIT_MODE_LAYER;
+    if (!remote.shares.empty()) how.tensor_split = remote.shares.data();
+  }
+  model_.reset(llama_model_load_from_file(file.c_str(), how));
   if (model_ == nullptr) return "'" + file.string() + "' is not a GGUF that llama.cpp can load";
   vocabulary_ = llama_model_get_vocab(model_.get());
   file_ = file;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "dump.hpp"
+#include "rpc_servers.hpp"
 
 namespace kvsieve::llama_example {
 using tool::message;
@@ -31,7 +32,8 @@ class model {
  public:
   /// Reads a GGUF. What is not one, or has recurrent layers, sliding windows, an encoder, or a compressed cache of its
   /// own (MLA), gets a message.
-  [[nodiscard]] message load(std::filesystem::path const& file);
+  /// @param servers  that hold its layers; none: this process
+  [[nodiscard]] message load(std::filesystem::path const& file, rpc_servers const& servers = {});
 
   [[nodiscard]] model_shape const& shape() const { return shape_; }
   [[nodiscard]] llama_model* get() const { return model_.get(); }
