@@ -132,6 +132,7 @@ int run(options const& given, tool::console const& to) {
   if (message m = read_text_file(given.file, text)) return failed(m);
   model of;
   if (message m = of.load(given.from.model, given.from.servers)) return failed(m);
+  if (message m = without_windows(of.shape(), "decode holds all layers in kvsieve's memory")) return failed(m);
   std::unique_ptr<online_cache> cache;
   tool::list_memory lists;
   if (message m = make_cache(given, of.shape().head_dim, cache, lists)) return to.fail(tool::usage_wrong, *m);

@@ -114,16 +114,14 @@ message answer_once(options const& given, chosen_strategy const& with, model con
   if (message m = read_prompt(reads, of, all.context, 0, with.reads, prompt)) return m;
   to.progress({});
 
-  generated of_full, of_kept;
-  if (given.full) {
-    if (message m = answer_full(of, reads, all, given.predict, to, of_full)) return m;
-    reads.forget_from(context, context);
-  }
   std::size_t const bytes_before = prompt.dump.cache_bytes(), resident_before = resident_bytes();
   double const prompt_seconds = prompt.seconds, pass_seconds = prompt.pass_seconds;
   compression small;
   if (message m = compress(of, reads, prompt.dump, with, more, threads, small)) return m;
   std::size_t const bytes_after = small.cache.bytes();
+  generated of_full, of_kept;
+  if (given.full)
+    if (message m = answer_full(of, reads, all, given.predict, to, of_full)) return m;
   prompt = {};
   reads = {};
   to.out << with.of->title << ", "
