@@ -11,6 +11,7 @@
 #include "commands.hpp"
 #include "online_cache.hpp"
 #include "text.hpp"
+#include "told.hpp"
 
 namespace kvsieve::llama_example {
 namespace {
@@ -120,7 +121,7 @@ message make_cache(options const& given, int head_dim, std::unique_ptr<online_ca
     if (message m = tool::set_field(out->fields(), text.substr(0, at), text.substr(at + 1), lists, "this policy has"))
       return m;
   }
-  return {};
+  return out->check();
 }
 
 int run(options const& given, tool::console const& to) {
@@ -146,28 +147,19 @@ int run(options const& given, tool::console const& to) {
   schedule.every = given.every > 0 ? given.every : kind->every;
   if (given.tokens > 0) schedule.tokens = given.tokens;
   if (given.keep > 0) schedule.tokens = std::max(1, static_cast<int>(std::floor(context * given.keep)));
+  int const behind = given.full ? more : 0, cells = given.context > 0 ? given.context : context + behind;
+  if (context + behind > cells) return failed(context_too_small(cells, context, behind));
   session reads;
-  int const cells = given.context > 0 ? given.context : context + (given.full ? more : 0);
   if (message m = reads.open(of, {cells, threads})) return failed(m);
-  if (context + (given.full ? more : 0) > reads.options().tokens)
-    return failed("the text has " + std::to_string(context) + " tokens, and --context is " +
-                  std::to_string(reads.options().tokens) + (given.full ? " with what comes behind" : ""));
   reading prompt;
   to.progress("reading " + std::to_string(context) + " tokens");
   if (message m = read_prompt(reads, of, all.context, 0,
                               {.queries = given.queries != 0 ? given.queries : kind->queries}, prompt))
     return failed(m);
   to.progress({});
-  auto const tell = [&](std::string const& piece) { to.out << piece << std::flush; };
   generated of_full;
-  if (given.full) {
-    to.out << "full cache:\n";
-    auto const decode = [&](std::span<llama_token const> tokens, int position) {
-      return reads.decode(tokens, position);
-    };
-    if (message m = answer(of, reads, all, given.predict, decode, tell, of_full, given.past_end)) return failed(m);
-    to.out << "\n\n";
-  }
+  if (given.full)
+    if (message m = answer_full(of, reads, all, given.predict, to, of_full, given.past_end)) return failed(m);
   reads = {};
   std::size_t const bytes_before = prompt.dump.cache_bytes(), resident_before = resident_bytes();
 
@@ -187,30 +179,29 @@ int run(options const& given, tool::console const& to) {
   auto const decode = [&](std::span<llama_token const> tokens, int position) {
     return online.decode(tokens, position);
   };
-  if (message m = answer(of, online.in(), all, given.predict, decode, tell, made, given.past_end)) return failed(m);
+  if (message m = answer(of, online.in(), all, given.predict, decode, tell(to), made, given.past_end)) return failed(m);
   to.out << "\n\n";
 
-  tool::text_table table({{"", false}, {"", false}});
-  auto const add = [&](std::string name, std::string value) { table.add({{std::move(name)}, {std::move(value)}}); };
+  facts table;
   online_counts const& counts = cache->counts();
   int const evictions = counts.evictions - first_evictions;
-  add("prompt", std::to_string(context) + " tokens, " + rate(all.context.size(), prompt_seconds));
-  add("taken over", tool::format_seconds(taken) + ", " + std::to_string(observed) + " queries observed");
-  add("generated", std::to_string(made.tokens.size()) + " tokens");
-  add("rows of a head", std::to_string(cache->rows()) + " in the end, at most " + std::to_string(counts.most_rows) +
-                            (first_evictions > 0 ? " once the prompt was evicted from" : ""));
-  add("keys and values", tool::format_bytes(bytes_before) + " of the prompt, " +
-                             tool::format_bytes(cache->row_bytes()) + " in the end; " +
-                             tool::format_bytes(cache->state_bytes()) + " remembered of them");
-  add("evicted", std::to_string(evictions) + (evictions == 1 ? " time" : " times") + " while generating, in " +
-                     tool::format_seconds(counts.seconds - first_seconds));
-  if (std::size_t const now = resident_bytes(); now > 0)
-    add("resident memory", tool::format_bytes(resident_before) + " before, " + tool::format_bytes(now) + " after");
-  if (given.full) add("decoding, full", rate(of_full));
-  add("decoding, evicting", rate(made));
-  if (given.full) add("same tokens", of_full.tokens == made.tokens ? "all" : "not all");
-  if (!counts.note.empty()) add("note", counts.note);
-  table.print(to.out, to.where.colour);
+  table.add("prompt", std::to_string(context) + " tokens, " + rate(all.context.size(), prompt_seconds));
+  table.add("taken over", tool::format_seconds(taken) + ", " + std::to_string(observed) + " queries observed");
+  table.add("generated", std::to_string(made.tokens.size()) + " tokens");
+  table.add("rows of a head", std::to_string(cache->rows()) + " in the end, at most " +
+                                  std::to_string(counts.most_rows) +
+                                  (first_evictions > 0 ? " once the prompt was evicted from" : ""));
+  table.add("keys and values", tool::format_bytes(bytes_before) + " of the prompt, " +
+                                   tool::format_bytes(cache->row_bytes()) + " in the end; " +
+                                   tool::format_bytes(cache->state_bytes()) + " remembered of them");
+  table.add("evicted", std::to_string(evictions) + (evictions == 1 ? " time" : " times") + " while generating, in " +
+                           tool::format_seconds(counts.seconds - first_seconds));
+  table.add_resident(resident_before);
+  if (given.full) table.add("decoding, full", rate(of_full));
+  table.add("decoding, evicting", rate(made));
+  if (given.full) table.add("same tokens", of_full.tokens == made.tokens ? "all" : "not all");
+  if (!counts.note.empty()) table.add("note", counts.note);
+  table.print(to);
   return tool::done;
 }
 

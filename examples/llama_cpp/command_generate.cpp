@@ -7,6 +7,7 @@
 
 #include "bounded.hpp"
 #include "text.hpp"
+#include "told.hpp"
 
 namespace kvsieve::llama_example {
 namespace {
@@ -18,37 +19,6 @@ struct options {
   bool known = false, raw = false, full = false;
   int predict = 128, context = 0, cells = 0;
 };
-
-/// The table at the end.
-class facts {
- public:
-  void add(std::string name, std::string value) { table_.add({{std::move(name)}, {std::move(value)}}); }
-  void add_bytes(std::size_t before, std::size_t after) {
-    add("keys and values", tool::format_bytes(before) + " before, " + tool::format_bytes(after) + " after");
-  }
-  void add_resident(std::size_t before) {
-    if (std::size_t const now = resident_bytes(); now > 0)
-      add("resident memory", tool::format_bytes(before) + " before, " + tool::format_bytes(now) + " after");
-  }
-  void print(tool::console const& to) const { table_.print(to.out, to.where.colour); }
-
- private:
-  tool::text_table table_{{{"", false}, {"", false}}};
-};
-
-std::function<void(std::string const&)> tell(tool::console const& to) {
-  return [&to](std::string const& piece) { to.out << piece << std::flush; };
-}
-
-/// The answer of the full cache.
-message answer_full(model const& of, session& in, prompt_parts const& all, int most, tool::console const& to,
-                    generated& out) {
-  to.out << "full cache:\n";
-  auto const decode = [&](std::span<llama_token const> tokens, int position) { return in.decode(tokens, position); };
-  if (message m = answer(of, in, all, most, decode, tell(to), out)) return m;
-  to.out << "\n\n";
-  return {};
-}
 
 /// Reads the text through a cache of --cells, which is compressed where it lies whenever it is full, and answers from
 /// what is in it.
@@ -103,12 +73,11 @@ message answer_once(options const& given, chosen_strategy const& with, model con
   int const more = static_cast<int>(all.behind.size()) + given.predict;
   // The pass behind the cache repeats a chunk of it.
   int const behind = std::max(given.full ? more : 0, pass_room(with.reads, context));
+  int const cells = given.context > 0 ? given.context : context + behind;
+  if (context + behind > cells)
+    return context_too_small(cells, context, behind) + "; --cells reads through a smaller cache";
   session reads;
-  if (message m = reads.open(of, {given.context > 0 ? given.context : context + behind, threads})) return m;
-  if (context + behind > reads.options().tokens)
-    return "--context is " + std::to_string(reads.options().tokens) + ", the text has " + std::to_string(context) +
-           " tokens" + (behind > 0 ? " and " + std::to_string(behind) + " come behind it" : "") +
-           "; --cells reads through a smaller cache";
+  if (message m = reads.open(of, {cells, threads})) return m;
   reading prompt;
   to.progress("reading " + std::to_string(context) + " tokens");
   if (message m = read_prompt(reads, of, all.context, 0, with.reads, prompt)) return m;

@@ -4,10 +4,35 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 
 #include "head_dims.hpp"
 
 namespace kvsieve::llama_example {
+namespace {
+
+/// Takes down llama.cpp's first error, while it lives, instead of having it told.
+class complaints {
+ public:
+  explicit complaints(std::string& first) {
+    llama_log_get(&before_, &user_);
+    llama_log_set(
+        [](ggml_log_level level, char const* text, void* to) {
+          auto& line = *static_cast<std::string*>(to);
+          if (level == GGML_LOG_LEVEL_ERROR && line.empty()) line.assign(text, std::strcspn(text, "\n"));
+        },
+        &first);
+  }
+  complaints(complaints const&) = delete;
+  complaints& operator=(complaints const&) = delete;
+  ~complaints() { llama_log_set(before_, user_); }
+
+ private:
+  ggml_log_callback before_ = nullptr;
+  void* user_ = nullptr;
+};
+
+}  // namespace
 
 message model::load(std::filesystem::path const& file, rpc_servers const& servers) {
   std::error_code error;
@@ -21,8 +46,13 @@ message model::load(std::filesystem::path const& file, rpc_servers const& server
     how.split_mode = LLAMA_SPLIT_MODE_LAYER;
     if (!remote.shares.empty()) how.tensor_split = remote.shares.data();
   }
-  model_.reset(llama_model_load_from_file(file.c_str(), how));
-  if (model_ == nullptr) return "'" + file.string() + "' is not a GGUF that llama.cpp can load";
+  std::string why;
+  {
+    complaints const heard(why);
+    model_.reset(llama_model_load_from_file(file.c_str(), how));
+  }
+  if (model_ == nullptr)
+    return "'" + file.string() + "' is not a GGUF that llama.cpp can load" + (why.empty() ? "" : ": " + why);
   vocabulary_ = llama_model_get_vocab(model_.get());
   file_ = file;
   if (message m = inspect()) {

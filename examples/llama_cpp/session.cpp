@@ -37,6 +37,7 @@ message session::decode(std::span<llama_token const> tokens, int position, std::
   if (count > room())
     return "the context is full: " + std::to_string(count) + " tokens, room for " + std::to_string(room()) + " of " +
            std::to_string(options_.tokens);
+  batch = std::min(batch, static_cast<int>(llama_n_batch(context_.get())));  // a small context takes less at once
   llama_batch one = llama_batch_init(std::min(count, batch), 0, 1);
   message failed;
   for (int begin = 0; begin < count && !failed; begin += batch) {

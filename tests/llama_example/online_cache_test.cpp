@@ -134,6 +134,11 @@ TEST_CASE("online cache: what cannot be held is refused", "[llama_example]") {
   CHECK_THAT(make_online_cache("h2o", 60, cache).value_or(""), ContainsSubstring("head_dim is 60"));
   REQUIRE(!make_online_cache("h2o", D, cache));
   online_shape const s{1, 2, 1, D};
+  CHECK(!cache->check());
+  for (auto const& f : cache->fields())
+    if (f.key() == "select.recent_share") *std::get<double*>(f.member) = 7;
+  CHECK_THAT(cache->check().value_or(""), ContainsSubstring("select.recent_share is 7"));
+  REQUIRE(!make_online_cache("h2o", D, cache));
   CHECK_THAT(cache->begin(s, {0, 1}, 0, 1).value_or(""), ContainsSubstring("schedule.tokens is 0"));
   CHECK_THAT(cache->begin(s, {8, 0}, 0, 1).value_or(""), ContainsSubstring("schedule.every is 0"));
   REQUIRE(!cache->begin(s, {8, 2}, 0, 1));

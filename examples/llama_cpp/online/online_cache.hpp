@@ -57,6 +57,8 @@ class online_cache {
 
   /// The policy's numbers, to be set before begin().
   [[nodiscard]] virtual tool::field_refs fields() = 0;
+  /// Whether they are in range.
+  [[nodiscard]] virtual message check() const = 0;
   /// Empty, with room for `room` rows until evict() is called, and for what the schedule says from then on.
   /// @param threads  of attention over several tokens, and of eviction; one token alone has too little work to share
   [[nodiscard]] virtual message begin(online_shape const& shape, eviction_schedule const& schedule, int room,

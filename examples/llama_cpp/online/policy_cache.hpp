@@ -29,6 +29,11 @@ class policy_cache final : public online_cache {
     return all;
   }
 
+  [[nodiscard]] message check() const override {
+    status const s = check::params(params_, {1, 1, D});
+    return s ? message{} : tool::text_of(s);
+  }
+
   [[nodiscard]] message begin(online_shape const& shape, eviction_schedule const& schedule, int room,
                               int threads) override {
     if (status const s = schedule.check(); !s) return tool::text_of(s);
