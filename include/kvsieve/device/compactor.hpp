@@ -80,11 +80,12 @@ template <row_view To>
   return {};
 }
 template <row_view To>
-[[nodiscard]] status whole_tiles(open_plan const&, To const&, int) {
+[[nodiscard]] status whole_tiles(open_plan const& plan, To const&, int v) {
   if constexpr (is_encoded<To>)
-    static_assert(codec_of<To>::tile_tokens == 1,
-                  "kvsieve::apply: this format holds several tokens together, and the host cannot see how many each "
-                  "head keeps: bring the counts there by copy_offsets, or take a format of rows");
+    if (plan.multiple % codec_of<To>::tile_tokens != 0)
+      return fail(errc::bad_plan, "plan.multiple", plan.multiple,
+                  "of what each head keeps; it must be, for this format, a multiple of the tokens of a tile,",
+                  codec_of<To>::tile_tokens, v);
   return {};
 }
 
