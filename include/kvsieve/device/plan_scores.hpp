@@ -72,6 +72,8 @@ class plan_scores {
       s = score_moments<C, call_type>(call_, memory_, out).run();
     else if constexpr (memory::per_hidden)
       s = score_hidden<C>(call_, memory_, out);
+    else if constexpr (cs::is_same_v<Layer, scored_layer>)
+      s = given(out);
     else
       s = positions(out);
     return s;
@@ -276,6 +278,17 @@ class plan_scores {
               call_.cached(v),     static_cast<int>(call_.query_heads(static_cast<std::size_t>(v)) / call_.heads())};
           return pieces(pieces(part.tokens, call_.params.score.page), Launcher::threads / body::width);
         });
+  }
+
+  /// Scores from elsewhere, which stay as they are.
+  [[nodiscard]] status given(float* out) const {
+    scores_args<copy_params> args{};
+    return launch_views<copy_scores_body>(call_.on, call_.views(), call_.heads(), 1, args,
+                                          [&](int v, scores_part& part) {
+                                            int const blocks = over_scores(v, out, out, part);
+                                            part.score = call_.layer(v).score;
+                                            return blocks;
+                                          });
   }
 
   [[nodiscard]] status positions(float* out) const {
