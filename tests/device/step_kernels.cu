@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Compiles the kernels of what goes on at every token, and the halves of a plan. A register spill fails the build.
+#include <kvsieve/budget/over_all.hpp>
+#include <kvsieve/device/score_tokens.cuh>
+#include <kvsieve/device/steps.cuh>
+#include <kvsieve/presets/rows.hpp>
+
+namespace kvs = kvsieve;
+using kvs::bf16;
+
+namespace {
+template <class T>
+kvs::cs::span<T const> one(T const& x) {
+  return {&x, 1};
+}
+struct by_row {
+  [[nodiscard]] KVSIEVE_HD kvs::index operator()(int, int, int row) const { return -row; }
+};
+
+template <class T, int D, class Plan>
+kvs::status step(kvs::device::on on, Plan const& plan, std::span<std::byte> w) {
+  auto const rows = kvs::make_rows<D>(static_cast<T*>(nullptr), 1, 1);
+  kvs::kv_layer const layer{rows, rows};
+  kvs::cs::span<float const> const seen{};
+  kvs::d2o_state entries;
+  kvs::zero_merge_state slots;
+  kvs::cs::span<kvs::d2o_state> const states(&entries, 1);
+  kvs::status s;
+  if (kvs::step_d2o_workspace_bytes(on, one(layer), one(seen), {}, states) <= w.size())
+    s = kvs::step_d2o(on, one(layer), one(seen), {}, states, w);
+  if (s) s = kvs::step_zero_merge(on, layer, layer, seen, {}, slots);
+  if constexpr (std::is_same_v<Plan, kvs::token_plan>)
+    if (s) s = kvs::begin_zero_merge(on, plan, 0, layer, seen, {}, {}, slots);
+  if (s) s = kvs::rotate_keys(on, one(rows), {}, by_row{});
+  if (s) s = kvs::rotate_to_slots(on, plan, one(rows), {});
+  kvs::cs::mdspan<float, kvs::cs::dextents<kvs::index, 2>> const sums(nullptr, 1, 1);
+  return s ? kvs::compact_state(on, plan, 0, sums) : s;
+}
+}  // namespace
+
+kvs::status compile_step_kernels(kvs::device::on on, kvs::token_plan const& counted, kvs::device::open_plan const& open,
+                                 kvs::device::workspace const& w) {
+  kvs::status s = step<bf16, 128>(on, counted, w.device);
+  if (s) s = step<float, 64>(on, open, w.device);
+  using strategy = kvs::key_norm<kvs::budget::over_all, kvs::store::ragged>;
+  auto const rows = kvs::make_rows<128>(static_cast<bf16 const*>(nullptr), 1, 1);
+  kvs::kv_layer const layer{rows, rows};
+  if (!s || kvs::score_tokens_workspace_bytes<strategy>(on, one(layer), {}).device > w.device.size()) return s;
+  kvs::token_scores const scores = kvs::score_tokens<strategy>(on, one(layer), {}, w);
+  if (!scores) return scores.state;
+  using select = kvs::select::top_k;
+  using budget = kvs::budget::over_all;
+  if (kvs::choose_tokens_workspace_bytes<budget, select>(on, scores, {}, {}).device > w.device.size()) return s;
+  return kvs::choose_tokens<budget, select>(on, scores, {}, {}, w).state;
+}
