@@ -74,6 +74,9 @@ class attention {
   template <class Out, class State, class Params>
   [[nodiscard]] status run_observed(cs::span<Out const> out, attend_options const& options, cs::span<State> states,
                                     Params const& params, std::span<std::byte> workspace) const {
+    static_assert(!folds_groups<Aggregate>,
+                  "kvsieve::attend_observed on the device folds query heads one by one: this accumulator folds groups, "
+                  "which the host does");
     if (status const s = check_states(states, params); !s) return s;
     memory m;
     auto const counter = [&](int v) { return states[at(v)].counter; };

@@ -250,6 +250,10 @@ class attention {
           empty ? -__builtin_inff() : 0.69314718f * (most + ::log2f(total));
   }
 
+  static constexpr bool folds_together = folds_groups<Aggregate>;
+  /// Heads of a view's state.
+  [[nodiscard]] index state_heads(index v) const { return folds_together ? layer(v).heads() : queries(v).extent(0); }
+
   /// Entries of a head in the parts before one.
   [[nodiscard]] index entries_before(index v, index head, int part_number) const {
     index sum = 0;
@@ -269,9 +273,9 @@ class attention {
       if (s.data == nullptr) return fail(errc::bad_pointer, "state", 0, "must not be null;", 0, w);
       if (s.counter != nullptr)
         return fail(errc::bad_pointer, "state.counter", 1, "is for the device; here it must be null,", 0, w);
-      if (s.heads != queries(v).extent(0))
-        return fail(errc::bad_shape, "state.heads", s.heads, "must equal the query heads,", at(queries(v).extent(0)),
-                    w);
+      if (s.heads != state_heads(v))
+        return fail(errc::bad_shape, "state.heads", s.heads,
+                    folds_together ? "must equal the KV heads," : "must equal the query heads,", at(state_heads(v)), w);
       if (s.capacity % 16 != 0 || s.capacity < room_of(v))
         return fail(errc::bad_shape, "state.capacity", at(s.capacity), "must be a multiple of 16 and at least",
                     at(room_of(v)), w);
@@ -285,18 +289,19 @@ class attention {
   /// Folds the probabilities of the new queries, in their order, into the state of every entry that they see.
   template <class State, class Params>
   void fold_all(memory const& m, cs::span<State> states, Params const& params) const {
-    m.tasks.fill([&](index v) { return queries(v).extent(0) * segments_of(room_of(v)); });
+    m.tasks.fill([&](index v) { return state_heads(v) * segments_of(room_of(v)); });
     on_.for_each(m.tasks.count(), [&](index i, int) {
       auto const at = m.tasks.find(i);
-      index const v = at.view, pieces = segments_of(room_of(v)), q = at.task / pieces;
-      index const asked = queries(v).extent(1), head = q / (queries(v).extent(0) / layer(v).heads());
+      index const v = at.view, pieces = segments_of(room_of(v)), q = at.task / pieces, asked = queries(v).extent(1);
+      index const head = q / (state_heads(v) / layer(v).heads()), of_head = queries(v).extent(0) / state_heads(v);
       index const first = at.task % pieces * segment_rows, entries = entries_before(v, head, part_count<Layer>);
       index const last = first + segment_rows < entries ? first + segment_rows : entries;
       for (index a = 0; a < asked; ++a) {
-        index const r = q * asked + a, seen = entries - (asked - 1 - a);
-        fold_entries(states[static_cast<std::size_t>(v)], params, static_cast<int>(q), static_cast<int>(a),
-                     m.logits + m.first_logit[v] + r * room_of(v), m.log_sum[m.first_row[v] + r], first,
-                     last < seen ? last : seen, seen);
+        index const r = q * of_head * asked + a, seen = entries - (asked - 1 - a);
+        folded_query const query{m.logits + m.first_logit[v] + r * room_of(v), m.log_sum + m.first_row[v] + r,
+                                 static_cast<int>(of_head), asked * room_of(v), asked};
+        fold_entries(states[static_cast<std::size_t>(v)], params, static_cast<int>(q), static_cast<int>(a), query,
+                     first, last < seen ? last : seen, seen);
       }
     });
     for (index v = 0; v < views(); ++v)
