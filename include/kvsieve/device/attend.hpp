@@ -6,40 +6,12 @@
 #include <kvsieve/core/attend_checks.hpp>
 #include <kvsieve/device/attend_join.hpp>
 #include <kvsieve/device/attend_segment.hpp>
-#include <kvsieve/device/check_tables.hpp>
+#include <kvsieve/device/attended_rows.hpp>
 #include <kvsieve/device/fold_entries.hpp>
 #include <kvsieve/device/launch_views.hpp>
 
 namespace kvsieve::inline v0 {
 namespace device {
-
-/// How a call on the device looks at the rows of a cache: never at tables, which are device memory.
-struct attended_rows {
-  static constexpr bool reads_tables = false;  ///< kernels cut what tables say to what the view says
-  /// Rows that kernels read 16 bytes at a time, or encoded ones at even addresses.
-  template <row_view V>
-  [[nodiscard]] static status readable(V const& v, char const* name, int view) {
-    static_assert(!is_gathered<V>, "kvsieve::attend on the device reads no rows of kept channels: use the host");
-    constexpr index size = is_encoded<V> ? 1 : index{sizeof(element_of<V>)};
-    constexpr index unit = contiguous_rows<V> ? 16 : is_encoded<V> ? 2 : size;  // bytes
-    static_assert(!is_encoded<V> || row_bytes<V>() % 2 == 0,
-                  "kvsieve::attend on the device reads encoded rows of even sizes: take another format, or the host");
-    if constexpr (V::is_always_strided()) {
-      if (status const s = check::readable(v, name, view); !s) return s;
-      for (typename V::rank_type r : {0, 1}) {
-        if (is_encoded<V> || v.extent(r) < 2) continue;
-        if (status const s = stride_is_multiple(v.stride(r), unit / size, name, view); !s) return s;
-      }
-    } else {
-      if (v.data_handle() == nullptr) return fail(errc::bad_pointer, name, 0, "must not be null;", 0, view);
-      if (status const s = check_tables(v, 16 / size, name, view); !s) return s;
-    }
-    auto const past = static_cast<index>(reinterpret_cast<std::uintptr_t>(v.data_handle())) % unit;
-    if (past == 0) return {};
-    return fail(errc::bad_pointer, name, static_cast<double>(past), "bytes past the alignment that kernels need,",
-                static_cast<double>(unit), view);
-  }
-};
 
 /// Nothing is remembered of the entries.
 struct no_observation {};
@@ -74,9 +46,6 @@ class attention {
   template <class Out, class State, class Params>
   [[nodiscard]] status run_observed(cs::span<Out const> out, attend_options const& options, cs::span<State> states,
                                     Params const& params, std::span<std::byte> workspace) const {
-    static_assert(!folds_groups<Aggregate>,
-                  "kvsieve::attend_observed on the device folds query heads one by one: this accumulator folds groups, "
-                  "which the host does");
     if (status const s = check_states(states, params); !s) return s;
     memory m;
     auto const counter = [&](int v) { return states[at(v)].counter; };
@@ -95,7 +64,8 @@ class attention {
                 own.room,
                 own.ends,
                 heads(v),
-                static_cast<int>(queries(v).extent(1))};
+                static_cast<int>(queries(v).extent(1)),
+                static_cast<int>(queries(v).extent(0) / state_heads(v))};
           return pieces(static_cast<int>(own.room), fold_entries_of_block);
         });
     if (!s) return s;
@@ -172,6 +142,10 @@ class attention {
   [[nodiscard]] Queries const& queries(int v) const { return queries_[static_cast<std::size_t>(v)]; }
   /// Rows of queries of a view, Hq * T.
   [[nodiscard]] index rows_of(int v) const { return queries(v).extent(0) * queries(v).extent(1); }
+  /// Heads of a view's state.
+  [[nodiscard]] index state_heads(int v) const {
+    return folds_groups<Aggregate> ? index{heads(v)} : queries(v).extent(0);
+  }
   /// Query rows of a KV head.
   [[nodiscard]] int group_rows(int v) const { return heads(v) < 1 ? 1 : static_cast<int>(rows_of(v) / heads(v)); }
 
@@ -254,9 +228,10 @@ class attention {
     for (int v = 0; v < views() && v < static_cast<int>(queries_.size()); ++v) {
       auto const& s = states[at(v)];
       if (s.data == nullptr) return fail(errc::bad_pointer, "state", 0, "must not be null;", 0, v);
-      if (s.heads != queries(v).extent(0))
-        return fail(errc::bad_shape, "state.heads", s.heads, "must equal the query heads,",
-                    number(queries(v).extent(0)), v);
+      if (s.heads != state_heads(v))
+        return fail(errc::bad_shape, "state.heads", s.heads,
+                    folds_groups<Aggregate> ? "must equal the KV heads," : "must equal the query heads,",
+                    number(state_heads(v)), v);
       if (s.capacity % 16 != 0 || s.capacity < room_of(v))
         return fail(errc::bad_shape, "state.capacity", number(s.capacity), "must be a multiple of 16 and at least",
                     number(room_of(v)), v);

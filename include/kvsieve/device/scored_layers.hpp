@@ -18,6 +18,7 @@ struct scored_layer {
   scored_view seen;         ///< tokens, and what the scorer itself keeps
   int kv_heads;             ///< KV heads
   float* score;             ///< device [heads] rows, score_stride(tokens) apart
+  float* weighed;           ///< the same, with the weight; or null
   double const* statistic;  ///< device, of all views of the call
 
   [[nodiscard]] int heads() const { return kv_heads; }
@@ -28,16 +29,20 @@ class scored_layers {
  public:
   using value_type = scored_layer;
   explicit scored_layers(token_scores const& scores) : scores_(&scores) {}
+  /// Of scores that have no `seen`: of each view so many tokens, of which the scorer keeps none.
+  scored_layers(token_scores const& scores, int const* tokens) : scores_(&scores), tokens_(tokens) {}
   [[nodiscard]] std::size_t size() const { return static_cast<std::size_t>(scores_->shape.views); }
   [[nodiscard]] bool empty() const { return size() == 0; }
   [[nodiscard]] scored_layer operator[](std::size_t v) const {
-    return {scores_->seen[v], scores_->shape.heads, scores_->score + scores_->score_offset[v],
-            scores_->statistics.value};
+    auto const row = [&](float* p) { return p == nullptr ? p : p + scores_->score_offset[v]; };
+    return {tokens_ != nullptr ? scored_view{tokens_[v], {}, {}} : scores_->seen[v], scores_->shape.heads,
+            row(scores_->score), row(scores_->weighed), scores_->statistics.value};
   }
   [[nodiscard]] call_shape const& shape() const { return scores_->shape; }
 
  private:
   token_scores const* scores_;
+  int const* tokens_ = nullptr;
 };
 
 namespace detail {

@@ -81,10 +81,21 @@ struct given_scores : policy_base<stages::score> {
   };
 };
 
+/// Stands for the weight of a strategy that selects by two scores, which are both given.
+struct given_weight : policy_base<stages::weigh> {
+  static constexpr bool weighs = true;  ///< the second score
+  using params = no_params;             ///< none
+};
+/// What chooses among given scores.
+template <class Budget, class Select>
+using chosen_by =
+    cs::conditional_t<reads_unweighed<Select>, compressor<given_scores, given_weight, Budget, Select, store::ragged>,
+                      compressor<given_scores, Budget, Select, store::ragged>>;
+
 /// One call that chooses among given scores.
 template <class Budget, class Select, class Launcher>
 class choosing {
-  using chosen = compressor<given_scores, Budget, Select, store::ragged>;
+  using chosen = chosen_by<Budget, Select>;
   using plan_type = planner<chosen, Launcher, scored_layer, no_queries>;
   static_assert(
       !requires { requires Select::rescores; },
@@ -120,10 +131,13 @@ class choosing {
                   scores_.shape.heads < 1 ? 1 : most_blocks_across);
     if (scores_.seen == nullptr || scores_.score_offset == nullptr || scores_.score == nullptr)
       return fail(errc::bad_pointer, "scores", 0, "must not be null;", 0);
+    if (reads_unweighed<Select> && scores_.weighed == nullptr)
+      return fail(errc::bad_pointer, "scores.weighed", 0, "must not be null for a selection by two scores;", 0);
     if constexpr (requires { Budget::statistics; })
       if (scores_.statistics.each != Budget::statistics)
         return fail(errc::bad_params, "scores.statistics", scores_.statistics.each,
                     "numbers of a view; this budget reads, on the device, exactly", Budget::statistics);
+    if (status const s = within_reach(on_, scores_.weighed, "scores.weighed"); !s) return s;
     return within_reach(on_, scores_.score, "scores.score");
   }
 
