@@ -49,6 +49,9 @@ class merge_call {
                   "kvsieve::apply: cache and result have the same element types");
     static_assert(!is_encoded<typename Target::keys_type> && !is_encoded<typename Target::values_type>,
                   "kvsieve::apply on the device merges rows of elements: give it those, or merge on the host");
+    static_assert(by_strides<Target> || packs<Target>,
+                  "kvsieve::apply on the device merges into rows by strides, or packed ones: give it "
+                  "kvsieve::make_rows or make_ragged");
     static_assert(!slots || by_strides<Target>,
                   "kvsieve::apply: rows in front of the kept ones have no place in the plan's table: give it "
                   "kvsieve::make_rows");
