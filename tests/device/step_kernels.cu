@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Compiles the kernels of what goes on at every token, and the halves of a plan. A register spill fails the build.
 #include <kvsieve/budget/over_all.hpp>
+#include <kvsieve/device/online.cuh>
 #include <kvsieve/device/score_tokens.cuh>
 #include <kvsieve/device/steps.cuh>
 #include <kvsieve/presets/rows.hpp>
@@ -36,12 +37,43 @@ kvs::status step(kvs::device::on on, Plan const& plan, std::span<std::byte> w) {
   kvs::cs::mdspan<float, kvs::cs::dextents<kvs::index, 2>> const sums(nullptr, 1, 1);
   return s ? kvs::compact_state(on, plan, 0, sums) : s;
 }
+/// Eviction while generating, of a policy that folds and joins as another does not.
+template <class C>
+kvs::status evict(kvs::device::on on, kvs::device::workspace const& w) {
+  using A = typename C::aggregate_policy;
+  auto const rows = kvs::make_rows<128>(static_cast<bf16*>(nullptr), 1, 1);
+  auto const out = kvs::make_rows<128>(static_cast<float*>(nullptr), 1, 1);
+  kvs::kv_layer const layer{rows, rows};
+  kvs::observed_state<A> state{nullptr, 16, 1, 0};
+  int const entries = 1;
+  if (kvs::attend_observed_workspace_bytes<A>(on, one(rows), one(layer)) > w.device.size() ||
+      kvs::plan_observed_workspace_bytes<C>(on, one(state), one(entries), 1, {}).device > w.device.size())
+    return {};
+  kvs::status s = kvs::attend_observed<A>(on, one(rows), one(layer), one(out),
+                                          kvs::cs::span<kvs::observed_state<A>>(&state, 1), {}, w.device);
+  if (!s) return s;
+  kvs::token_plan const plan = kvs::plan_observed<C>(on, one(state), one(entries), 1, {}, w);
+  return plan ? kvs::apply_observed<kvs::kv_layer<kvs::rows<bf16, 128>>, A>(on, plan, one(layer), one(state), {})
+              : plan.state;
+}
+/// Pages of a table for each head as targets.
+kvs::status into_pages(kvs::device::on on, kvs::device::open_plan const& plan) {
+  using strategy = kvs::key_norm<kvs::budget::over_all, kvs::store::ragged>;
+  auto const rows = kvs::make_rows<128>(static_cast<bf16 const*>(nullptr), 1, 1);
+  auto const pages =
+      kvs::make_ragged_paged<16, 128>(static_cast<bf16*>(nullptr), 1, {}, {nullptr, nullptr, nullptr, 1});
+  kvs::status const s = kvs::apply<strategy>(on, plan, kvs::kv_layer{rows, rows}, kvs::kv_layer{pages, pages});
+  return s ? kvs::copy_counts(on, plan, {}) : s;
+}
 }  // namespace
 
 kvs::status compile_step_kernels(kvs::device::on on, kvs::token_plan const& counted, kvs::device::open_plan const& open,
                                  kvs::device::workspace const& w) {
   kvs::status s = step<bf16, 128>(on, counted, w.device);
   if (s) s = step<float, 64>(on, open, w.device);
+  if (s) s = evict<kvs::online::tova<>>(on, w);
+  if (s) s = evict<kvs::online::roco<>>(on, w);
+  if (s) s = into_pages(on, open);
   using strategy = kvs::key_norm<kvs::budget::over_all, kvs::store::ragged>;
   auto const rows = kvs::make_rows<128>(static_cast<bf16 const*>(nullptr), 1, 1);
   kvs::kv_layer const layer{rows, rows};
