@@ -56,6 +56,19 @@ kvs::status evict(kvs::device::on on, kvs::device::workspace const& w) {
   return plan ? kvs::apply_observed<kvs::kv_layer<kvs::rows<bf16, 128>>, A>(on, plan, one(layer), one(state), {})
               : plan.state;
 }
+/// What is left of tokens in sums.
+kvs::status absorb(kvs::device::on on, kvs::device::open_plan const& plan, std::span<std::byte> w) {
+  using strategy = kvs::key_norm<kvs::budget::over_all, kvs::store::ragged, kvs::evict::low_rank_state>;
+  auto const rows = kvs::make_rows<128>(static_cast<bf16*>(nullptr), 1, 1);
+  kvs::kv_layer const layer{rows, rows};
+  kvs::leaving_tokens const leaving;
+  typename strategy::params const p{};
+  if (kvs::absorb_tokens_workspace_bytes(on, one(layer), one(leaving), p.evict) > w.size() ||
+      kvs::apply_workspace_bytes<strategy>(on, plan, layer, p) > w.size())
+    return {};
+  kvs::status const s = kvs::absorb_tokens(on, one(layer), one(leaving), p.evict, w);
+  return s ? kvs::apply<strategy>(on, plan, layer, layer, p, w) : s;
+}
 /// Pages of a table for each head as targets.
 kvs::status into_pages(kvs::device::on on, kvs::device::open_plan const& plan) {
   using strategy = kvs::key_norm<kvs::budget::over_all, kvs::store::ragged>;
@@ -74,6 +87,7 @@ kvs::status compile_step_kernels(kvs::device::on on, kvs::token_plan const& coun
   if (s) s = evict<kvs::online::tova<>>(on, w);
   if (s) s = evict<kvs::online::roco<>>(on, w);
   if (s) s = into_pages(on, open);
+  if (s) s = absorb(on, open, w.device);
   using strategy = kvs::key_norm<kvs::budget::over_all, kvs::store::ragged>;
   auto const rows = kvs::make_rows<128>(static_cast<bf16 const*>(nullptr), 1, 1);
   kvs::kv_layer const layer{rows, rows};

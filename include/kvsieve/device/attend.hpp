@@ -9,12 +9,10 @@
 #include <kvsieve/device/attended_rows.hpp>
 #include <kvsieve/device/fold_entries.hpp>
 #include <kvsieve/device/launch_views.hpp>
+#include <kvsieve/device/read_sums.hpp>
 
 namespace kvsieve::inline v0 {
 namespace device {
-
-/// Nothing is remembered of the entries.
-struct no_observation {};
 
 /// One call of attend: its arguments.
 /// @tparam Aggregate  no_observation, or the accumulator that is updated with every query's probabilities
@@ -91,7 +89,7 @@ class attention {
     for (int v = 0; v < views(); ++v)
       if (status const s = fits_grid(v); !s) return s;
     if (status const s = check::workspace(workspace, bytes()); !s) return s;
-    if (status const s = check_reach(out, workspace); !s) return s;
+    if (status const s = check_reach(out, options, workspace); !s) return s;
     arena a(workspace);
     m = carve(a);
     status s;
@@ -99,6 +97,7 @@ class attention {
       if constexpr (observes) ((s = s ? count_part_number<I>(m, counter) : s), ...);
       ((s = s ? attend_part_number<I>(m) : s), ...);
     }(cs::make_integer_sequence<int, parts>{});
+    if (s && !options.evicted.empty()) s = read_sums(m, options);
     return s ? join(m, out, options) : s;
   }
 
@@ -120,14 +119,18 @@ class attention {
   }
   /// What is read and written lies where kernels reach it.
   template <class Out>
-  [[nodiscard]] status check_reach(cs::span<Out const> out, std::span<std::byte> workspace) const {
+  [[nodiscard]] status check_reach(cs::span<Out const> out, attend_options const& options,
+                                   std::span<std::byte> workspace) const {
     status s = within_reach(on_, workspace.data(), "workspace");
+    for (void const* const p : {options.features.in.data(), options.features.out.data()})
+      if (s) s = within_reach(on_, p, "features");
     for (int v = 0; s && v < views(); ++v) {
       each_part(layers_[at(v)], [&](auto const& p, int) {
         if (s) s = layer_within_reach(on_, p, "keys", "values", v);
       });
       if (s) s = rows_within_reach(on_, queries(v), "query", v);
       if (s) s = rows_within_reach(on_, out[at(v)], "out", v);
+      if (s && !options.evicted.empty()) s = within_reach(on_, options.evicted[at(v)].data, "evicted", v);
     }
     return s;
   }
@@ -164,7 +167,8 @@ class attention {
     });
     return count;
   }
-  [[nodiscard]] int segments(int v) const { return segments_before(v, parts); }
+  /// Those of all parts, and one for what is left of evicted tokens.
+  [[nodiscard]] int segments(int v) const { return segments_before(v, parts) + 1; }
 
   /// Entries of the longest head of a view, through all parts, padded.
   [[nodiscard]] index room_of(int v) const {
@@ -294,12 +298,31 @@ class attention {
       return pieces(tokens, to.segment_tokens) * pieces(to.group_rows, R);
     });
   }
+  /// What the query rows read of the sums that evicted tokens left.
+  [[nodiscard]] status read_sums(memory const& m, attend_options const& options) const {
+    attend_partials next = m.partials;
+    low_rank_queries const& p = options.features;
+    using body = read_sums_body<Queries>;
+    typename body::args args{{}, p.rank, p.units};
+    return launch_views<body>(on_, views(), 1, 1, args, [&](int v, read_sums_part<Queries>& to) {
+      index const heads_of_query = queries(v).extent(0);
+      cs::int64_t const in = cs::int64_t{D} * p.units, of = cs::int64_t{p.units} * p.rank;
+      to = {queries(v),
+            take(next, v),
+            options.evicted[at(v)],
+            tables::of_view(p.in, heads_of_query * in, p.layer, v),
+            tables::of_view(p.out, heads_of_query * of, p.layer, v),
+            segments(v) - 1};
+      return static_cast<int>(rows_of(v));
+    });
+  }
   template <class Out>
   [[nodiscard]] status join(memory const& m, cs::span<Out const> out, attend_options const& options) const {
     attend_partials next = m.partials;
     attend_join_args<Out> args{};
     return launch_views<attend_join_body<Out>>(on_, views(), 1, 1, args, [&](int v, attend_join_part<Out>& to) {
       to.partials = take(next, v);
+      to.used = segments(v) - (options.evicted.empty() ? 1 : 0);
       to.out = out[static_cast<std::size_t>(v)];
       to.log_sum_exp = options.log_sum_exp.empty() ? query_numbers{} : options.log_sum_exp[static_cast<std::size_t>(v)];
       to.log_sum = observes ? m.log_sum + rows_before(v) : nullptr;

@@ -183,6 +183,16 @@ template <class Plan, class From, class To, class Rows>
   return {};
 }
 
+/// The plan is read until the end, so a workspace may not hold it.
+template <class Plan>
+[[nodiscard]] status check_plan_apart(Plan const& plan, std::span<std::byte> workspace) {
+  auto const from = reinterpret_cast<std::uintptr_t>(workspace.data());
+  auto const list = reinterpret_cast<std::uintptr_t>(plan.list);
+  check::extent_of_memory const own{from, from + workspace.size()};
+  if (!own.meets({list, list + static_cast<std::uintptr_t>(rows_of(plan)) * sizeof(int)})) return {};
+  return fail(errc::overlap, "workspace", static_cast<double>(from), "is an address of memory that holds the plan, at",
+              static_cast<double>(list));
+}
 /// The memory of such a call lies where kernels reach it.
 template <class Launcher, class Plan, class From, class To>
 [[nodiscard]] status copied_within_reach(Launcher const& on, Plan const& plan, cs::span<From const> from,

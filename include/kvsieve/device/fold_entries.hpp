@@ -9,6 +9,9 @@
 namespace kvsieve::inline v0 {
 namespace device {
 
+/// Nothing is remembered of the entries.
+struct no_observation {};
+
 /// One view of a launch that counts the entries of a part.
 template <class Part>
 struct count_entries_part {

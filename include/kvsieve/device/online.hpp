@@ -101,12 +101,18 @@ class observed_planning {
     if constexpr (C::heads_policy::joins) {
       scores_args<join_heads_params> joined{};
       if (s)
-        s = launch_views<join_heads_body<typename C::heads_policy>>(
-            on_, views(), 1, 1, joined, [&](int v, scores_part& part) {
-              float* const row = to + scores.score_offset[v];
-              part = {row, row, score_stride(entries(v)), entries(v), heads_, 0, entries(v), v * heads_};
-              return pieces(entries(v), segment_scores);
-            });
+        s = launch_views<join_heads_body<typename C::heads_policy>>(on_, views(), 1, 1, joined,
+                                                                    [&](int v, scores_part& part) {
+                                                                      part = {to + scores.score_offset[v],
+                                                                              to + scores.score_offset[v],
+                                                                              score_stride(entries(v)),
+                                                                              entries(v),
+                                                                              heads_,
+                                                                              0,
+                                                                              entries(v),
+                                                                              v * heads_};
+                                                                      return pieces(entries(v), segment_scores);
+                                                                    });
     }
     return s;
   }

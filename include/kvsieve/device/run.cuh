@@ -4,6 +4,7 @@
 // counts and offsets of a token_plan are host memory and may be read at once; those of an open_plan, which budgets that
 // read scores give, are device memory too.
 #pragma once
+#include <kvsieve/device/absorbing.hpp>
 #include <kvsieve/device/attend.hpp>
 #include <kvsieve/device/compactor.hpp>
 #include <kvsieve/device/copy_counts.hpp>
@@ -31,6 +32,10 @@ constexpr void require_no_queries() {
   static_assert(C::observes_queries == false,
                 "kvsieve::plan: this strategy observes queries: pass them, [Hq, W, D], behind the layers");
 }
+/// What carries a plan out that merges, or adds to sums.
+template <strategy C, class Plan, class From>
+using merging = cs::conditional_t<cs::is_same_v<typename C::evict_policy, evict::low_rank_state>,
+                                  sum_call<on, Plan, From>, merge_call<C, on, Plan, From>>;
 /// Does not compile where a strategy observes none.
 template <strategy C>
 constexpr void require_queries() {
@@ -155,7 +160,7 @@ template <strategy C, device_layer Layer, device_plan Plan>
 template <strategy C, device_layer From, device_plan Plan>
 [[nodiscard]] std::size_t apply_workspace_bytes(device::on on, Plan const& plan, kv_group<From> from,
                                                 typename C::params const& params) noexcept {
-  return device::merge_call<C, device::on, Plan, From>(on, plan, from, params.evict).bytes();
+  return device::merging<C, Plan, From>(on, plan, from, params.evict).bytes();
 }
 /// The same for one view.
 template <strategy C, device_layer From, device_plan Plan>
@@ -179,7 +184,7 @@ template <strategy C, device_layer From, device_layer To, device_plan Plan>
 [[nodiscard]] status apply(device::on on, Plan const& plan, kv_group<From> from, kv_group<To> to,
                            typename C::params const& params, std::span<std::byte> workspace,
                            cs::span<entry_bias_target const> bias = {}) noexcept {
-  return device::merge_call<C, device::on, Plan, From>(on, plan, from, params.evict).run(to, workspace, bias);
+  return device::merging<C, Plan, From>(on, plan, from, params.evict).run(to, workspace, bias);
 }
 /// The same for one view.
 template <strategy C, device_layer From, device_layer To, device_plan Plan>

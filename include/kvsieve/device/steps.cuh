@@ -3,6 +3,7 @@
 // turned to their slots, and the steps of ZeroMerge and D2O. Calls of the host with device::on{stream} first; tables,
 // attention, scores and what states point to are device memory.
 #pragma once
+#include <kvsieve/device/absorbing.hpp>
 #include <kvsieve/device/begin_zero_merge.hpp>
 #include <kvsieve/device/on.cuh>
 #include <kvsieve/device/rotate_keys.hpp>
@@ -66,6 +67,28 @@ template <kv_layer_view Layer, kv_layer_view Fresh>
   return step_zero_merge(on, cs::span<Layer const>(&layer, 1), cs::span<Fresh const>(&fresh, 1),
                          cs::span<cs::span<float const> const>(&attention, 1), params,
                          cs::span<zero_merge_state>(&state, 1));
+}
+
+/// Bytes of device memory that absorb_tokens needs with the same arguments; aligned to 64 bytes. 0 when it would refuse
+/// them.
+template <kv_layer_view Layer>
+[[nodiscard]] std::size_t absorb_tokens_workspace_bytes(device::on on, cs::span<Layer const> layers,
+                                                        cs::span<leaving_tokens const> leaving,
+                                                        evict::low_rank_state::params const& params) noexcept {
+  return device::absorbing<device::on, Layer>(on, layers, leaving, params).bytes();
+}
+/// Adds tokens that are about to leave the cache to the sums of params.state, as absorb_tokens on the host says it, up
+/// to what exponentials are rounded to. Two launches.
+/// @param layers     rows of elements
+/// @param leaving    for each view, which; lists are device memory, and are believed
+/// @param params     tables and sums in device memory; params.layer is read at once
+/// @param workspace  device memory, at least absorb_tokens_workspace_bytes(...) bytes, aligned to 64; in use until the
+///                   launches have run
+template <kv_layer_view Layer>
+[[nodiscard]] status absorb_tokens(device::on on, cs::span<Layer const> layers, cs::span<leaving_tokens const> leaving,
+                                   evict::low_rank_state::params const& params,
+                                   std::span<std::byte> workspace) noexcept {
+  return device::absorbing<device::on, Layer>(on, layers, leaving, params).run(workspace);
 }
 
 /// Bytes of device memory that step_d2o needs with the same arguments; aligned to 64 bytes. 0 when it would refuse
