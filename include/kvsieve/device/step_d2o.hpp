@@ -2,6 +2,7 @@
 // Steps of evict::d2o_step as launches: the kernels of selection and merging over the entries where they lie.
 #pragma once
 #include <kvsieve/core/arena.hpp>
+#include <kvsieve/device/check.hpp>
 #include <kvsieve/device/compact.hpp>
 #include <kvsieve/device/compact_state.hpp>
 #include <kvsieve/device/find_nearest.hpp>
