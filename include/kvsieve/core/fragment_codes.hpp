@@ -160,7 +160,8 @@ KVSIEVE_INLINE KVSIEVE_HD fragment fragment::spread_f16s(unsigned char const* p,
   return r;
 #endif
 }
-KVSIEVE_INLINE void fragment::spread_f16s(unsigned char const* p, unsigned bits, bool before, f16* to) {
+KVSIEVE_INLINE void fragment::spread_f16s(unsigned char const* p, unsigned bits, [[maybe_unused]] bool before,
+                                          f16* to) {
 #if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 8
   if (before) {
     __m128i const all = _mm_loadu_si128(reinterpret_cast<__m128i const*>(p + 2 * __builtin_popcount(bits & 255u) - 16));

@@ -112,6 +112,13 @@ class row_block {
   static constexpr int lanes = fragment::lanes;
   static constexpr bool halves = detail::gives_halves<row>, by_channel = detail::scales_channels<row>;
   static constexpr bool bytes = !detail::gives_numbers<row> && detail::gives_codes<row>;
+  // Rows that lie at one stride need no table: what is read through one waits for it.
+  static constexpr bool strided = strided_run<V> % block_rows == 0 && !halves && !bytes && [] {
+    if constexpr (detail::has_format<row>)
+      return row::format::tile_tokens == 1 && !has_state<typename row::format>;
+    else
+      return contiguous_rows<V>;
+  }();
 
  public:
   static constexpr int channels = Part == row_part::held ? held_channels<V> : head_dim_of<V>;  ///< of a row
@@ -124,20 +131,23 @@ class row_block {
   }();
   static constexpr bool has_least = detail::has_least<row>;  ///< whether something is added to what is scaled
 
-  /// Opens rows [first, first + count) of a head. Up to a multiple of the lanes the last one stands behind them.
+  /// Opens rows [first, first + count) of a head; `first` is a multiple of block_rows.
   void open(V const& view, index head, index first, int count) {
-    int const last = round_up(count, lanes);
     byte const* tile = nullptr;
     int tiles = -1;
-    for (int j = 0; j < last; ++j) {
-      row const r = row_at(view, head, first + (j < count ? j : count - 1));
+    view_ = &view;
+    head_ = head;
+    first_ = first;
+    if constexpr (strided && group == 0) return;
+    for (int j = 0; j < count; ++j) {
+      row const r = row_at(view, head, first + j);
       if constexpr (halves) {
         row::format::template halves<fragment, channels>(r.tile, r.token, codes_ + j * channels);
       } else if constexpr (bytes) {
         KVSIEVE_UNROLL for (int c = 0; c < channels; c += 32)
             row::format::template codes<fragment, channels>(r.tile, r.token, c)
                 .write(codes_ + j * channels + c);
-      } else {
+      } else if constexpr (!strided) {
         row_[j] = r;
       }
       if constexpr (group > 0) scales_.take(r, j);
@@ -146,7 +156,7 @@ class row_block {
         tile_[j] = tiles;
       }
     }
-    if constexpr (group > 0) scales_.widen(last);
+    if constexpr (group > 0) scales_.widen(round_up(count, lanes));
   }
 
   /// Codes of fragments [c, c + Count) of row j, one or two; those of contiguous bf16 rows in the order of channel_at,
@@ -155,7 +165,7 @@ class row_block {
   KVSIEVE_INLINE void codes(int j, int c, fragment* out) const {
     if constexpr (Count == 2 && contiguous_rows<V> && cs::is_same_v<element_of<V>, bf16>) {
       fragment pair[2];
-      load_channels<2 * lanes>(row_[j] + c * lanes, 0, pair);
+      load_channels<2 * lanes>(row_of_block(j) + c * lanes, 0, pair);
       out[0] = pair[0];
       out[1] = pair[1];
     } else {
@@ -190,19 +200,27 @@ class row_block {
     byte const* const from = row::format::template channel_scales<channels>(tile);
     for (int c = 0; c < 2 * channels; c += lanes) store(channel_[number] + c, fragment::of_f16s(from + 2 * c));
   }
+  [[nodiscard]] KVSIEVE_INLINE row row_of_block(int j) const {
+    if constexpr (strided)
+      return row_at(*view_, head_, first_ + j);
+    else
+      return row_[j];
+  }
   [[nodiscard]] KVSIEVE_INLINE fragment code(int j, int channel) const {
     if constexpr (halves) {
       return load(codes_ + j * channels + channel);
     } else if constexpr (bytes) {
       return fragment::of_bytes(codes_ + j * channels + channel);
     } else if constexpr (by_channel) {
-      fragment const x = row::format::template number<fragment, channels>(row_[j].tile, row_[j].token, channel);
+      row const r = row_of_block(j);
+      fragment const x = row::format::template number<fragment, channels>(r.tile, r.token, channel);
       float const* const scale = channel_[tile_[j]] + channel;
       return fma(x, load(scale), load(scale + channels));
     } else if constexpr (group > 0) {
-      return row::format::template number<fragment, channels>(row_[j].tile, row_[j].token, channel);
+      row const r = row_of_block(j);
+      return row::format::template number<fragment, channels>(r.tile, r.token, channel);
     } else {
-      return load_row(row_[j], channel);
+      return load_row(row_of_block(j), channel);
     }
   }
   static constexpr int most_tiles = [] {
@@ -216,7 +234,9 @@ class row_block {
   alignas(64) float channel_[most_tiles][by_channel ? 2 * channels : 1];  // of each tile: scales, what is added
   [[no_unique_address]] typename decltype(scales_type())::type scales_;
   int tile_[by_channel ? block_rows : 1];
-  row row_[halves || bytes ? 1 : block_rows];
+  row row_[halves || bytes || strided ? 1 : block_rows];
+  V const* view_ = nullptr;
+  index head_ = 0, first_ = 0;
 };
 }  // namespace host::inline KVSIEVE_TARGET
 }  // namespace kvsieve::inline v0
