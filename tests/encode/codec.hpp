@@ -164,7 +164,7 @@ bool opens_as_decoded(View const& view, index heads, index tokens, TileOf const&
           for (int i = 0; i < lanes; ++i)
             if (x[0][i] != want(j, c * lanes + i)) return false;
         }
-      if constexpr (kvsieve::host::reads_columns<View>) {
+      if constexpr (kvsieve::host::reads_columns<View> && !kvsieve::is_gathered<View>) {
         using keys_type = kvsieve::host::key_columns<View>;
         keys_type keys;
         keys.open(view, h, first, here);
