@@ -3,6 +3,8 @@
 
 #include <catch2/catch_all.hpp>
 
+#include <algorithm>
+#include <cmath>
 #include <vector>
 
 namespace store = kvsieve::store;
@@ -26,7 +28,7 @@ TEST_CASE("level sets: an entry takes what its formats say, and a byte for a bia
   CHECK(sizes<64>(store::finest_levels{}, false) ==
         std::vector{row(64, 8) + row(64, 8), row(64, 6) + row(64, 5), row(64, 4) + row(64, 3)});
   CHECK(sizes<64>(store::fine_levels{}, false) ==
-        std::vector{row(64, 8) + row(64, 5), row(64, 6) + row(64, 4), row(64, 4) + row(64, 3)});
+        std::vector{row(64, 8) + row(64, 8), row(64, 6) + row(64, 5), row(64, 4) + row(64, 3)});
   CHECK(sizes<128>(store::coarse_levels{}, true) ==
         std::vector{row(128, 6) + row(128, 5) + 1, row(128, 5) + row(128, 4) + 1, row(128, 4) + row(128, 3) + 1});
   CHECK(store::fine_levels::fits(128));
@@ -42,7 +44,7 @@ TEST_CASE("level sets: an entry takes what its formats say, and a byte for a bia
       CHECK(table.of[l].share == Catch::Approx(Level::percent / 100.0));
     });
   });
-  CHECK(sets == 3);
+  CHECK(sets == 4);
 }
 
 TEST_CASE("level sets: a budget is counted in bits of each number of the whole cache") {
@@ -52,23 +54,23 @@ TEST_CASE("level sets: a budget is counted in bits of each number of the whole c
   CHECK(store::bits_a_number(100, 0, 64) == 0);
 }
 
-TEST_CASE("level sets: less of a budget never gives a set of larger entries") {
-  auto const largest = [](double bits) {
-    return store::with_levels(bits, []<class Set>(Set) { return sizes<64>(Set{}, false)[0]; });
+TEST_CASE("level sets: a set begins where its number of bits says, and less of a budget gives a coarser one") {
+  // Bytes that a token takes in the mean, where every level has its share of the bytes.
+  auto const mean_of = []<class Set>(Set) {
+    double entries = 0;
+    Set::each([&]<class Level>(int) { entries += Level::percent / 100.0 / Level::template entry_bytes<64>(false); });
+    return 1 / entries;
   };
-  int before = largest(16);
-  CHECK(before == sizes<64>(store::finest_levels{}, false)[0]);
-  for (double bits = 16; bits >= 0; bits -= 0.125) {
-    CHECK(largest(bits) <= before);
-    before = largest(bits);
+  auto const chosen = [&](double bits) { return store::with_levels(bits, mean_of); };
+  std::vector<double> means;
+  store::each_level_set([&]<class Set>(Set) { means.push_back(mean_of(Set{})); });
+  REQUIRE(means.size() == 4);
+  CHECK(std::is_sorted(means.rbegin(), means.rend()));
+  double const from[] = {store::finest_from, store::fine_from, store::middle_from};
+  CHECK(chosen(16) == means[0]);
+  for (std::size_t i = 0; i < 3; ++i) {
+    CHECK(chosen(from[i]) == means[i]);
+    CHECK(chosen(std::nextafter(from[i], 0)) == means[i + 1]);
   }
-  CHECK(before == sizes<64>(store::coarse_levels{}, false)[0]);
-  // A set begins where its number of bits says.
-  auto const set_of = [](double bits) {
-    return store::with_levels(bits, []<class Set>(Set) { return sizes<64>(Set{}, false); });
-  };
-  CHECK(set_of(6) == sizes<64>(store::finest_levels{}, false));
-  CHECK(set_of(5.9999) == sizes<64>(store::fine_levels{}, false));
-  CHECK(set_of(1.2) == sizes<64>(store::fine_levels{}, false));
-  CHECK(set_of(1.1999) == sizes<64>(store::coarse_levels{}, false));
+  CHECK(chosen(0) == means[3]);
 }

@@ -65,15 +65,17 @@ using turned_4 = turned<4, encode::scale_by::search>;
 /// The sets, all of rotated rows, and from how many bits a number of the whole cache on each is used (bits_a_number).
 /// docs/axes/store.md says how they were found.
 /// @{
-inline constexpr double finest_from = 6.0, fine_from = 1.2;
+inline constexpr double finest_from = 6.0, fine_from = 3.0, middle_from = 1.2;
+template <int First, int Second, int Third>
+using levels_of_8_6_4 = level_set<level_formats<First, detail::turned<8>, detail::turned<8>>,
+                                  level_formats<Second, detail::turned<6>, detail::turned<5>>,
+                                  level_formats<Third, detail::turned_4, detail::turned<3>>>;
 /// Keys and values in 8 and 8, 6 and 5, 4 and 3 bits: for most of a cache.
-using finest_levels = level_set<level_formats<70, detail::turned<8>, detail::turned<8>>,
-                                level_formats<20, detail::turned<6>, detail::turned<5>>,
-                                level_formats<10, detail::turned_4, detail::turned<3>>>;
-/// In 8 and 5, 6 and 4, 4 and 3 bits: for a tenth to a third of one.
-using fine_levels = level_set<level_formats<30, detail::turned<8>, detail::turned<5>>,
-                              level_formats<40, detail::turned<6>, detail::turned<4>>,
-                              level_formats<30, detail::turned_4, detail::turned<3>>>;
+using finest_levels = levels_of_8_6_4<70, 20, 10>;
+/// In the same, for a quarter of one.
+using fine_levels = levels_of_8_6_4<30, 35, 35>;
+/// In the same, for a tenth.
+using middle_levels = levels_of_8_6_4<15, 40, 45>;
 /// In 6 and 5, 5 and 4, 4 and 3 bits: for less.
 using coarse_levels = level_set<level_formats<35, detail::turned<6>, detail::turned<5>>,
                                 level_formats<35, detail::turned<5>, detail::turned<4>>,
@@ -91,6 +93,7 @@ template <class F>
 constexpr decltype(auto) with_levels(double bits, F&& f) {
   if (bits >= finest_from) return f(finest_levels{});
   if (bits >= fine_from) return f(fine_levels{});
+  if (bits >= middle_from) return f(middle_levels{});
   return f(coarse_levels{});
 }
 /// Calls f with each set, that of the largest budget first.
@@ -98,6 +101,7 @@ template <class F>
 constexpr void each_level_set(F&& f) {
   f(finest_levels{});
   f(fine_levels{});
+  f(middle_levels{});
   f(coarse_levels{});
 }
 }  // namespace store
