@@ -107,7 +107,8 @@ struct compressor {
                 "kvsieve::select::top_k_in_partitions needs a budget that reads no scores: kvsieve::budget::uniform");
 
   static_assert(
-      !requires { requires budget_policy::statistics > statistics_of<aggregate_policy>; },
+      !requires { requires budget_policy::statistics > statistics_of<aggregate_policy>; } ||
+          requires { requires score_policy::brings_statistics; },
       "kvsieve::compressor: this budget reads numbers of whole layers, which the aggregate policy measures: use "
       "kvsieve::aggregate::mean_variance_entropy with kvsieve::budget::entropy_variance");
 

@@ -99,7 +99,7 @@ template <class A>
 inline constexpr int statistics_of<A> = A::statistics;
 
 /// True for one that folds the mean probability of a group's query heads instead of that of each: its observed_state is
-/// one of KV heads. attend_observed on the host takes it, plan() and the device do not.
+/// one of KV heads. attend_observed takes it, plan() does not.
 template <class A>
 inline constexpr bool folds_groups = requires { requires A::folds_groups; };
 

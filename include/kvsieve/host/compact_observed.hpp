@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // The entries that stay and what an online policy remembers of them move together.
 #pragma once
-#include <kvsieve/aggregate/observed_state.hpp>
-#include <kvsieve/core/check.hpp>
+#include <kvsieve/core/online_checks.hpp>
 #include <kvsieve/core/parts.hpp>
-#include <kvsieve/core/plan.hpp>
 #include <kvsieve/host/compactor.hpp>
 #include <kvsieve/host/on.hpp>
 
@@ -14,22 +12,9 @@ namespace detail {
 /// States against the views of the plan that they belong to.
 template <accumulator A>
 [[nodiscard]] status check_observed(token_plan const& plan, cs::span<observed_state<A> const> states) {
-  if (!plan) return plan.state;
-  if (status const s = check::one_each("states", states.size(), static_cast<std::size_t>(plan.views)); !s) return s;
-  for (int v = 0; v < plan.views; ++v) {
-    observed_state<A> const& s = states[static_cast<std::size_t>(v)];
-    if (s.data == nullptr) return fail(errc::bad_pointer, "state", 0, "must not be null;", 0, v);
-    if (s.counter != nullptr)
-      return fail(errc::bad_pointer, "state.counter", 1, "is for the device; here it must be null,", 0, v);
-    if (folds_groups<A> ? s.heads != plan.heads : s.heads < plan.heads || s.heads % plan.heads != 0)
-      return fail(
-          errc::bad_shape, "state.heads", s.heads,
-          folds_groups<A> ? "must equal the heads of the plan," : "must be a multiple of the heads of the plan,",
-          plan.heads, v);
-    if (s.capacity < plan.tokens(v))
-      return fail(errc::bad_shape, "state.capacity", static_cast<double>(s.capacity),
-                  "must be at least the tokens of the plan,", plan.tokens(v), v);
-  }
+  if (status const s = check::observed_of_plan(plan, states); !s) return s;
+  for (int v = 0; v < plan.views; ++v)
+    if (status const s = check::no_counter(states[static_cast<std::size_t>(v)], v); !s) return s;
   return {};
 }
 }  // namespace detail

@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <span>
 
-#include <kvsieve/core/online_policy.hpp>
+#include <kvsieve/core/online_checks.hpp>
 #include <kvsieve/host/chooser.hpp>
 #include <kvsieve/host/compact_observed.hpp>
 #include <kvsieve/host/fold_entries.hpp>
@@ -90,27 +90,11 @@ class observed_planning {
   }
 
   [[nodiscard]] status check_all() const {
-    if (states_.empty()) return fail(errc::bad_shape, "states", 0, "must be at least", 1);
-    if (status const s = check::one_each("entries", entries_.size(), states_.size()); !s) return s;
-    if (heads_ < 1) return fail(errc::bad_shape, "heads", heads_, "must be at least", 1);
-    if (status const s = check::params(params_, shape()); !s) return s;
+    if (status const s = check::observed<C>(states_, entries_, heads_, params_); !s) return s;
     for (int v = 0; v < views(); ++v) {
-      auto const& s = states_[static_cast<std::size_t>(v)];
-      int const n = entries_[static_cast<std::size_t>(v)];
-      if (n < 1) return fail(errc::bad_shape, "entries", n, "must be at least", 1, v);
-      if (s.data == nullptr) return fail(errc::bad_pointer, "state", 0, "must not be null;", 0, v);
-      if (s.counter != nullptr)
-        return fail(errc::bad_pointer, "state.counter", 1, "is for the device; here it must be null,", 0, v);
-      if (folds_groups<first> ? s.heads != heads_ : s.heads < heads_ || s.heads % heads_ != 0)
-        return fail(errc::bad_shape, "state.heads", s.heads,
-                    folds_groups<first> ? "must equal the KV heads," : "must be a multiple of the KV heads,", heads_,
-                    v);
-      if (n > s.capacity)
-        return fail(errc::bad_shape, "entries", n, "must be at most the capacity of the state,",
-                    static_cast<double>(s.capacity), v);
-      if (s.queries < least_queries<first>)
-        return fail(errc::bad_shape, "state.queries", s.queries, "must be at least", least_queries<first>, v);
-      if (status const t = check::selected_view(params_.select, n, v); !t) return t;
+      auto const i = static_cast<std::size_t>(v);
+      if (status const s = check::no_counter(states_[i], v); !s) return s;
+      if (status const s = check::selected_view(params_.select, entries_[i], v); !s) return s;
     }
     return {};
   }
