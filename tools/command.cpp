@@ -6,6 +6,8 @@
 #include <cmath>
 #include <thread>
 
+#include <kvsieve/evict/refit_values.hpp>
+
 #include "fidelity.hpp"
 #include "field_text.hpp"
 #include "storage.hpp"
@@ -108,6 +110,7 @@ void add_strategy_options(CLI::App& command, strategy_options& into) {
       ->excludes(tokens);
   add_choice_options(command, into.budget, into.select);
   add_evict_option(command, into.evict);
+  add_refit_option(command, into.refit);
   command.add_option("--set", into.set, "change one parameter of the preset; may be repeated")
       ->type_name("stage.field=value")
       ->expected(1)
@@ -127,7 +130,9 @@ void add_store_option(CLI::App& command, std::string& into, bool several) {
     command.add_option("--stores", into, "what kept rows are stored in, each for every strategy and keep: " + names)
         ->type_name("a,b,...");
   else
-    command.add_option("--store", into, "what kept rows are stored in (default: dense): " + names)->type_name("NAME");
+    command
+        .add_option("--store", into, "what kept rows are stored in (default: the preset's own, else dense): " + names)
+        ->type_name("NAME");
 }
 
 message find_choice(strategy const& of, std::string budget, std::string select, run_options& options) {
@@ -163,6 +168,23 @@ message find_evict(std::string evict, run_options& options) {
   if (auto wrong = find_evict_choice(evict, options.evict)) return wrong;
   for (auto i = first; i < options.set.size(); ++i)
     if (auto wrong = known_field(options.set[i].first, options.evict->fields)) return "--evict: " + *wrong;
+  return {};
+}
+
+void add_refit_option(CLI::App& command, double& ridge) {
+  command
+      .add_option("--refit", ridge,
+                  "move kept values so that observed queries read what they read from the whole cache; the ridge that "
+                  "holds them, e.g. 0.1")
+      ->type_name("F");
+}
+
+message check_refit(double ridge, run_options& options) {
+  if (ridge == 0) return {};  // not given
+  evict::refit_values::params params;
+  params.ridge = ridge;
+  if (status const s = params.check(); !s) return "--refit is " + format_exact(ridge) + ", must be above 0";
+  options.refit = ridge;
   return {};
 }
 
@@ -233,9 +255,12 @@ message check(strategy_options const& given, strategy const*& found, run_options
   out.keep = given.keep;
   out.tokens = given.tokens;
   if (auto wrong = find_choice(*found, given.budget, given.select, out)) return wrong;
-  if (!given.store.empty())
-    if (auto wrong = find_storage(given.store, out.store)) return "--store: " + *wrong;
+  if (given.store.empty())
+    out.store = own_storage(*found);
+  else if (auto wrong = find_storage(given.store, out.store))
+    return "--store: " + *wrong;
   if (auto wrong = find_evict(given.evict, out)) return wrong;
+  if (auto wrong = check_refit(given.refit, out)) return wrong;
   auto const& fields = out.other != nullptr ? out.other->fields : found->fields;
   auto const counts_bytes = [](field const& f) { return f.key == "budget.bytes"; };
   if (bytes.given() && std::none_of(fields.begin(), fields.end(), counts_bytes)) return takes_no_bytes;

@@ -77,8 +77,9 @@ struct strategy_options {
   long long tokens = -1;
   std::string bytes;             ///< as parse_bytes reads it; empty: not given
   std::string budget, select;    ///< instead of the preset's own; empty: its own
-  std::string store;             ///< what kept rows are stored in; empty: dense
+  std::string store;             ///< what kept rows are stored in; empty: the preset's own
   std::string evict;             ///< the same
+  double refit = 0;              ///< ridge; 0: none
   std::vector<std::string> set;  ///< "stage.field=value"
 };
 
@@ -95,6 +96,11 @@ void add_choice_options(CLI::App& command, std::string& budget, std::string& sel
 void add_evict_option(CLI::App& command, std::string& evict);
 /// The policy of that name into the options; none for an empty one. A message means there is none.
 [[nodiscard]] message find_evict(std::string evict, run_options& options);
+
+/// --refit.
+void add_refit_option(CLI::App& command, double& ridge);
+/// The ridge into the options. A message means it is none.
+[[nodiscard]] message check_refit(double ridge, run_options& options);
 
 /// Checks the options that do not need the dump. A message means the command line is wrong.
 [[nodiscard]] message check(dump_options const& given, std::vector<int>& layers, int& threads);

@@ -18,6 +18,7 @@ struct options {
   dump_options from;
   std::string strategies = "all", keeps = "0.5,0.25,0.125", bytes;
   std::string budget, select, evict, stores;
+  double refit = 0;
   std::string html, csv;
   bool json = false;
 };
@@ -68,12 +69,13 @@ message parse(options const& given, std::vector<strategy const*>& chosen, std::v
     if (std::find(stores.begin(), stores.end(), found) != stores.end()) return "--stores names " + name + " twice";
     stores.push_back(found);
   }
-  if (stores.empty()) stores.push_back(nullptr);  // as they were, and no word of it
+  if (stores.empty()) stores.push_back(nullptr);  // each strategy's own
   // Whether there are such a budget and selection; some strategies may refuse them, and their rows say so.
   strategy any;
   any.stages = {{"budget", "uniform"}, {"select", "top_k"}};
   run_options known;
   if (auto wrong = find_evict(given.evict, known)) return wrong;
+  if (auto wrong = check_refit(given.refit, known)) return wrong;
   return find_choice(any, given.budget, given.select, known);
 }
 
@@ -90,7 +92,8 @@ void run_all(cache_dump const& dump, std::vector<strategy const*> const& chosen,
   auto const total = chosen.size() * goals.size() * stores.size();
   for (std::size_t i = 0; i < total; ++i) {
     auto const* const s = chosen[i / (goals.size() * stores.size())];
-    auto const* const store = stores[i / goals.size() % stores.size()];
+    auto const* const asked = stores[i / goals.size() % stores.size()];
+    auto const* const store = asked != nullptr ? asked : own_storage(*s);
     goal const& g = goals[i % goals.size()];
     comparison_row row{s->name, s->title, g.keep, store == nullptr ? "" : store->name, {}, {}, {}};
     to.progress("[" + std::to_string(all.rows.size() + 1) + "/" + std::to_string(total) + "] " + s->name + " at " +
@@ -105,6 +108,7 @@ void run_all(cache_dump const& dump, std::vector<strategy const*> const& chosen,
     run.threads = threads;
     auto failed = find_choice(*s, given.budget, given.select, run);
     if (!failed) failed = find_evict(given.evict, run);
+    if (!failed) failed = check_refit(given.refit, run);
     run.merges = merges_rows(*s, run);
     if (!failed) failed = s->run(dump, run, row.result);
     if (!failed) failed = check_outcome(dump, row.result);
@@ -222,6 +226,7 @@ void add_compare(CLI::App& app, console const& to, action& chosen) {
   add_choice_options(*command, given->budget, given->select);
   add_store_option(*command, given->stores, true);
   add_evict_option(*command, given->evict);
+  add_refit_option(*command, given->refit);
   command->add_option("--strategies", given->strategies, "presets, or `all`")
       ->type_name("a,b,...")
       ->capture_default_str();

@@ -135,6 +135,9 @@ message read_further(input_file const& file, st::contents const& all, cache_dump
   };
   if (read("pass_k", {dump.kv_heads, queries, dump.head_dim}, out.pass_keys)) return failed;
   if (read("pass_q", {dump.query_heads, queries, dump.head_dim}, out.pass_queries)) return failed;
+  if (read("pass_v", {dump.kv_heads, queries, dump.head_dim}, out.pass_values)) return failed;
+  if (out.pass_values.present() && !out.pass_keys.present())
+    return "tensor \"" + prefix + "pass_k\" is missing, \"" + prefix + "pass_v\" is there";
   if (read("pass_hidden", {queries, -1}, out.pass_hidden)) return failed;
   if (read("hidden", {dump.tokens, -1}, out.hidden)) return failed;
   return detail::read_networks(file, all, dump, prefix, out);
@@ -243,7 +246,8 @@ message read_dump(std::filesystem::path const& path, std::vector<int> const& onl
       return where + "tensor \"layers." + std::to_string(layer) + ".k\": dtype " + name_of(one.keys.type) +
              " differs from the first layer's " + name_of(dump.type);
     dump.type = one.keys.type;
-    for (tensor* const each : {&one.keys, &one.values, &one.queries, &one.pass_keys, &one.pass_queries})
+    for (tensor* const each :
+         {&one.keys, &one.values, &one.queries, &one.pass_keys, &one.pass_values, &one.pass_queries})
       if (auto failed = widen(*each)) return where + *failed;
     dump.layers.push_back(std::move(one));
   }

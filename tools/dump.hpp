@@ -36,6 +36,7 @@ struct dump_layer {
   int layer = 0;  ///< the model's own index
   tensor keys, values, queries, pass_keys, pass_queries;
   tensor output_projection;                                   ///< [hidden, Hq D]
+  tensor pass_values;                                         ///< [Hkv, P, D], of the pass, widened as well
   tensor pass_hidden;                                         ///< [P, width], of the pass
   tensor hidden;                                              ///< [N, width], behind the norm before the attention
   tensor zap_weight, zap_bias, zap_out_weight, zap_out_bias;  ///< [units, width], [units], [Hkv, units], [Hkv]

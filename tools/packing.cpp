@@ -49,7 +49,7 @@ message pack_wide(team_executor const& on, token_plan const& plan, cache_dump co
     }
     if (!merged.empty()) l.stored = std::move(merged[static_cast<std::size_t>(v)]);
   }
-  if (options.store == nullptr) return {};
+  if (options.store == nullptr && options.refit == 0) return {};
   std::vector<float const*> keys, values;
   for (auto const& p : packed) {
     keys.push_back(p.keys.data_handle());

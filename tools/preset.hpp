@@ -96,7 +96,8 @@ message run_wide(cache_dump const& dump, run_options const& options, outcome& ou
   list_memory lists;
   typename C::params params;
   if (message m = fill_params<C>(dump, options, params, out, lists)) return m;
-  static_assert(!reads_pass<C> || !reads(C::reads, needs::values), "a dump has no values of the pass");
+  static_assert(!reads_pass<C> || !reads(C::score_policy::reads | C::weigh_policy::reads, needs::values),
+                "scores of a pass are those of its keys: the views hold these in place of its values");
   dump_views<D> of_dump;
   constexpr observed what = observes_sets<C>      ? observed::sets
                             : observes_pass<C>    ? observed::pass

@@ -14,6 +14,7 @@
 #include <kvsieve/encode/q8_0.hpp>
 
 #include "head_dims.hpp"
+#include "refit.hpp"
 #include "store_part.hpp"
 
 namespace kvsieve::tool {
@@ -90,7 +91,69 @@ storage dense_storage() {
             return {};
           }};
 }
+
+/// Rows of a layer [Hkv, rows, D] as a store gives them back, in the order of the plan.
+std::vector<float> keys_read_back(layer_outcome const& from, std::size_t rows, std::size_t dim) {
+  std::vector<float> keys(from.stored.size() * rows * dim);
+  for (std::size_t h = 0; h < from.stored.size(); ++h) {
+    auto const& kept = from.kept[h];
+    auto const& head = from.stored[h];
+    for (std::size_t i = 0; i < head.token.size(); ++i) {
+      auto const rank = std::lower_bound(kept.begin(), kept.end(), head.token[i]) - kept.begin();
+      std::copy_n(head.keys.begin() + static_cast<std::ptrdiff_t>(i * dim), dim,
+                  keys.begin() + static_cast<std::ptrdiff_t>((h * rows + static_cast<std::size_t>(rank)) * dim));
+    }
+  }
+  return keys;
+}
+
+/// Values refitted to queries that read the keys as the store gives them back.
+message refit_before(storage const& form, team_executor const& on, token_plan const& plan, packed_cache const& from,
+                     cache_dump const& dump, double ridge, outcome const& out, std::vector<std::vector<float>>& to) {
+  kept_rows rows{from.keys, from.values, from.rows, from.biases};
+  std::vector<std::vector<float>> keys;
+  if (form.name != "dense") {
+    outcome stored;
+    for (auto const& l : out.layers) stored.layers.push_back({l.layer, l.kept, {}, {}, {}});
+    if (message m = form.run(on, from, dump, stored)) return m;
+    for (std::size_t v = 0; v < stored.layers.size(); ++v) {
+      keys.push_back(keys_read_back(stored.layers[v], static_cast<std::size_t>(from.rows[v]),
+                                    static_cast<std::size_t>(dump.head_dim)));
+      rows.keys[v] = keys.back().data();
+    }
+  }
+  return refit(on, plan, dump, ridge, rows, to);
+}
+
+/// Rows as they are, for attention to see.
+void leave_dense(token_plan const& plan, packed_cache const& from, int head_dim, outcome& out) {
+  auto const dim = static_cast<std::size_t>(head_dim);
+  for (int v = 0; v < plan.views; ++v) {
+    auto const at = static_cast<std::size_t>(v);
+    for (int h = 0; h < plan.heads; ++h) {
+      auto const count = static_cast<std::size_t>(plan.count(v, h)),
+                 first = static_cast<std::size_t>(h) * static_cast<std::size_t>(from.rows[at]);
+      auto const copy = [&](float const* rows) {
+        return std::vector<float>(rows + first * dim, rows + (first + count) * dim);
+      };
+      stored_head& head = out.layers[at].stored.emplace_back();
+      head.token = out.layers[at].kept[static_cast<std::size_t>(h)];
+      head.keys = copy(from.keys[at]);
+      head.values = copy(from.values[at]);
+      for (std::size_t i = 0; i < count; ++i)
+        head.bias.push_back(from.biases.empty() ? 0.0f : decode_bias(from.biases[at][first + i]));
+    }
+  }
+}
 }  // namespace
+
+storage const* own_storage(strategy const& of) {
+  for (auto const& [stage, policy] : of.stages)
+    if (stage == "store")
+      for (auto const& s : storages())
+        if (s.name == policy) return &s;
+  return nullptr;
+}
 
 message bytes_as_they_were(cache_dump const& dump, run_options const& options, std::int64_t& bytes) {
   storage const& form = options.store == nullptr ? storages().front() : *options.store;
@@ -105,8 +168,9 @@ message bytes_as_they_were(cache_dump const& dump, run_options const& options, s
 message store_packed(run_options const& options, team_executor const& on, token_plan const& plan,
                      std::vector<float const*> keys, std::vector<float const*> values, cache_dump const& dump,
                      outcome& out) {
-  storage const& form = *options.store;
-  if (form.name == "dense") return {};
+  storage const& form = options.store == nullptr ? storages().front() : *options.store;
+  bool const dense = form.name == "dense";
+  if (dense && options.refit == 0) return {};
   // Merged rows take the place of the kept ones.
   std::deque<std::vector<float>> merged;  // keys and values of each layer, whose places stay
   std::vector<std::vector<std::uint8_t>> codes;
@@ -160,6 +224,15 @@ message store_packed(run_options const& options, team_executor const& on, token_
   from.plan.score = score.data();
   from.plan.score_offset = score_offset.data();
   from.bytes = static_cast<index>(options.bytes);
+  std::vector<std::vector<float>> refitted;
+  if (options.refit > 0) {
+    if (message m = refit_before(form, on, plan, from, dump, options.refit, out, refitted)) return m;
+    for (std::size_t v = 0; v < refitted.size(); ++v) from.values[v] = refitted[v].data();
+  }
+  if (dense) {
+    leave_dense(plan, from, dump.head_dim, out);
+    return {};
+  }
   if (message m = form.run(on, from, dump, out)) return m;
   if (options.bytes >= 0 && out.bytes_after > static_cast<std::size_t>(options.bytes))
     return "--bytes is " + std::to_string(options.bytes) + ", less than what these rows take in " + form.name + ", " +

@@ -37,9 +37,12 @@ struct storage {
 /// the options holds in so many.
 [[nodiscard]] message bytes_as_they_were(cache_dump const& dump, run_options const& options, std::int64_t& bytes);
 
+/// The storage that a strategy's row of the method table names; null: rows stay as they were.
+[[nodiscard]] storage const* own_storage(strategy const& of);
+
 /// Stores the rows that a plan kept, [Hkv, plan.count(layer), D] of each layer, or what the outcome says they were
-/// merged to, in the store of the options, and tells `out` what became of them. What takes more bytes than the options
-/// allow is refused.
+/// merged to, in the store of the options, refitted before where these say so, and tells `out` what became of them.
+/// What takes more bytes than the options allow is refused.
 [[nodiscard]] message store_packed(run_options const& options, team_executor const& on, token_plan const& plan,
                                    std::vector<float const*> keys, std::vector<float const*> values,
                                    cache_dump const& dump, outcome& out);

@@ -30,6 +30,7 @@ struct run_options {
   evict_choice const* evict = nullptr;  ///< what becomes of the others, instead of the preset's own; null: its own
   storage const* store = nullptr;       ///< what kept rows are stored in; null: dense
   bool merges = false;                  ///< whether rows may get an attention bias, a byte each
+  double refit = 0;                     ///< ridge of a refit of the kept values, before they are stored; 0: none
   int threads = 1;
   std::vector<std::pair<std::string, std::string>> set;  ///< "stage.field" = value, applied last
 };

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "attend_part.hpp"
 
-#include <kvsieve/encode/asymmetric.hpp>
 #include <kvsieve/encode/bitmap.hpp>
-#include <kvsieve/encode/bits.hpp>
 #include <kvsieve/encode/kept_channels.hpp>
 #include <kvsieve/encode/kivi.hpp>
 #include <kvsieve/encode/plain.hpp>
@@ -12,8 +10,8 @@
 #include <kvsieve/encode/q5_0.hpp>
 #include <kvsieve/encode/q5_1.hpp>
 #include <kvsieve/encode/q8_0.hpp>
-#include <kvsieve/encode/rotated.hpp>
 #include <kvsieve/host/run.hpp>
+#include <kvsieve/store/level_sets.hpp>
 
 #include "head_dims.hpp"
 #include "text.hpp"
@@ -88,9 +86,9 @@ message find(tool::stored_part const& part, attend_function& found) {
   one(pair<kivi_keys<2>, kivi_values<2>>{});
   one(pair<bitmap<D / 2>, bitmap<D / 2>>{});
   one(pair<kept_channels<half, plain<f16>>, plain<f16>>{});
-  one(pair<rotated<bits<6>>, rotated<bits<4>>>{});
-  one(pair<rotated<bits<5>>, rotated<bits<3>>>{});
-  one(pair<rotated<bits<3, scale_by::search>>, rotated<asymmetric>>{});
+  store::each_level_set([&]<class Set>(Set) {
+    Set::each([&]<class Level>(int) { one(pair<typename Level::keys, typename Level::values>{}); });
+  });
   if (found == nullptr)
     return "this program has no attention over keys in " + part.keys_in.name + " and values in " + part.values_in.name;
   return {};

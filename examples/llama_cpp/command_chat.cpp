@@ -81,6 +81,7 @@ void add_chat(CLI::App& app, tool::console const& to, tool::action& chosen) {
   add_model_options(*command, given->from);
   add_rpc_options(*command, given->from.servers);
   add_compress_options(*command, given->how);
+  command->get_option("--strategy")->required(false);  // streaming_llm serves any talk
   command->add_option("--cells", given->cells, "Cells of the cache")->type_name("N");
   command->add_option("--predict", given->predict, "The most tokens of an answer")->type_name("N");
   command->callback([given, &to, &chosen] { chosen = [given, &to] { return run(*given, to); }; });

@@ -18,7 +18,8 @@ namespace {
 struct options {
   model_options from;
   std::string strategies = "streaming_llm,key_diff,lag_kv,snap_kv,ada_kv,kvzip,mixed_queries";
-  std::string keeps = "0.5,0.25,0.1", bytes, stores, evict, hold = "memory";
+  std::string keeps = "0.5,0.25,0.1", bytes, stores, budget, select, evict, hold = "memory";
+  double refit = 0;
   std::vector<std::string> texts, set;
   std::string offsets = "0", tasks, depths = "0.1,0.5,0.9";
   int tokens = 1024, scored = 128, items = 10, distractors = 0, queries = 64;
@@ -26,6 +27,14 @@ struct options {
   std::string questions = "unknown", prose;
   std::string csv, json, svg;
 };
+
+/// Whether a strategy's own budget counts tokens alone, and none is put in its place.
+bool counts_tokens(std::string const& name, std::string const& budget) {
+  auto const* const of = tool::find_strategy(name);
+  return of != nullptr && budget.empty() &&
+         std::none_of(of->fields.begin(), of->fields.end(),
+                      [](tool::field const& f) { return f.key == "budget.bytes"; });
+}
 
 /// Every strategy at every keep in every store.
 message settings_of(options const& given, int threads, std::vector<setting>& out) {
@@ -40,9 +49,13 @@ message settings_of(options const& given, int threads, std::vector<setting>& out
       for (auto const& goal : goals) {
         setting s;
         compress_options how;
-        how.with.name = name;
-        how.with.store = store;
+        auto const slash = std::min(name.find('/'), name.size());
+        how.with.name = name.substr(0, slash);
+        how.with.store = slash < name.size() ? name.substr(slash + 1) : store;
+        how.with.budget = given.budget;
+        how.with.select = given.select;
         how.with.evict = given.evict;
+        how.with.refit = given.refit;
         how.with.set = given.set;
         how.hold = given.hold;
         how.queries = given.queries;
@@ -52,11 +65,18 @@ message settings_of(options const& given, int threads, std::vector<setting>& out
           how.with.keep = share;
         } else {
           how.with.bytes = goal;
+          // Of rows as they are, a share of the tokens is that share of the bytes.
+          tool::byte_limit limit;
+          if (counts_tokens(how.with.name, given.budget) && (how.with.store.empty() || how.with.store == "dense") &&
+              !tool::parse_bytes(goal, limit) && limit.share >= 0) {
+            how.with.keep = share = limit.share;
+            how.with.bytes.clear();
+          }
         }
         if (message m = check(how, threads, s.how)) return m;
-        s.row.strategy = name;
-        s.row.storage = store;
-        s.row.keep = given.bytes.empty() ? share : s.how.bytes.share;
+        s.row.strategy = how.with.name;
+        s.row.storage = s.how.run.store == nullptr ? store : s.how.store;
+        s.row.keep = how.with.bytes.empty() ? share : s.how.bytes.share;
         out.push_back(std::move(s));
       }
   return {};
@@ -148,12 +168,17 @@ void add_eval(CLI::App& app, std::string const& command_line, tool::console cons
   auto* const command =
       app.add_subcommand("eval", "How far answers from compressed caches are from those of the full one");
   add_model_options(*command, given->from);
-  command->add_option("--strategies", given->strategies, "Presets; `kvsieve list` shows them")->type_name("A,B,...");
+  command
+      ->add_option("--strategies", given->strategies,
+                   "Presets, each with its store behind it where it has one of its own: kvzip/q8_0_q4_0")
+      ->type_name("A,B,...");
   command->add_option("--keeps", given->keeps, "Shares of the tokens to keep")->type_name("F,...");
   command->add_option("--bytes", given->bytes, "Or shares of the bytes, for budgets that count them")
       ->type_name("F%,...");
   tool::add_store_option(*command, given->stores, true);
+  tool::add_choice_options(*command, given->budget, given->select);
   tool::add_evict_option(*command, given->evict);
+  tool::add_refit_option(*command, given->refit);
   command
       ->add_option(
           "--hold", given->hold,

@@ -51,6 +51,7 @@ message check(compress_options const& given, int threads, chosen_strategy& out) 
     fresh.merges = static_cast<bool>(fresh.run.evict->run);
   else
     for (auto const& [stage, policy] : fresh.of->stages) fresh.merges = fresh.merges || stage == "evict";
+  fresh.merges = fresh.merges || fresh.run.refit > 0;
   fresh.run.merges = tool::merges_rows(*fresh.of, fresh.run);
   fresh.reads = wanted_by(*fresh.of, given.queries);
   out = std::move(fresh);

@@ -44,7 +44,7 @@ struct chosen_strategy {
   tool::run_options run;
   tool::byte_limit bytes;
   std::string store = "dense";
-  bool merges = false;  ///< what becomes of the others changes the rows that stay
+  bool merges = false;  ///< rows that stay are changed, by merging or by a refit
   holder where = holder::automatic;
   wanted reads;
 };

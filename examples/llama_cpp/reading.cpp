@@ -143,7 +143,7 @@ message read_pass(session& in, model const& of, std::span<llama_token const> tok
   auto const& shape = of.shape();
   int const count = static_cast<int>(tokens.size()), behind = position + count, cells = dump.tokens;
   if (cells != count) return "a pass behind the cache repeats a whole text, and this cache holds a part of one";
-  in.watcher().watch({.queries = true, .keys = true, .hidden = hidden});
+  in.watcher().watch({.queries = true, .keys = true, .values = true, .hidden = hidden});
   for (int from = std::min(sink, count - 1); from < count; from += chunk_tokens) {
     int const to = std::min(count, from + chunk_tokens);
     std::string instruction = "\n\nRepeat the previous context exactly.";
@@ -166,6 +166,7 @@ message read_pass(session& in, model const& of, std::span<llama_token const> tok
   for (std::size_t l = 0; l < seen.size(); ++l) {
     dump.layers[l].pass_queries = by_head(seen[l].queries, shape.query_heads, shape.head_dim);
     dump.layers[l].pass_keys = by_head(seen[l].keys, shape.kv_heads, shape.head_dim);
+    dump.layers[l].pass_values = by_head(seen[l].values, shape.kv_heads, shape.head_dim);
     if (hidden) dump.layers[l].pass_hidden = by_token(seen[l].hidden, dump.layers[l].pass_queries.shape[1]);
   }
   return {};

@@ -72,13 +72,14 @@ bool watcher::callback(ggml_tensor* t, bool ask, void* self) {
 }
 
 bool watcher::wants(ggml_tensor const* t) const {
-  bool const serves = replacement_ || before_, observes = wanted_.queries || wanted_.keys || wanted_.attention;
+  bool const serves = replacement_ || before_,
+             observes = wanted_.queries || wanted_.keys || wanted_.values || wanted_.attention;
   if (!serves && !observes && !wanted_.hidden) return false;
   if (ggml_tensor* cache = nullptr; before_ && layer_written(t, cache) >= 0) return true;
   if (t->type != GGML_TYPE_F32) return false;
   if (layer_of(t->name, "Qcur") >= 0) return true;
   if (layer_of(t->name, "Kcur") >= 0) return wanted_.keys || replacement_;
-  if (layer_of(t->name, "Vcur") >= 0) return static_cast<bool>(replacement_);
+  if (layer_of(t->name, "Vcur") >= 0) return wanted_.values || replacement_;
   if (layer_of(t->name, "attn_norm") >= 0) return wanted_.hidden;
   return layer_of(t->name, "kqv_out") >= 0;
 }
@@ -119,13 +120,14 @@ bool watcher::attended(int layer, ggml_tensor* t) {
     if (!replacement_({layer, static_cast<int>(tokens), now.queries, now.keys, now.values}, out)) return false;
     ggml_backend_tensor_set(t, out.data(), 0, out.size() * sizeof(float));
   }
-  if (wanted_.queries || wanted_.keys || wanted_.hidden || wanted_.attention) {
+  if (wanted_.queries || wanted_.keys || wanted_.values || wanted_.hidden || wanted_.attention) {
     auto& kept = kept_[static_cast<std::size_t>(layer)];
     if (wanted_.queries) append(now.queries, kept.queries);
     if (std::size_t const last = static_cast<std::size_t>(wanted_.last) * width;
         last > 0 && kept.queries.size() > 2 * last)
       kept.queries.erase(kept.queries.begin(), kept.queries.end() - static_cast<std::ptrdiff_t>(last));
     if (wanted_.keys) append(now.keys, kept.keys);
+    if (wanted_.values) append(now.values, kept.values);
     if (wanted_.hidden) append(now.hidden, kept.hidden);
     if (wanted_.attention) {
       kept.attention.resize(width);

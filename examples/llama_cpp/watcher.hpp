@@ -17,6 +17,7 @@ namespace kvsieve::llama_example {
 struct watched_layer {
   std::vector<float> queries;    ///< [tokens, Hq, D] after RoPE
   std::vector<float> keys;       ///< [tokens, Hkv, D] after RoPE
+  std::vector<float> values;     ///< [tokens, Hkv, D]
   std::vector<float> hidden;     ///< [tokens, width] what enters the attention, behind its norm
   std::vector<float> attention;  ///< [Hq, D] of the last token, before the output projection
 };
@@ -37,7 +38,7 @@ class watcher {
  public:
   /// What is kept of the batches that come.
   struct what {
-    bool queries = false, keys = false, hidden = false, attention = false;
+    bool queries = false, keys = false, values = false, hidden = false, attention = false;
     int last = 0;  ///< of queries at least as many, the last ones, are kept; 0: all
   };
   /// Replaces the output of a layer's attention [tokens, Hq, D]; false stops the decoding.

@@ -24,6 +24,7 @@ message write_dump(tool::cache_dump const& dump, std::filesystem::path const& fi
                                   {"v", &l.values},
                                   {"q", &l.queries},
                                   {"pass_k", &l.pass_keys},
+                                  {"pass_v", &l.pass_values},
                                   {"pass_q", &l.pass_queries},
                                   {"o_proj", &l.output_projection},
                                   {"hidden", &l.hidden},

@@ -179,6 +179,64 @@ TEST_CASE("dump with hidden states: kv_zap scores as the reference", "[tools][du
   for (auto const& head : plan["layers"][1]["heads"]) CHECK(head.get<std::vector<int>>() == range(25, 32));
 }
 
+TEST_CASE("dump with a pass: graded is mixed queries, merging and levels under one name", "[tools][dump]") {
+  scratch const at;
+  with_pass().write(at / "d");
+  auto const report = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {"compress", at / "d", "--bytes", "12%", "--json"});
+    program const p{more};
+    CAPTURE(p.err);
+    REQUIRE(p.status == 0);
+    return json::parse(p.out);
+  };
+  auto const one = report({"--strategy", "graded"});
+  auto const parts = report({"--strategy", "mixed_queries", "--evict", "merge_nearest", "--store", "levels"});
+  CHECK(one.at("bytes_after") == parts.at("bytes_after"));
+  CHECK(one.at("error") == parts.at("error"));
+  CHECK(one.at("layers") == parts.at("layers"));
+  // Its parts can be replaced like those of any other.
+  auto const dense = report({"--strategy", "graded", "--evict", "compact", "--store", "dense"});
+  CHECK(dense.at("error") == report({"--strategy", "mixed_queries"}).at("error"));
+  // In a comparison it is stored in its own form where none is asked for.
+  program const p{{"compare", at / "d", "--strategies", "graded,mixed_queries", "--bytes", "12%", "--json"}};
+  REQUIRE(p.status == 0);
+  auto const rows = json::parse(p.out)["rows"];
+  CHECK(rows[0]["store"] == "levels");
+  CHECK(rows[0]["bytes_after"] == one.at("bytes_after"));
+  CHECK_FALSE(rows[1].contains("store"));
+}
+
+TEST_CASE("dump with a pass: values are refitted to it, chunk by chunk, where it has values", "[tools][dump]") {
+  scratch const at;
+  auto d = with_pass();
+  d.write(at / "without");
+  std::vector<std::string> const how{"--strategy", "graded", "--bytes", "12%", "--refit", "0.1"};
+  auto const with = [&](char const* file) {
+    auto all = how;
+    all.insert(all.begin(), {"compress", at / file});
+    return all;
+  };
+  program const missing{with("without")};
+  CHECK(missing.status == 1);
+  CHECK_THAT(missing.err, ContainsSubstring("layers.1.pass_v is missing, and --refit reads it"));
+  for (std::string const layer : {"layers.1.", "layers.3."})
+    d.parts.push_back({layer + "pass_v", "F32", {2, 10, 64}, draw(2 * 10 * 64, 1, 5)});
+  d.write(at / "d");
+  program const fitted{with("d")};
+  CAPTURE(fitted.err);
+  CHECK(fitted.status == 0);
+  // Values of a pass without its keys, or of another length, are refused.
+  auto short_of = d;
+  short_of["layers.3.pass_v"].shape = {2, 9, 64};
+  short_of["layers.3.pass_v"].numbers.resize(2 * 9 * 64);
+  short_of.write(at / "short");
+  CHECK_THAT((program{with("short")}.err), ContainsSubstring("layers.3.pass_v"));
+  auto lone = d;
+  std::erase_if(lone.parts, [](auto const& p) { return p.name.ends_with("pass_k") || p.name.ends_with("pass_q"); });
+  lone.write(at / "lone");
+  CHECK_THAT((program{with("lone")}.err), ContainsSubstring("pass_k\" is missing"));
+}
+
 TEST_CASE("dump with a pass: mixed_queries is the root of seven tenths of the pass and three of the last window",
           "[tools][dump]") {
   scratch const at;
@@ -236,7 +294,8 @@ TEST_CASE("dump: what a strategy reads and the dump does not hold is named in on
                                        {"kv_zap", "kv_zap.weight"},
                                        {"kvzip", "pass_k"},
                                        {"kv_compose", "pass_k"},
-                                       {"mixed_queries", "pass_k"}}) {
+                                       {"mixed_queries", "pass_k"},
+                                       {"graded", "pass_k"}}) {
     program const p{{"compress", at / "d", "--strategy", preset}};
     CAPTURE(preset);
     CHECK(p.status == 1);

@@ -168,38 +168,22 @@ class attention {
     index const asked = queries(v).extent(1), group_rows = rows_of(v) / part.heads(), stride = segments(v);
     index const tokens = part.tokens(head), begin = segment * segment_rows;
     index const end = begin + segment_rows < tokens ? begin + segment_rows : tokens;
-    constexpr int most_rows = attention_segment<Part>::most_rows;
     attention_segment<Part> const piece(part, head);
-    auto const work = [&]<int G>(index first, cs::integral_constant<int, G>) {
-      float const* rows[G];
-      index visible[G];
-      partial* result[G];
-      float* logits[G];
-      for (int g = 0; g < G; ++g) {
+    for (index first = 0; first < group_rows; first += attending_rows<D>::most) {
+      attending_rows<D> rows;
+      index const left = group_rows - first;
+      rows.count = static_cast<int>(left < attending_rows<D>::most ? left : attending_rows<D>::most);
+      for (int g = 0; g < rows.count; ++g) {
         index const r = head * group_rows + first + g;
-        rows[g] = (is_rotated<typename Part::keys_type> ? m.turned : m.rows) + (m.first_row[v] + r) * D;
-        visible[g] = number == part_count<Layer> - 1 ? tokens - (asked - 1 - r % asked) : tokens;
-        result[g] = m.partials + m.first_partial[v] + r * stride + segments_before + segment;
-        logits[g] = nullptr;
+        rows.query[g] = (is_rotated<typename Part::keys_type> ? m.turned : m.rows) + (m.first_row[v] + r) * D;
+        rows.visible[g] = number == part_count<Layer> - 1 ? tokens - (asked - 1 - r % asked) : tokens;
+        rows.result[g] = m.partials + m.first_partial[v] + r * stride + segments_before + segment;
+        rows.logits[g] = nullptr;
         if constexpr (observes)
-          logits[g] = m.logits + m.first_logit[v] + r * room_of(v) + entries_before(v, head, number);
+          rows.logits[g] = m.logits + m.first_logit[v] + r * room_of(v) + entries_before(v, head, number);
       }
-      piece.template run<G>(rows, visible, begin, end, result, logits);
-    };
-    for (index g = 0; g < group_rows; g += most_rows) switch (group_rows - g) {
-        case 1:
-          work(g, cs::integral_constant<int, 1>{});
-          break;
-        case 2:
-          work(g, cs::integral_constant<int, 2>{});
-          break;
-        case 3:
-          work(g, cs::integral_constant<int, 3>{});
-          break;
-        default:
-          work(g, cs::integral_constant<int, most_rows>{});
-          break;
-      }
+      piece.run(rows, begin, end);
+    }
   }
 
   /// What a query row reads of the evicted tokens' sums, as one more segment: their mass is its only weight.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Published methods that look at the attention of a pass which repeats the context.
+// Methods that look at the attention of a pass which repeats the context.
 #pragma once
 #include <kvsieve/aggregate/group.hpp>
 #include <kvsieve/aggregate/group_max_weighed.hpp>
@@ -9,6 +9,7 @@
 #include <kvsieve/budget/composite.hpp>
 #include <kvsieve/budget/over_all.hpp>
 #include <kvsieve/compressor.hpp>
+#include <kvsieve/evict/merge.hpp>
 #include <kvsieve/score/attention.hpp>
 #include <kvsieve/score/observe_sets.hpp>
 #include <kvsieve/store/ragged.hpp>
@@ -43,4 +44,10 @@ using kv_compose = compressor<score::attention<observe::reconstruction>, aggrega
 template <policy... Override>
 using mixed_queries = compressor<score::attention<observe::sets>, aggregate::root_mean_square, budget::over_all,
                                  store::ragged, Override...>;
+
+/// Kvsieve's own composition: mixed_queries ranks, and the value of a token that goes merges by score into the nearest
+/// kept key of its head, with an attention bias. What stays is stored in levels of precision by the same scores
+/// (store/level_sets.hpp), all from one budget of bytes.
+template <policy... Override>
+using graded = mixed_queries<evict::merge_nearest, Override...>;
 }  // namespace kvsieve::inline v0
