@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Compiles the kernels of what goes on at every token, and the halves of a plan. A register spill fails the build.
-#include <kvsieve/budget/layer_scores.hpp>
+#include <kvsieve/budget/entropy_variance.hpp>
 #include <kvsieve/budget/over_all.hpp>
 #include <kvsieve/device/online.cuh>
 #include <kvsieve/device/score_tokens.cuh>
@@ -72,7 +72,7 @@ kvs::status absorb(kvs::device::on on, kvs::device::open_plan const& plan, std::
 }
 /// Layers that arrive one by one.
 kvs::status arrive(kvs::device::on on, kvs::token_scores const& scores, kvs::device::workspace const& w) {
-  kvs::device::cascade<kvs::budget::layer_scores> c({.layers = 2}, {}, 1, 16, w);
+  kvs::device::cascade<kvs::budget::entropy_variance> c({.layers = 2}, {}, 1, 16, w);
   auto const plan = c.add(on, scores, w);
   return plan ? c.settle(on, plan.with({})) : plan.state;
 }
