@@ -87,21 +87,22 @@ message gather(io::container const& from, int layer, dtype type, std::vector<hea
       return "layer " + std::to_string(from.layer(layer)) + ": keys hold all channels, and the part says which";
     placed = placed && p.has_positions();
     biased = biased || !p.biases.empty();
-    std::size_t i = 0;
     std::vector<std::size_t> next;
-    for (std::size_t h = 0; h < heads.size(); ++h) {
-      auto& head = heads[h];
+    message failed;
+    p.each_head([&](io::stored_part::head_rows const& of) {
+      if (failed) return;
+      auto& head = heads[of.head];
       next.push_back(head.entries.size());
-      auto const rows = static_cast<std::size_t>(p.rows(h));
-      for (std::size_t r = 0; r < rows; ++r, ++i)
+      auto const rows = static_cast<std::size_t>(of.rows);
+      for (std::size_t i = of.first; i < of.first + rows; ++i)
         head.entries.push_back(
             {-1, head.entries.size(), p.biases.empty() ? static_cast<unsigned char>(0) : p.biases[i]});
-      auto const held = channels_held(p, h, from.head_dim);
-      auto failed =
-          append_rows(p.key_format, p.keys(h), rows, from.head_dim, type, p.masks.empty() ? nullptr : &held, head.keys);
-      if (!failed) failed = append_rows(p.value_format, p.values(h), rows, from.head_dim, type, nullptr, head.values);
-      if (failed) return "layer " + std::to_string(from.layer(layer)) + ": " + *failed;
-    }
+      auto const held = channels_held(p, of.head, from.head_dim);
+      failed =
+          append_rows(p.key_format, of.keys, rows, from.head_dim, type, p.masks.empty() ? nullptr : &held, head.keys);
+      if (!failed) failed = append_rows(p.value_format, of.values, rows, from.head_dim, type, nullptr, head.values);
+    });
+    if (failed) return "layer " + std::to_string(from.layer(layer)) + ": " + *failed;
     p.each_position([&](std::uint64_t h, int t) { heads[h].entries[next[h]++].position = t; });
   }
   auto const row_bytes = static_cast<std::size_t>(from.head_dim * size_of(type));

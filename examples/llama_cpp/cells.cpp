@@ -3,7 +3,6 @@
 
 #include <algorithm>
 
-#include <kvsieve/engine/llama_cpp.hpp>
 #include <kvsieve/host/on.hpp>
 
 #include "text.hpp"
@@ -48,6 +47,16 @@ void put_merged(tool::outcome const& kept, engine::llama_state const& state, std
 }
 
 }  // namespace
+
+message read_state(session const& in, model_shape const& shape, std::vector<unsigned char>& bytes,
+                   engine::llama_state& out) {
+  if (message m = in.state(bytes)) return m;
+  engine::llama_form const form{.extension = shape.extension, .caches = shape.window > 0 ? 2 : 1};
+  if (status const s = engine::read_llama({bytes.data(), bytes.size()}, form, out); !s) return tool::text_of(s);
+  if (out.cache.layers == static_cast<int>(shape.cached.size())) return {};
+  return "the cache has " + std::to_string(out.cache.layers) + " layers, the model " +
+         std::to_string(shape.cached.size());
+}
 
 message types_of(std::string const& store, ggml_type& keys, ggml_type& values) {
   struct row {
@@ -94,10 +103,8 @@ bool same_counts(tool::outcome const& kept) {
 message make_cells(session const& from, model_shape const& shape, tool::cache_dump const& dump,
                    tool::outcome const& kept, ggml_type keys, ggml_type values, kept_cells& out) {
   std::vector<unsigned char> bytes;
-  if (message m = from.state(bytes)) return m;
   engine::llama_state state;
-  if (status const s = engine::read_llama({bytes.data(), bytes.size()}, {.extension = shape.extension}, state); !s)
-    return tool::text_of(s);
+  if (message m = read_state(from, shape, bytes, state)) return m;
   put_merged(kept, state, bytes, shape.head_dim);
   listed_plan const listed(dump, kept);
   bool const pads = !same_counts(kept);

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include <kvsieve/engine/llama_cpp.hpp>
+
 #include "session.hpp"
 #include "strategy.hpp"
 
@@ -17,6 +19,11 @@ struct kept_cells {
   int cells = 0;
   std::vector<int> padding;  ///< [layers, Hkv] rows of zeros in front of each head, to be hidden; empty: none anywhere
 };
+
+/// The state of a session, whose layers are shape.cached.
+/// @param bytes  that `out` lies in
+[[nodiscard]] message read_state(session const& in, model_shape const& shape, std::vector<unsigned char>& bytes,
+                                 engine::llama_state& out);
 
 /// The types of a cache of llama.cpp for a storage of the program; a message where it has none.
 [[nodiscard]] message types_of(std::string const& store, ggml_type& keys, ggml_type& values);

@@ -43,7 +43,7 @@ int run(options const& given, tool::console const& to) {
     return to.fail(tool::usage_wrong, "--predict is " + std::to_string(given.predict) +
                                           ", must be above 0 and less than --cells, " + std::to_string(given.cells));
   model of;
-  if (message m = of.load(given.from.model)) return failed(m);
+  if (message m = of.load(given.from.model, given.from.servers)) return failed(m);
   if (of.chat({{"user", "a"}}, true).empty())
     return failed("this model has no chat template that llama.cpp knows; generate --raw goes without one");
   bounded cache;
@@ -79,7 +79,9 @@ void add_chat(CLI::App& app, tool::console const& to, tool::action& chosen) {
   given->how.with.name = "streaming_llm";
   auto* const command = app.add_subcommand("chat", "Talk, with a cache that is compressed whenever it is full");
   add_model_options(*command, given->from);
+  add_rpc_options(*command, given->from.servers);
   add_compress_options(*command, given->how);
+  command->get_option("--strategy")->required(false);  // streaming_llm serves any talk
   command->add_option("--cells", given->cells, "Cells of the cache")->type_name("N");
   command->add_option("--predict", given->predict, "The most tokens of an answer")->type_name("N");
   command->callback([given, &to, &chosen] { chosen = [given, &to] { return run(*given, to); }; });

@@ -27,7 +27,7 @@ int run(options const& given, tool::console const& to) {
   std::string text;
   if (message m = read_text_file(given.file, text)) return failed(m);
   model of;
-  if (message m = of.load(given.from.model)) return failed(m);
+  if (message m = of.load(given.from.model, given.from.servers)) return failed(m);
   auto const tokens = of.tokens(text, true, false);
   wanted const what{given.queries, given.pass, given.hidden, given.output};
   int const count = static_cast<int>(tokens.size()), pass = pass_room(what, count);
@@ -51,6 +51,7 @@ void add_dump(CLI::App& app, tool::console const& to, tool::action& chosen) {
   auto* const command =
       app.add_subcommand("dump", "Write the cache of a text as kvsieve-dump-1, for the program kvsieve");
   add_model_options(*command, given->from);
+  add_rpc_options(*command, given->from.servers);
   command->add_option("--file", given->file, "The text; '-': standard input")->required()->type_name("FILE");
   command->add_option("--out", given->out, "The dump, a safetensors file")->required()->type_name("FILE");
   command->add_option("--queries", given->queries, "Queries of the last positions; -1: all")->type_name("N");

@@ -145,6 +145,7 @@ int run(options const& given, std::string const& command, tool::console const& t
       if (message m = tool::check_writable(file)) return failed(m);
   model of;
   if (message m = of.load(given.from.model)) return failed(m);
+  if (message m = without_windows(of.shape(), "eval reads on behind the cache and goes back")) return failed(m);
   report all{of.shape().name, command, given.tokens, plan.seed, {}};
   if (message m = evaluate(of, settings, plan, threads, [&](std::string const& what) { to.progress(what); }, all.rows))
     return failed(m);

@@ -23,6 +23,13 @@ void add_model_options(CLI::App& command, model_options& into) {
   command.add_option("--threads", into.threads, "Threads; 0: one for each processor")->type_name("N");
 }
 
+void add_rpc_options(CLI::App& command, rpc_servers& into) {
+  command.add_option("--rpc", into.endpoints, "llama.cpp's RPC servers, which hold the layers")
+      ->type_name("HOST:PORT,...");
+  command.add_option("--rpc-split", into.split, "Shares of the layers, one for each (default: by their free memory)")
+      ->type_name("F,...");
+}
+
 void add_compress_options(CLI::App& command, compress_options& into) {
   tool::add_strategy_options(command, into.with);
   tool::add_store_option(command, into.with.store, false);
@@ -69,11 +76,11 @@ message compress(model const& of, session const& read_in, tool::cache_dump const
 }
 
 message generate(model const& of, session& in, int next, int most, decode_function const& decode,
-                 std::function<void(std::string const&)> const& told, generated& out) {
+                 std::function<void(std::string const&)> const& told, generated& out, bool past_end) {
   auto const start = clock::now();
   for (int i = 0; i < most; ++i) {
     llama_token const token = in.likeliest();
-    if (of.ends(token)) break;
+    if (of.ends(token) && !past_end) break;
     out.tokens.push_back(token);
     told(of.text(token));
     if (i + 1 == most) break;
@@ -84,10 +91,10 @@ message generate(model const& of, session& in, int next, int most, decode_functi
 }
 
 message answer(model const& of, session& in, prompt_parts const& parts, int most, decode_function const& decode,
-               std::function<void(std::string const&)> const& told, generated& out) {
+               std::function<void(std::string const&)> const& told, generated& out, bool past_end) {
   int const behind = static_cast<int>(parts.context.size());
   if (message m = decode(parts.behind, behind)) return m;
-  return generate(of, in, behind + static_cast<int>(parts.behind.size()), most, decode, told, out);
+  return generate(of, in, behind + static_cast<int>(parts.behind.size()), most, decode, told, out, past_end);
 }
 
 message read_text_file(std::string const& name, std::string& out) {
@@ -97,6 +104,14 @@ message read_text_file(std::string const& name, std::string& out) {
   out = std::move(all).str();
   return out.empty() ? message("the standard input is empty") : message{};
 }
+
+std::string rate(std::size_t tokens, double seconds) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.1f tokens/s", static_cast<double>(tokens) / seconds);
+  return tokens > 0 && seconds > 0 ? text : "-";
+}
+
+std::string rate(generated const& made) { return rate(made.tokens.empty() ? 0 : made.tokens.size() - 1, made.seconds); }
 
 int threads_of(int given) {
   return given > 0 ? given : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));

@@ -16,6 +16,7 @@ namespace kvsieve::llama_example {
 struct model_options {
   std::string model;
   int threads = 0;  ///< 0: one for each processor
+  rpc_servers servers;
 };
 /// How a cache is compressed.
 struct compress_options {
@@ -25,10 +26,13 @@ struct compress_options {
 };
 
 void add_model_options(CLI::App& command, model_options& into);
+/// --rpc and --rpc-split.
+void add_rpc_options(CLI::App& command, rpc_servers& into);
 void add_compress_options(CLI::App& command, compress_options& into);
 
 void add_generate(CLI::App& app, tool::console const& to, tool::action& chosen);
 void add_chat(CLI::App& app, tool::console const& to, tool::action& chosen);
+void add_decode(CLI::App& app, tool::console const& to, tool::action& chosen);
 void add_widen(CLI::App& app, tool::console const& to, tool::action& chosen);
 /// @param command_line  for the report
 void add_eval(CLI::App& app, std::string const& command_line, tool::console const& to, tool::action& chosen);
@@ -71,16 +75,22 @@ using decode_function = std::function<message(std::span<llama_token const>, int 
 /// @param next    the position of the first token
 /// @param decode  of the session
 /// @param told    called with each token's text
+/// @param past_end  go on behind a token that ends an answer
 [[nodiscard]] message generate(model const& of, session& in, int next, int most, decode_function const& decode,
-                               std::function<void(std::string const&)> const& told, generated& out);
+                               std::function<void(std::string const&)> const& told, generated& out,
+                               bool past_end = false);
 
 /// Decodes what comes behind a context, then goes on from it.
 [[nodiscard]] message answer(model const& of, session& in, prompt_parts const& parts, int most,
                              decode_function const& decode, std::function<void(std::string const&)> const& told,
-                             generated& out);
+                             generated& out, bool past_end = false);
 
 /// The text of a file, whole; "-" is the standard input.
 [[nodiscard]] message read_text_file(std::string const& name, std::string& out);
+/// "12.3 tokens/s", "-" of nothing.
+[[nodiscard]] std::string rate(std::size_t tokens, double seconds);
+/// Of tokens that were decoded one by one: the first came with the prompt.
+[[nodiscard]] std::string rate(generated const& made);
 /// Threads that were asked for, or one for each processor.
 [[nodiscard]] int threads_of(int given);
 /// Bytes of the process in memory, 0 where the system does not say.

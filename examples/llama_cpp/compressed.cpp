@@ -3,7 +3,7 @@
 
 #include <ggml-backend.h>
 
-#include <kvsieve/engine/llama_cpp.hpp>
+#include <algorithm>
 
 #include "cells.hpp"
 #include "head_dims.hpp"
@@ -24,10 +24,13 @@ message parse_holder(std::string const& text, holder& out) {
 }
 
 bool compressed::hide_padding(layer_step const& step, ggml_tensor* keys) {
+  auto const at = std::lower_bound(shape_.cached.begin(), shape_.cached.end(), step.layer);
+  if (at == shape_.cached.end() || *at != step.layer) return true;
+  auto const index_of = static_cast<int>(at - shape_.cached.begin());
   failure_ = tool::built_head_dims::call(shape_.head_dim, [&]<int D>(cs::integral_constant<int, D>) -> message {
     int const group = shape_.query_heads / shape_.kv_heads;
     for (int h = 0; h < shape_.kv_heads; ++h) {
-      int const hidden = padding_[static_cast<std::size_t>(step.layer * shape_.kv_heads + h)];
+      int const hidden = padding_[static_cast<std::size_t>(index_of * shape_.kv_heads + h)];
       if (hidden == 0) continue;
       // [tokens, Hq, D]: those of the group, whatever their order.
       auto const queries = make_rows<D>(step.queries.data() + index{h} * group * D, group, step.tokens, index{D},
@@ -55,10 +58,13 @@ message compressed::make(model const& of, session const& read_in, tool::cache_du
   message misfit = types_of(store, keys, values);
   if (!misfit) misfit = fits_cells(kept);
   if (!misfit && store != "dense" && merged) misfit = "merged rows go into cells of f16 alone";
+  if (store != "dense")
+    if (message m = without_windows(shape_, "a cache in " + store)) return m;
   if (where == holder::cells && misfit) return misfit;
   bool const memory = where == holder::memory || (where == holder::automatic && (misfit || !same_counts(kept)));
   where_ = memory ? holder::memory : holder::cells;
   if (memory) {
+    if (message m = without_windows(shape_, misfit ? *misfit : "kvsieve's memory")) return m;
     stored_ = std::make_unique<stored_cache>();
     if (message m = stored_->hold(shape_, dump, kept, room, threads)) return m;
     if (message m = session_.open(of, {room, threads, GGML_TYPE_F16, GGML_TYPE_F16})) return m;
@@ -70,7 +76,9 @@ message compressed::make(model const& of, session const& read_in, tool::cache_du
   if (message m = make_cells(read_in, shape_, dump, kept, keys, values, made)) return m;
   cells_ = made.cells;
   padding_ = std::move(made.padding);
-  if (message m = session_.open(of, {cells_ + room, threads, keys, values})) return m;
+  // The state brings the cells of windows along.
+  int const least = shape_.window > 0 ? shape_.window + session::batch_tokens : 0;
+  if (message m = session_.open(of, {std::max(cells_ + room, least), threads, keys, values})) return m;
   cell_bytes_ = session_.cache_bytes() / static_cast<std::size_t>(session_.options().tokens);
   if (!padding_.empty())
     session_.watcher().before([this](layer_step const& step, ggml_tensor* cache) { return hide_padding(step, cache); });
@@ -84,7 +92,7 @@ std::size_t compressed::bytes() const {
 
 message compressed::decode(std::span<llama_token const> tokens, int position, std::vector<float>* logits) {
   // A masking key has to hide from every query of a batch, which one step's do.
-  int const batch = padding_.empty() ? 512 : 1;
+  int const batch = padding_.empty() ? session::batch_tokens : 1;
   message m = session_.decode(tokens, position, logits, batch);
   if (!m) decoded_ += static_cast<int>(tokens.size());
   if (m && stored_ != nullptr && stored_->failure()) return stored_->failure();

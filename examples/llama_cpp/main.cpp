@@ -33,6 +33,7 @@ int main(int argc, char** argv) {
       "0.25\n\n`kvsieve_llama COMMAND --help` explains a command.");
   llama_example::add_generate(app, to, chosen);
   llama_example::add_chat(app, to, chosen);
+  llama_example::add_decode(app, to, chosen);
   llama_example::add_dump(app, to, chosen);
   llama_example::add_widen(app, to, chosen);
   std::string command = "kvsieve_llama";

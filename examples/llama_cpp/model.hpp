@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "dump.hpp"
+#include "rpc_servers.hpp"
 
 namespace kvsieve::llama_example {
 using tool::message;
@@ -23,15 +24,21 @@ struct model_shape {
   double rope_base = 0;           ///< 0: not told
   bool rope_interleaved = false;  ///< of pairs 2i and 2i + 1, else of i and i + D / 2
   bool extension = false;         ///< its cells have further positions (M-RoPE)
+  int window = 0;                 ///< tokens that layers with sliding windows see; 0: there are none
+  std::vector<int> cached;        ///< layers whose cache holds all tokens, ascending: what is compressed
   std::string name;
 };
+
+/// What is refused of a model whose layers see sliding windows; empty where it has none.
+[[nodiscard]] message without_windows(model_shape const& shape, std::string const& what);
 
 /// A model in memory.
 class model {
  public:
-  /// Reads a GGUF. What is not one, or has recurrent layers, sliding windows, an encoder, or a compressed cache of its
-  /// own (MLA), gets a message.
-  [[nodiscard]] message load(std::filesystem::path const& file);
+  /// Reads a GGUF. What is not one, or has recurrent layers, sliding windows in all layers, an encoder, or a compressed
+  /// cache of its own (MLA), gets a message.
+  /// @param servers  that hold its layers; none: this process
+  [[nodiscard]] message load(std::filesystem::path const& file, rpc_servers const& servers = {});
 
   [[nodiscard]] model_shape const& shape() const { return shape_; }
   [[nodiscard]] llama_model* get() const { return model_.get(); }
@@ -54,6 +61,7 @@ class model {
     void operator()(llama_model* m) const { llama_model_free(m); }
   };
   [[nodiscard]] message inspect();
+  [[nodiscard]] message find_windows();
 
   std::unique_ptr<llama_model, free_model> model_;
   llama_vocab const* vocabulary_ = nullptr;

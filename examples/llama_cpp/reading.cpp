@@ -6,8 +6,7 @@
 #include <cmath>
 #include <cstring>
 
-#include <kvsieve/engine/llama_cpp.hpp>
-
+#include "cells.hpp"
 #include "file.hpp"
 #include "output_projection.hpp"
 #include "text.hpp"
@@ -60,15 +59,11 @@ tool::tensor widened(engine::llama_tensor const& from, int heads, int dim) {
   return t;
 }
 
-/// Keys and values of all layers.
+/// Keys and values of all layers that have all tokens.
 message take_cache(session const& in, model_shape const& shape, tool::cache_dump& dump) {
   std::vector<unsigned char> bytes;
-  if (message m = in.state(bytes)) return m;
   engine::llama_state state;
-  if (status const s = engine::read_llama({bytes.data(), bytes.size()}, {.extension = shape.extension}, state); !s)
-    return tool::text_of(s);
-  if (state.cache.layers != shape.layers)
-    return "the cache has " + std::to_string(state.cache.layers) + " layers, the model " + std::to_string(shape.layers);
+  if (message m = read_state(in, shape, bytes, state)) return m;
   dump.tokens = state.cache.cells;
   switch (state.cache.keys(0).type) {
     case engine::llama_type::f32:
@@ -80,15 +75,15 @@ message take_cache(session const& in, model_shape const& shape, tool::cache_dump
     default:
       dump.type = kvsieve::dtype::f16;
   }
-  for (int l = 0; l < shape.layers; ++l) {
+  for (int l = 0; l < state.cache.layers; ++l) {
     auto const keys = state.cache.keys(l), values = state.cache.values(l);
-    int const channels = shape.kv_heads * shape.head_dim;
+    int const channels = shape.kv_heads * shape.head_dim, number = shape.cached[static_cast<std::size_t>(l)];
     if (keys.channels != channels || values.channels != channels)
-      return "layer " + std::to_string(l) + " has " + std::to_string(keys.channels) + " channels of keys and " +
+      return "layer " + std::to_string(number) + " has " + std::to_string(keys.channels) + " channels of keys and " +
              std::to_string(values.channels) + " of values; this example takes layers that are alike, with " +
              std::to_string(channels);
     auto& layer = dump.layers.emplace_back();
-    layer.layer = l;
+    layer.layer = number;
     layer.keys = widened(keys, shape.kv_heads, shape.head_dim);
     layer.values = widened(values, shape.kv_heads, shape.head_dim);
     if (!layer.keys.present() || !layer.values.present()) return "out of memory: the cache in floats";
@@ -216,15 +211,17 @@ message take_down(session const& in, model const& of, std::vector<watched_layer>
   if (message m = take_cache(in, shape, dump)) return m;
   auto const width = static_cast<std::size_t>(shape.query_heads) * static_cast<std::size_t>(shape.head_dim);
   for (std::size_t l = 0; l < dump.layers.size(); ++l) {
-    std::size_t const there = l < seen.size() ? seen[l].queries.size() / width : 0;
+    auto const layer = static_cast<std::size_t>(shape.cached[l]);
+    std::size_t const there = layer < seen.size() ? seen[layer].queries.size() / width : 0;
     if (there == 0)
-      return "layer " + std::to_string(l) + " gave no queries: llama.cpp has no tensor Qcur-" + std::to_string(l) +
-             " of this model";
+      return "layer " + std::to_string(layer) + " gave no queries: llama.cpp has no tensor Qcur-" +
+             std::to_string(layer) + " of this model";
     std::size_t const taken =
         std::min({there, static_cast<std::size_t>(window), static_cast<std::size_t>(dump.tokens)});
-    dump.layers[l].queries = by_head(std::span(seen[l].queries).last(taken * width), shape.query_heads, shape.head_dim);
-    if (!seen[l].attention.empty())
-      if (message m = check_attention(dump, l, seen[l].attention)) return m;
+    dump.layers[l].queries =
+        by_head(std::span(seen[layer].queries).last(taken * width), shape.query_heads, shape.head_dim);
+    if (!seen[layer].attention.empty())
+      if (message m = check_attention(dump, l, seen[layer].attention)) return m;
   }
   out = std::move(dump);
   return {};
@@ -234,6 +231,8 @@ message read_prompt(session& in, model const& of, std::span<llama_token const> t
                     reading& out) {
   int const count = static_cast<int>(tokens.size());
   if (count < 1) return "the text has no tokens";
+  if (what.pass)
+    if (message m = without_windows(of.shape(), "a pass behind the cache pushes tokens out of windows")) return m;
   int const window = what.queries < 0 ? count : std::clamp(what.queries, 1, count);
   reading fresh;
   auto const start = clock::now();
@@ -248,7 +247,7 @@ message read_prompt(session& in, model const& of, std::span<llama_token const> t
   auto& dump = fresh.dump;
   if (message m = take_down(in, of, seen, window, dump)) return m;
   if (what.hidden)
-    for (std::size_t l = 0; l < seen.size(); ++l) dump.layers[l].hidden = by_token(seen[l].hidden, count);
+    for (auto& l : dump.layers) l.hidden = by_token(seen[static_cast<std::size_t>(l.layer)].hidden, count);
   if (what.pass) {
     auto const pass_start = clock::now();
     if (message m = read_pass(in, of, tokens, position, what.hidden, dump)) return m;

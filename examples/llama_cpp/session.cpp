@@ -9,13 +9,14 @@ message session::open(model const& of, session_options const& options) {
   auto fresh = std::make_unique<class watcher>(of.shape());
   auto p = llama_context_default_params();
   p.n_ctx = static_cast<std::uint32_t>(options.tokens);
-  p.n_batch = p.n_ubatch = 512;
+  p.n_batch = p.n_ubatch = batch_tokens;
   p.n_seq_max = 1;
   p.n_threads = p.n_threads_batch = options.threads;
   p.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_ENABLED;
   p.type_k = options.keys;
   p.type_v = options.values;
   p.no_perf = true;
+  p.swa_full = false;  // layers with sliding windows have a cache of a window and a batch
   p.cb_eval = &watcher::callback;
   p.cb_eval_user_data = fresh.get();
   std::unique_ptr<llama_context, free_context> context(llama_init_from_model(of.get(), p));
@@ -36,6 +37,7 @@ message session::decode(std::span<llama_token const> tokens, int position, std::
   if (count > room())
     return "the context is full: " + std::to_string(count) + " tokens, room for " + std::to_string(room()) + " of " +
            std::to_string(options_.tokens);
+  batch = std::min(batch, static_cast<int>(llama_n_batch(context_.get())));  // a small context takes less at once
   llama_batch one = llama_batch_init(std::min(count, batch), 0, 1);
   message failed;
   for (int begin = 0; begin < count && !failed; begin += batch) {
@@ -96,7 +98,7 @@ void session::forget_from(int position, int cells_left) {
 std::size_t session::cache_bytes() const {
   auto const& s = model_->shape();
   auto const channels = static_cast<std::int64_t>(s.kv_heads) * s.head_dim;
-  return static_cast<std::size_t>(s.layers) * static_cast<std::size_t>(options_.tokens) *
+  return s.cached.size() * static_cast<std::size_t>(options_.tokens) *
          (ggml_row_size(options_.keys, channels) + ggml_row_size(options_.values, channels));
 }
 

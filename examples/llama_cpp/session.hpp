@@ -22,6 +22,8 @@ struct session_options {
 /// A context, always with flash attention, so that values lie in rows.
 class session {
  public:
+  static constexpr int batch_tokens = 512;  ///< that are decoded at once, at most
+
   /// @param of  stays the caller's, longer than the session
   [[nodiscard]] message open(model const& of, session_options const& options);
 
@@ -34,7 +36,7 @@ class session {
   /// Decodes tokens at positions from `position` on, in batches of `batch` at most.
   /// @param logits  of every token, [tokens, vocabulary], behind what is there; null: only of the last one, last()
   [[nodiscard]] message decode(std::span<llama_token const> tokens, int position, std::vector<float>* logits = nullptr,
-                               int batch = 512);
+                               int batch = batch_tokens);
   /// Logits of the last token decoded, [vocabulary].
   [[nodiscard]] std::span<float const> last() const;
   /// The most likely token after it; the first of equals.
@@ -45,9 +47,9 @@ class session {
   /// Puts a state of `cells` cells in place of the sequence. When llama.cpp does not take it, the sequence is what it
   /// was, and a message says so.
   [[nodiscard]] message restore(std::span<unsigned char const> state, int cells);
-  /// Forgets the tokens at positions from `position` on.
+  /// Forgets the tokens at positions from `position` on. Layers with sliding windows have lost others to them.
   void forget_from(int position, int cells_left);
-  /// Bytes of the cells that the cache has room for.
+  /// Bytes of the cells that the cache has room for, of layers that have all tokens there.
   [[nodiscard]] std::size_t cache_bytes() const;
 
  private:

@@ -79,6 +79,10 @@ struct compressor {
       folds_queries || cs::is_same_v<detail::pick_t<stages::group, detail::missing, Ps...>, detail::missing>,
       "kvsieve::compressor: a group policy joins query heads, and this score reads no queries: leave it out or "
       "score by kvsieve::score::attention");
+  static_assert(
+      !folds_groups<aggregate_policy>,
+      "kvsieve::compressor: this aggregate policy folds what attend_observed sees of a whole group: use it in "
+      "a kvsieve::online_policy");
   static_assert(!protect_policy::protects || has_beside<aggregate_policy>,
                 "kvsieve::protect::mass reads the mean attention beside the scores, which the aggregate policy folds: "
                 "use kvsieve::aggregate::worst_case_and_mean");
@@ -103,7 +107,8 @@ struct compressor {
                 "kvsieve::select::top_k_in_partitions needs a budget that reads no scores: kvsieve::budget::uniform");
 
   static_assert(
-      !requires { requires budget_policy::statistics > statistics_of<aggregate_policy>; },
+      !requires { requires budget_policy::statistics > statistics_of<aggregate_policy>; } ||
+          requires { requires score_policy::brings_statistics; },
       "kvsieve::compressor: this budget reads numbers of whole layers, which the aggregate policy measures: use "
       "kvsieve::aggregate::mean_variance_entropy with kvsieve::budget::entropy_variance");
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Online policies: decode attention that remembers, step by step, is scoring all queries at once.
 #include <kvsieve/aggregate/decayed_sum.hpp>
+#include <kvsieve/aggregate/last.hpp>
 #include <kvsieve/aggregate/last_above_with_gap.hpp>
 #include <kvsieve/aggregate/max.hpp>
 #include <kvsieve/kvsieve.hpp>
@@ -100,6 +101,7 @@ TEST_CASE("attend_observed: sums, step by step, are those of all queries at once
 }
 TEST_CASE("attend_observed: sums that forget") {
   steps_agree<kvsieve::aggregate::decayed_sum>("observed decayed sums", {.decay = 0.7f});
+  steps_agree<kvsieve::aggregate::last>("the last observed query", {});
 }
 TEST_CASE("attend_observed: means and maxima") {
   steps_agree<kvsieve::aggregate::mean>("observed means", {});

@@ -4,6 +4,7 @@
 
 #include <kvsieve/aggregate/count_above.hpp>
 #include <kvsieve/aggregate/decayed_sum.hpp>
+#include <kvsieve/aggregate/last.hpp>
 #include <kvsieve/aggregate/last_above_with_gap.hpp>
 #include <kvsieve/aggregate/max.hpp>
 #include <kvsieve/aggregate/mean_variance.hpp>
@@ -137,6 +138,7 @@ void check_dense(typename A::params const& params = {}) {
 TEST_CASE("observing kernels: sums, with and without decay", "[device][attend]") {
   check_dense<agg::sum, 64>();
   check_dense<agg::decayed_sum, 32>({.decay = 0.7f});
+  check_dense<agg::last, 32>({});
 }
 TEST_CASE("observing kernels: accumulators with a state of their own", "[device][attend]") {
   check_dense<agg::max, 64>();

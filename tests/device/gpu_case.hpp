@@ -21,6 +21,7 @@ std::span<gpu_case const> plan_cases();
 std::span<gpu_case const> rows_bf16_cases();
 std::span<gpu_case const> rows_f16_cases();
 std::span<gpu_case const> rows_f32_cases();
+std::span<gpu_case const> schedule_cases();
 std::span<gpu_case const> stage_cases();
 std::span<gpu_case const> threshold_cases();
 }  // namespace kvsieve_test

@@ -14,9 +14,9 @@ int main(int argc, char** argv) {
     std::puts("skipped: no GPU here");
     return 0;
   }
-  for (auto const cases :
-       {plan_cases(), accumulator_cases(), threshold_cases(), stage_cases(), chunk_cases(), apply_cases(),
-        attend_cases(), page_cases(), head_cases(), rows_f32_cases(), rows_f16_cases(), rows_bf16_cases()}) {
+  for (auto const cases : {plan_cases(), accumulator_cases(), threshold_cases(), stage_cases(), chunk_cases(),
+                           apply_cases(), attend_cases(), page_cases(), head_cases(), rows_f32_cases(),
+                           rows_f16_cases(), rows_bf16_cases(), schedule_cases()}) {
     for (gpu_case const& c : cases) {
       Catch::AutoReg const registered(Catch::makeTestInvoker(c.run), CATCH_INTERNAL_LINEINFO, Catch::StringRef(),
                                       Catch::NameAndTags{c.name, c.tags});

@@ -71,6 +71,18 @@ void same(io::container const& c, io::cache_source const& s) {
       CHECK(std::ranges::equal(rows, q.rows));
       CHECK(keys == wanted_keys);
       CHECK(values == wanted_values);
+      std::uint64_t all_rows = 0;
+      p.each_head([&](io::stored_part::head_rows const& of) {
+        CHECK(of.rows == p.rows(of.head));
+        CHECK(of.first == p.first(of.head));
+        for (auto const& [one, other] :
+             {std::pair{of.keys, p.keys(of.head)}, std::pair{of.values, p.values(of.head)}}) {
+          CHECK(one.data() == other.data());
+          CHECK(one.size() == other.size());
+        }
+        all_rows += of.rows;
+      });
+      CHECK(all_rows == p.entries);
       std::size_t n = 0;
       p.each_position([&](std::uint64_t h, int t) {
         CHECK(n >= p.first(h));
@@ -123,6 +135,37 @@ TEST_CASE("container: what was written is read, bit for bit, of any class", "[io
               same(c, made.source);
             }
           }
+}
+
+TEST_CASE("container: tens of thousands of heads are gone through once", "[io]") {
+  container_shape shape;
+  shape.heads = static_cast<int>(io::most_heads / 2);
+  shape.tokens = 2;
+  shape.layers = shape.parts = 1;
+  std::mt19937 engine(5);
+  container_case const all(engine, shape);
+  auto const bytes = all.written<fnv>();
+  io::container c;
+  REQUIRE(io::read<fnv>(bytes, c));
+  auto const p = c.part(0, 0);
+  byte const *keys = p.key_bytes.data(), *values = p.value_bytes.data();
+  std::uint64_t heads = 0, rows = 0;
+  bool right = true;
+  p.each_head([&](io::stored_part::head_rows const& of) {
+    std::uint64_t key_bytes = 0, value_bytes = 0;
+    right = right && of.head == heads && of.first == rows && of.rows == p.rows(heads) && of.keys.data() == keys &&
+            of.values.data() == values && p.key_format.bytes(of.rows, key_bytes) && of.keys.size() == key_bytes &&
+            p.value_format.bytes(of.rows, value_bytes) && of.values.size() == value_bytes;
+    keys += of.keys.size();
+    values += of.values.size();
+    rows += of.rows;
+    ++heads;
+  });
+  CHECK(right);
+  CHECK(heads == static_cast<std::uint64_t>(shape.heads));
+  CHECK(rows == p.entries);
+  CHECK(keys == p.key_bytes.data() + p.key_bytes.size());
+  CHECK(values == p.value_bytes.data() + p.value_bytes.size());
 }
 
 TEST_CASE("container: every truncation and every longer file is refused, and changes nothing", "[io]") {

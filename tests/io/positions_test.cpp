@@ -87,6 +87,7 @@ TEST_CASE("positions: lists that lie are refused", "[io]") {
       {{2, 7}, {2}, 8},                                // three ones for two rows
       {{2, 0x81}, {2}, 7},                             // a one behind the last token
       {{2}, {0}, 8},                                   // no bitmap
+      {{2, 1, 0, 0, 0, 0, 0}, {1}, 48},                // a bitmap longer than any list of its rows
       {{1, 3, 0}, {1, 2}, 8},                          // as before, but of another length
       {{1, 3, 1}, {1}, 8},                             // a byte too many
       {{1, 3}, {1, 1}, 8},                             // a head too few
@@ -98,4 +99,7 @@ TEST_CASE("positions: lists that lie are refused", "[io]") {
       status const s = read(l.bytes, l.rows, l.tokens, out, repeat);
       CHECK(s.code == errc::bad_file);
     }
+  lists out;
+  CHECK(read({2, 1, 0, 0, 0, 0}, {1}, 40, out));  // as long as a list may be
+  CHECK(out == lists{{0}});
 }

@@ -177,7 +177,7 @@ inline std::uint64_t touch(io::container const& c) {
     for (int k = 0; k < c.parts(i); ++k) {
       auto const p = c.part(i, k);
       for (auto const t : {p.name, p.key_format.name, p.value_format.name}) text(t);
-      for (std::uint64_t h = 0; h < static_cast<std::uint64_t>(p.heads); ++h) bytes(p.keys(h)), bytes(p.values(h));
+      p.each_head([&](io::stored_part::head_rows const& head) { bytes(head.keys), bytes(head.values); });
       p.each_position([&](std::uint64_t h, int t) { sum += h + static_cast<std::uint64_t>(t); });
       bytes(p.biases);
       for (std::uint64_t e = 0; e < p.score_bytes.size() / 4; ++e) sum += p.score(e) > 0;

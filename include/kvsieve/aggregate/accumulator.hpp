@@ -98,6 +98,11 @@ template <class A>
   requires requires { A::statistics; }
 inline constexpr int statistics_of<A> = A::statistics;
 
+/// True for one that folds the mean probability of a group's query heads instead of that of each: its observed_state is
+/// one of KV heads. attend_observed takes it, plan() does not.
+template <class A>
+inline constexpr bool folds_groups = requires { requires A::folds_groups; };
+
 /// True for one with another accumulator folded beside it: `using beside = ...`, linear and without params, joined over
 /// the group by its mean, and counting queries as the first does. Its row of each KV head reaches the stage protect.
 /// Drivers of the host have it, for probabilities; those of the device fold the first alone, without that stage.

@@ -11,6 +11,8 @@ struct last : linear_base {
   KVSIEVE_HD static constexpr float weight(params const&, int query, int queries, int /*visible*/) {
     return query == queries - 1 ? 1.0f : 0.0f;
   }
+  /// A further query leaves nothing of those before it.
+  KVSIEVE_HD static constexpr float keep(params const&) { return 0.0f; }
   /// The token's number from the final state.
   template <class S>
   KVSIEVE_HD static constexpr S result(params const&, S const (&state)[1], observation<S> const&) {

@@ -7,7 +7,8 @@
 
 namespace kvsieve::inline v0 {
 
-/// State of an accumulator for one layer of one sequence, in memory of the caller: for each query head rows of
+/// State of an accumulator for one layer of one sequence, in memory of the caller: for each query head (KV head, where
+/// the accumulator folds_groups) rows of
 /// `capacity` floats, A::states of the accumulator and one more that counts the queries which could see an entry. Entry
 /// e of a head is its e-th row, through all parts of the layer in their order; when entries move, so does column e of
 /// these rows.
@@ -17,7 +18,7 @@ struct observed_state {
 
   float* data = nullptr;   ///< [Hq, rows, capacity]
   index capacity = 0;      ///< floats of a row, a multiple of 16: entries that a head can have
-  int heads = 0;           ///< query heads, Hq
+  int heads = 0;           ///< query heads, Hq; KV heads where groups are folded
   int queries = 0;         ///< that were seen: the number of the next one
   int* counter = nullptr;  ///< device [1], or null: the launches count there and read nothing of `queries`, so that a
                            ///< CUDA graph may replay them; 0 before the first query, and not for the host

@@ -51,9 +51,6 @@ template <class Rows, row_view Queries, class Layer, row_view Out>
   if (status const s = check::one_each("out", out.size(), layers.size()); !s) return s;
   if (!options.log_sum_exp.empty())
     if (status const s = check::one_each("log_sum_exp", options.log_sum_exp.size(), layers.size()); !s) return s;
-  if (!Rows::reads_tables && !options.evicted.empty())
-    return fail(errc::bad_params, "evicted", at(options.evicted.size()),
-                "views; on the device, where sums are not read, it must be", 0);
   if (!options.evicted.empty())
     if (status const s = check::one_each("evicted", options.evicted.size(), layers.size()); !s) return s;
   for (std::size_t v = 0; v < layers.size(); ++v) {
@@ -80,7 +77,11 @@ template <class Rows, row_view Queries, class Layer, row_view Out>
     if (!options.evicted.empty()) {
       int const of_query = static_cast<int>(q.extent(0));
       if (s = options.features.check(static_cast<int>(layers.size()), of_query, D); !s) return s;
-      if (s = low_rank::check_sums("evicted", options.evicted[v], heads, options.features.rank, D, w); !s) return s;
+      auto const& sums = options.evicted[v];
+      int const rank = options.features.rank;
+      s = Rows::reads_tables ? low_rank::check_sums("evicted", sums, heads, rank, D, w)
+                             : low_rank::check_shape("evicted", sums, heads, rank, D, w);
+      if (!s) return s;
     }
     if (options.log_sum_exp.empty()) continue;
     auto const& l = options.log_sum_exp[v];

@@ -19,7 +19,8 @@ struct attend_options {
   cs::span<query_numbers const> log_sum_exp = {};
   /// For each view what is left of its evicted tokens (evict::low_rank_state), which every query reads beside the
   /// entries: out = (phi(q) H + sum of exp(z_t) v_t) / (phi(q) z + sum of exp(z_t)), and the log-sum-exp is that of the
-  /// divisor. Empty: nothing. On the host alone.
+  /// divisor. Empty: nothing. On the device sums and features are device memory, and sums whose mass is not finite are
+  /// not read.
   cs::span<low_rank_sums const> evicted = {};
   low_rank_queries features = {};  ///< phi; only where `evicted` is given
 };

@@ -19,6 +19,9 @@
 /// Marks the hot inner pieces that have to be inlined into their loop to stay in registers.
 #define KVSIEVE_INLINE inline __attribute__((always_inline))
 
+/// Marks a loop that wants all registers: beside other code compilers keep what is constant there in them.
+#define KVSIEVE_APART __attribute__((noinline))
+
 /// Unrolls the loop that follows; its trip count is a compile-time constant of at most 32.
 #if defined(__CUDA_ARCH__) || defined(__clang__)
 #define KVSIEVE_UNROLL _Pragma("unroll")

@@ -21,8 +21,16 @@ using byte = unsigned char;
 /// gives;
 /// - `decode_row<D>(tile, token, to)`: a whole row [D], bit for bit what decode gives, where numbers one by one are
 /// dear;
-/// - `expand<Fragment, D>(tile, token, channel, to)`: 32 channels as floats, the numbers that decode gives (a zero may
-/// lose its sign), where codes are dear one fragment at a time; host only, of formats without a state;
+/// - `channels_of_scale<D>`, `scale<D>(tile, token, group)` and, where decode adds one, `least<D>(tile, token, group)`,
+/// f16s or floats: how many channels share a scale, and what decode multiplies their codes with and adds to that; with
+/// `row_scale<D>(tile, token)` scales are to be multiplied with that, and may be e4m3_bits, over 256. Attention
+/// then reads codes alone, in any of these ways that the format has:
+/// - `codes<Fragment, D>(tile, token, channel)`: those of 32 channels, which fit signed bytes; host only;
+/// - `number<Fragment, D>(tile, token, channel)`: as many as a fragment has lanes, where that is cheap;
+/// - `halves<Fragment, D>(tile, token, to)`: a whole row of f16s, codes or, without scales, numbers; host only. A zero
+/// may lose its sign in all of them;
+/// - `channel_scales<D>(tile)`: f16 scales [D], one for each channel of the tokens of a tile, and behind them what is
+/// added [D]; number then gives codes;
 /// - `stored`: the format of the rows as they lie there, where they are rotated (core/rotate.hpp);
 /// - `gathered`, `kept`: the format of rows of `kept` channels, where only some are held (encode/kept_channels.hpp);
 /// - `state`: what rows are read with besides their bytes, such as scales held elsewhere. `state.at(row)` is what
@@ -69,6 +77,8 @@ template <codec C, int D>
 /// The row of one token of one head of an encoded view.
 template <class Codec, int D>
 struct encoded_row {
+  using format = Codec;               ///< of the row
+  static constexpr int channels = D;  ///< of the row
   /// What the state of the view has for a row.
   using local_type = decltype(state_of<Codec>{}.at(index{}));
   byte const* tile;                        ///< where the tile begins that it is in
@@ -91,12 +101,21 @@ struct encoded_row {
     else
       return Codec::template load<Fragment, D>(tile, token, channel);
   }
-  /// Channels [channel, channel + 32) as floats, where the format has a way that is quicker than fragment by fragment.
-  template <class Fragment>
-  KVSIEVE_INLINE void expand(int channel, float* to) const
-    requires(D % 32 == 0 && requires { Codec::template expand<Fragment, D>(nullptr, 0, 0, nullptr); })
+  /// The scale of a group of channels, where the format has such.
+  [[nodiscard]] KVSIEVE_INLINE auto scale(int group) const {
+    if constexpr (has_state<Codec>)
+      return Codec::template scale<D>(tile, token, group, local);
+    else
+      return Codec::template scale<D>(tile, token, group);
+  }
+  /// What all of its scales are multiplied with, where the format has such.
+  [[nodiscard]] KVSIEVE_INLINE float row_scale() const
+    requires requires { Codec::template row_scale<D>(static_cast<byte const*>(nullptr), 0); }
   {
-    Codec::template expand<Fragment, D>(tile, token, channel, to);
+    if constexpr (has_state<Codec>)
+      return Codec::template row_scale<D>(tile, token, local);
+    else
+      return Codec::template row_scale<D>(tile, token);
   }
 };
 

@@ -40,7 +40,7 @@ struct fragment {
   };
 #endif
   vector v;  ///< the lanes
-  /// 32 codes of up to 8 bits (core/fragment_blocks.hpp).
+  /// 32 codes of up to 8 bits as bytes (core/fragment_blocks.hpp).
   struct codes;
 
   /// Lanes of any value.
@@ -71,6 +71,8 @@ struct fragment {
   /// f16 numbers spread to the lanes whose bit is set, from the first on; 0 in the others. Nothing behind them is read;
   /// with `before`, what lies before them may be: as many bytes before their end as `lanes` f16s take.
   KVSIEVE_INLINE KVSIEVE_HD static fragment spread_f16s(unsigned char const* p, unsigned bits, bool before = false);
+  /// The same as f16s, `to` [lanes].
+  KVSIEVE_INLINE static void spread_f16s(unsigned char const* p, unsigned bits, bool before, f16* to);
 
   /// E2M1 numbers of `lanes` / 2 bytes, low nibbles first, times `scale`.
   KVSIEVE_INLINE KVSIEVE_HD static fragment of_e2m1(unsigned char const* p, float scale);
@@ -78,6 +80,10 @@ struct fragment {
   KVSIEVE_INLINE KVSIEVE_HD static fragment of_e4m3(unsigned char const* p);
   /// E5M2 numbers of `lanes` bytes.
   KVSIEVE_INLINE KVSIEVE_HD static fragment of_e5m2(unsigned char const* p);
+  /// What of_e4m3 gives of 32 bytes, as f16s.
+  KVSIEVE_INLINE static void halves_of_e4m3(unsigned char const* p, f16* to);
+  /// What of_e5m2 gives of 32 bytes, as f16s.
+  KVSIEVE_INLINE static void halves_of_e5m2(unsigned char const* p, f16* to);
 
   /// One lane.
   KVSIEVE_HD float operator[](int lane) const { return v[lane]; }

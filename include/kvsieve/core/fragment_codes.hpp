@@ -160,6 +160,28 @@ KVSIEVE_INLINE KVSIEVE_HD fragment fragment::spread_f16s(unsigned char const* p,
   return r;
 #endif
 }
+KVSIEVE_INLINE void fragment::spread_f16s(unsigned char const* p, unsigned bits, [[maybe_unused]] bool before,
+                                          f16* to) {
+#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 8
+  if (before) {
+    __m128i const all = _mm_loadu_si128(reinterpret_cast<__m128i const*>(p + 2 * __builtin_popcount(bits & 255u) - 16));
+    __m128i const move = _mm_load_si128(reinterpret_cast<__m128i const*>(detail::moves_of_bits.of[bits & 255u]));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm_shuffle_epi8(all, move));
+    return;
+  }
+#endif
+#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to),
+                      _mm512_maskz_cvtps_ph(0xffff, (__m512)spread_f16s(p, bits, before).v, 0));
+#else
+  for (int i = 0; i < lanes; ++i) {
+    bool const set = (bits >> i & 1u) != 0;
+    to[i] = f16{};
+    if (set) __builtin_memcpy(&to[i].bits, p, 2);
+    p += set ? 2 : 0;
+  }
+#endif
+}
 KVSIEVE_INLINE KVSIEVE_HD fragment fragment::of_e2m1(unsigned char const* p, float scale) {
 #if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
   fragment const numbers = vector{0, 0.5f, 1, 1.5f, 2, 3, 4, 6, -0.0f, -0.5f, -1, -1.5f, -2, -3, -4, -6};
@@ -205,6 +227,27 @@ KVSIEVE_INLINE KVSIEVE_HD fragment fragment::of_e5m2(unsigned char const* p) {
   fragment r(0.0f);
   for (int i = 0; i < lanes; ++i) r.v[i] = from_e5m2(p[i]);
   return r;
+#endif
+}
+KVSIEVE_INLINE void fragment::halves_of_e4m3(unsigned char const* p, f16* to) {
+#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES >= 8
+  KVSIEVE_UNROLL for (int i = 0; i < 32; i += 16) {
+    __m256i const b = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<__m128i const*>(p + i)));
+    __m256i const half = _mm256_and_si256(_mm256_slli_epi16(b, 7), _mm256_set1_epi16(static_cast<short>(0xbfff)));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + i), half);
+  }
+#else
+  for (int i = 0; i < 32; ++i) to[i].bits = static_cast<cs::uint16_t>((p[i] & 0x80u) << 8 | (p[i] & 0x7fu) << 7);
+#endif
+}
+KVSIEVE_INLINE void fragment::halves_of_e5m2(unsigned char const* p, f16* to) {
+#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES >= 8
+  KVSIEVE_UNROLL for (int i = 0; i < 32; i += 16) {
+    __m256i const b = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<__m128i const*>(p + i)));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + i), _mm256_slli_epi16(b, 8));
+  }
+#else
+  for (int i = 0; i < 32; ++i) to[i].bits = static_cast<cs::uint16_t>(p[i] << 8);
 #endif
 }
 }  // namespace host::inline KVSIEVE_TARGET

@@ -24,13 +24,20 @@ struct low_rank_sums {
     return index{heads} * rank * (channels + 1);
   }
   /// H_c of a head, [D].
-  [[nodiscard]] constexpr float* row(int head, int feature) const {
+  [[nodiscard]] KVSIEVE_HD constexpr float* row(int head, int feature) const {
     return data + (index{head} * rank + feature) * channels;
   }
   /// z of a head, [rank].
-  [[nodiscard]] constexpr float* mass(int head) const {
+  [[nodiscard]] KVSIEVE_HD constexpr float* mass(int head) const {
     return data + index{heads} * rank * channels + index{head} * rank;
   }
+};
+
+/// The tokens that leave a layer, as many of each head.
+struct leaving_tokens {
+  int const* data = nullptr;  ///< [Hkv, count], those of a head ascending
+  int count = 0;              ///< of a head
+  index head_stride = 0;      ///< from a head's list to the next
 };
 
 namespace low_rank {
@@ -45,9 +52,9 @@ inline constexpr int unit_step = 16;
                     range::multiple(units_name, units, unit_step, 1 << 16));
 }
 
-/// Refuses sums that do not fit a view, or hold what is no sum: a number that is not finite, or a z below 0.
-[[nodiscard]] inline status check_sums(char const* name, low_rank_sums const& s, int heads, int rank, int channels,
-                                       int view) {
+/// Refuses sums that do not fit a view; what they hold is not looked at.
+[[nodiscard]] inline status check_shape(char const* name, low_rank_sums const& s, int heads, int rank, int channels,
+                                        int view) {
   auto const wrong = [&](int got, char const* rule, int wanted) {
     return fail(errc::bad_shape, name, got, rule, wanted, view);
   };
@@ -55,6 +62,12 @@ inline constexpr int unit_step = 16;
   if (s.heads != heads) return wrong(s.heads, "heads; they must equal the KV heads,", heads);
   if (s.rank != rank) return wrong(s.rank, "features; they must equal the rank,", rank);
   if (s.channels != channels) return wrong(s.channels, "channels; they must equal the head dimension,", channels);
+  return {};
+}
+/// The same, and sums that hold what is no sum: a number that is not finite, or a z below 0.
+[[nodiscard]] inline status check_sums(char const* name, low_rank_sums const& s, int heads, int rank, int channels,
+                                       int view) {
+  if (status const t = check_shape(name, s, heads, rank, channels, view); !t) return t;
   index const size = low_rank_sums::floats(heads, rank, channels), masses = index{heads} * rank;
   for (index i = 0; i < size; ++i)
     if (!finite(s.data[i]) || (i >= size - masses && s.data[i] < 0))

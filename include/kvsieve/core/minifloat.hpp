@@ -40,6 +40,10 @@ template <int Mantissa, int Least>
 [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD unsigned to_e2m1(float x) {
   return minifloat_bits<1, 0>(limited(x, 6.0f)) | sign_bit(x) >> 4;
 }
+/// An E4M3 number, as it is stored.
+struct e4m3_bits {
+  unsigned char bits = 0;  ///< sign, 4 bits of exponent, 3 of fraction
+};
 /// An E4M3 number divided by 256, which is an f16; the patterns of NaN as 480 / 256.
 [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD float from_e4m3(unsigned bits) {
   f16 h;

@@ -6,43 +6,13 @@
 #include <kvsieve/core/attend_checks.hpp>
 #include <kvsieve/device/attend_join.hpp>
 #include <kvsieve/device/attend_segment.hpp>
-#include <kvsieve/device/check_tables.hpp>
+#include <kvsieve/device/attended_rows.hpp>
 #include <kvsieve/device/fold_entries.hpp>
 #include <kvsieve/device/launch_views.hpp>
+#include <kvsieve/device/read_sums.hpp>
 
 namespace kvsieve::inline v0 {
 namespace device {
-
-/// How a call on the device looks at the rows of a cache: never at tables, which are device memory.
-struct attended_rows {
-  static constexpr bool reads_tables = false;  ///< kernels cut what tables say to what the view says
-  /// Rows that kernels read 16 bytes at a time, or encoded ones at even addresses.
-  template <row_view V>
-  [[nodiscard]] static status readable(V const& v, char const* name, int view) {
-    static_assert(!is_gathered<V>, "kvsieve::attend on the device reads no rows of kept channels: use the host");
-    constexpr index size = is_encoded<V> ? 1 : index{sizeof(element_of<V>)};
-    constexpr index unit = contiguous_rows<V> ? 16 : is_encoded<V> ? 2 : size;  // bytes
-    static_assert(!is_encoded<V> || row_bytes<V>() % 2 == 0,
-                  "kvsieve::attend on the device reads encoded rows of even sizes: take another format, or the host");
-    if constexpr (V::is_always_strided()) {
-      if (status const s = check::readable(v, name, view); !s) return s;
-      for (typename V::rank_type r : {0, 1}) {
-        if (is_encoded<V> || v.extent(r) < 2) continue;
-        if (status const s = stride_is_multiple(v.stride(r), unit / size, name, view); !s) return s;
-      }
-    } else {
-      if (v.data_handle() == nullptr) return fail(errc::bad_pointer, name, 0, "must not be null;", 0, view);
-      if (status const s = check_tables(v, 16 / size, name, view); !s) return s;
-    }
-    auto const past = static_cast<index>(reinterpret_cast<std::uintptr_t>(v.data_handle())) % unit;
-    if (past == 0) return {};
-    return fail(errc::bad_pointer, name, static_cast<double>(past), "bytes past the alignment that kernels need,",
-                static_cast<double>(unit), view);
-  }
-};
-
-/// Nothing is remembered of the entries.
-struct no_observation {};
 
 /// One call of attend: its arguments.
 /// @tparam Aggregate  no_observation, or the accumulator that is updated with every query's probabilities
@@ -92,7 +62,8 @@ class attention {
                 own.room,
                 own.ends,
                 heads(v),
-                static_cast<int>(queries(v).extent(1))};
+                static_cast<int>(queries(v).extent(1)),
+                static_cast<int>(queries(v).extent(0) / state_heads(v))};
           return pieces(static_cast<int>(own.room), fold_entries_of_block);
         });
     if (!s) return s;
@@ -118,7 +89,7 @@ class attention {
     for (int v = 0; v < views(); ++v)
       if (status const s = fits_grid(v); !s) return s;
     if (status const s = check::workspace(workspace, bytes()); !s) return s;
-    if (status const s = check_reach(out, workspace); !s) return s;
+    if (status const s = check_reach(out, options, workspace); !s) return s;
     arena a(workspace);
     m = carve(a);
     status s;
@@ -126,6 +97,7 @@ class attention {
       if constexpr (observes) ((s = s ? count_part_number<I>(m, counter) : s), ...);
       ((s = s ? attend_part_number<I>(m) : s), ...);
     }(cs::make_integer_sequence<int, parts>{});
+    if (s && !options.evicted.empty()) s = read_sums(m, options);
     return s ? join(m, out, options) : s;
   }
 
@@ -147,14 +119,18 @@ class attention {
   }
   /// What is read and written lies where kernels reach it.
   template <class Out>
-  [[nodiscard]] status check_reach(cs::span<Out const> out, std::span<std::byte> workspace) const {
+  [[nodiscard]] status check_reach(cs::span<Out const> out, attend_options const& options,
+                                   std::span<std::byte> workspace) const {
     status s = within_reach(on_, workspace.data(), "workspace");
+    for (void const* const p : {options.features.in.data(), options.features.out.data()})
+      if (s) s = within_reach(on_, p, "features");
     for (int v = 0; s && v < views(); ++v) {
       each_part(layers_[at(v)], [&](auto const& p, int) {
         if (s) s = layer_within_reach(on_, p, "keys", "values", v);
       });
       if (s) s = rows_within_reach(on_, queries(v), "query", v);
       if (s) s = rows_within_reach(on_, out[at(v)], "out", v);
+      if (s && !options.evicted.empty()) s = within_reach(on_, options.evicted[at(v)].data, "evicted", v);
     }
     return s;
   }
@@ -169,6 +145,10 @@ class attention {
   [[nodiscard]] Queries const& queries(int v) const { return queries_[static_cast<std::size_t>(v)]; }
   /// Rows of queries of a view, Hq * T.
   [[nodiscard]] index rows_of(int v) const { return queries(v).extent(0) * queries(v).extent(1); }
+  /// Heads of a view's state.
+  [[nodiscard]] index state_heads(int v) const {
+    return folds_groups<Aggregate> ? index{heads(v)} : queries(v).extent(0);
+  }
   /// Query rows of a KV head.
   [[nodiscard]] int group_rows(int v) const { return heads(v) < 1 ? 1 : static_cast<int>(rows_of(v) / heads(v)); }
 
@@ -187,7 +167,8 @@ class attention {
     });
     return count;
   }
-  [[nodiscard]] int segments(int v) const { return segments_before(v, parts); }
+  /// Those of all parts, and one for what is left of evicted tokens.
+  [[nodiscard]] int segments(int v) const { return segments_before(v, parts) + 1; }
 
   /// Entries of the longest head of a view, through all parts, padded.
   [[nodiscard]] index room_of(int v) const {
@@ -251,9 +232,10 @@ class attention {
     for (int v = 0; v < views() && v < static_cast<int>(queries_.size()); ++v) {
       auto const& s = states[at(v)];
       if (s.data == nullptr) return fail(errc::bad_pointer, "state", 0, "must not be null;", 0, v);
-      if (s.heads != queries(v).extent(0))
-        return fail(errc::bad_shape, "state.heads", s.heads, "must equal the query heads,",
-                    number(queries(v).extent(0)), v);
+      if (s.heads != state_heads(v))
+        return fail(errc::bad_shape, "state.heads", s.heads,
+                    folds_groups<Aggregate> ? "must equal the KV heads," : "must equal the query heads,",
+                    number(state_heads(v)), v);
       if (s.capacity % 16 != 0 || s.capacity < room_of(v))
         return fail(errc::bad_shape, "state.capacity", number(s.capacity), "must be a multiple of 16 and at least",
                     number(room_of(v)), v);
@@ -316,12 +298,31 @@ class attention {
       return pieces(tokens, to.segment_tokens) * pieces(to.group_rows, R);
     });
   }
+  /// What the query rows read of the sums that evicted tokens left.
+  [[nodiscard]] status read_sums(memory const& m, attend_options const& options) const {
+    attend_partials next = m.partials;
+    low_rank_queries const& p = options.features;
+    using body = read_sums_body<Queries>;
+    typename body::args args{{}, p.rank, p.units};
+    return launch_views<body>(on_, views(), 1, 1, args, [&](int v, read_sums_part<Queries>& to) {
+      index const heads_of_query = queries(v).extent(0);
+      cs::int64_t const in = cs::int64_t{D} * p.units, of = cs::int64_t{p.units} * p.rank;
+      to = {queries(v),
+            take(next, v),
+            options.evicted[at(v)],
+            tables::of_view(p.in, heads_of_query * in, p.layer, v),
+            tables::of_view(p.out, heads_of_query * of, p.layer, v),
+            segments(v) - 1};
+      return static_cast<int>(rows_of(v));
+    });
+  }
   template <class Out>
   [[nodiscard]] status join(memory const& m, cs::span<Out const> out, attend_options const& options) const {
     attend_partials next = m.partials;
     attend_join_args<Out> args{};
     return launch_views<attend_join_body<Out>>(on_, views(), 1, 1, args, [&](int v, attend_join_part<Out>& to) {
       to.partials = take(next, v);
+      to.used = segments(v) - (options.evicted.empty() ? 1 : 0);
       to.out = out[static_cast<std::size_t>(v)];
       to.log_sum_exp = options.log_sum_exp.empty() ? query_numbers{} : options.log_sum_exp[static_cast<std::size_t>(v)];
       to.log_sum = observes ? m.log_sum + rows_before(v) : nullptr;

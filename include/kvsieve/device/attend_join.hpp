@@ -15,6 +15,7 @@ struct attend_join_part {
   Out out;                    ///< [Hq, asked, D]
   query_numbers log_sum_exp;  ///< [Hq, asked], or null
   float* log_sum;             ///< [rows], times log2(e), 0 where nothing was seen; or null
+  int used;                   ///< segments that were written, the first ones
   int rows;                   ///< Hq * asked
   int asked;                  ///< queries of a head
 };
@@ -46,7 +47,7 @@ struct attend_join_body {
     constexpr int count = (D / fragment::lanes + lanes - 1) / lanes;
     auto const& view = a.views.part[w.z];
     if (w.x >= view.rows) return;
-    int const segments = view.partials.segments;
+    int const segments = view.used;
     float const* const numbers = view.partials.numbers + 2 * view.partials.at(w.x, 0);
     float const* const sums = view.partials.sums + view.partials.at(w.x, 0) * D;
     float top = -__builtin_inff();

@@ -103,7 +103,7 @@ struct tensor_copy {
   /// Rows list[0 .. rows) of `from` become rows first to first + rows - 1 of `to`.
   template <block Block, class X, class Y>
   KVSIEVE_HD static void run(Block& b, X const& from, Y const& to, int head, index first, int const* list, int rows) {
-    if constexpr (ragged_rows<Y>) {
+    if constexpr (ragged_rows<Y> && !paged_rows<Y>) {
       // The rows of one head, so that its offset is read once.
       constexpr int D = head_dim_of<Y>;
       auto const own = make_rows<D>(to.data_handle() + to.mapping().offset[head] * D, 1, first + rows);
@@ -152,7 +152,8 @@ struct copy_body {
   KVSIEVE_HD static void run(Block& b, copy_args<From, To> const& a, work w, shared<Block>&) {
     auto const& view = a.views.part[w.z / 2];
     index const first = index{w.x} * copy_rows;
-    int const keep = view.kept.count(w.y);
+    int const kept = view.kept.count(w.y);
+    int const keep = w.z % 2 == 0 ? writable_rows(view.to_keys, w.y, kept) : writable_rows(view.to_values, w.y, kept);
     if (first >= keep) return;
     int const rows = keep - first < copy_rows ? static_cast<int>(keep - first) : copy_rows;
     int const* const list = view.kept.of(w.y) + first;

@@ -27,10 +27,32 @@ template <class Layer>
 inline constexpr bool packs = cs::is_same_v<typename Layer::keys_type::layout_type, layout_ragged> &&
                               cs::is_same_v<typename Layer::values_type::layout_type, layout_ragged>;
 
+/// Rows in pages of a table, or of one for each head.
+template <class Layer>
+inline constexpr bool in_pages = paged_rows<typename Layer::keys_type> && paged_rows<typename Layer::values_type>;
+/// Two views of pages of one shape of pool, but for one table of one pool: which pages they have their tables say,
+/// which no host reads.
+template <row_view A, row_view B>
+[[nodiscard]] bool kept_apart_by_tables([[maybe_unused]] A const& a, [[maybe_unused]] B const& b) {
+  if constexpr (paged_rows<A> && paged_rows<B>) {
+    auto const table = [](auto const& m) {
+      if constexpr (requires { m.table(0); })
+        return m.list;
+      else
+        return m.table;
+    };
+    auto const &x = a.mapping(), &y = b.mapping();
+    bool const same =
+        static_cast<void const*>(a.data_handle()) == static_cast<void const*>(b.data_handle()) && table(x) == table(y);
+    return !same && x.pool.pages == y.pool.pages && x.pool.stride == y.pool.stride;
+  } else {
+    return false;
+  }
+}
 /// Where `view` lies as a target; of packed rows those of all views of the plan, whose table is device memory.
 template <row_view View>
 [[nodiscard]] check::extent_of_memory target_memory(View const& view, index rows) {
-  if constexpr (ragged_rows<View>) {
+  if constexpr (ragged_rows<View> && !paged_rows<View>) {
     auto const from = reinterpret_cast<std::uintptr_t>(view.data_handle());
     constexpr auto row = static_cast<std::uintptr_t>(row_bytes<View>());
     return {from, from + static_cast<std::uintptr_t>(rows) * row};
@@ -41,7 +63,8 @@ template <row_view View>
 /// True when a target of up to `rows` rows a head shares memory with another view.
 template <row_view To, row_view Other>
 [[nodiscard]] bool target_meets(To const& to, int rows, Other const& other, int other_rows, index all) {
-  if constexpr (ragged_rows<To> || ragged_rows<Other>)
+  if (kept_apart_by_tables(to, other)) return false;
+  if constexpr (ragged_rows<To> || ragged_rows<Other> || paged_rows<To> || paged_rows<Other>)
     return rows > 0 && other_rows > 0 && target_memory(to, all).meets(target_memory(other, all));
   else
     return check::rows_meet(to, rows, other, other_rows);
@@ -80,11 +103,12 @@ template <row_view To>
   return {};
 }
 template <row_view To>
-[[nodiscard]] status whole_tiles(open_plan const&, To const&, int) {
+[[nodiscard]] status whole_tiles(open_plan const& plan, To const&, int v) {
   if constexpr (is_encoded<To>)
-    static_assert(codec_of<To>::tile_tokens == 1,
-                  "kvsieve::apply: this format holds several tokens together, and the host cannot see how many each "
-                  "head keeps: bring the counts there by copy_offsets, or take a format of rows");
+    if (plan.multiple % codec_of<To>::tile_tokens != 0)
+      return fail(errc::bad_plan, "plan.multiple", plan.multiple,
+                  "of what each head keeps; it must be, for this format, a multiple of the tokens of a tile,",
+                  codec_of<To>::tile_tokens, v);
   return {};
 }
 
@@ -103,9 +127,9 @@ template <class Plan, class From, class To, class Rows>
       walks<From>,
       "kvsieve on the device walks rows by strides or through one table of pages: give it kvsieve::make_rows or "
       "make_paged, or plan and apply views with a table for each head on the host");
-  static_assert(by_strides<To> || packs<To>,
-                "kvsieve::apply on the device writes rows by strides, or packed ones: give it kvsieve::make_rows or "
-                "make_ragged; rows in pages are moved in place");
+  static_assert(by_strides<To> || packs<To> || in_pages<To>,
+                "kvsieve::apply on the device writes rows by strides, packed ones, or pages: give it "
+                "kvsieve::make_rows, make_ragged, make_paged or make_ragged_paged");
   static_assert(From::head_dim == To::head_dim, "kvsieve::apply: cache and result have the same head dimension");
   static_assert(
       !cs::is_const_v<typename To::keys_type::element_type> && !cs::is_const_v<typename To::values_type::element_type>,
@@ -159,6 +183,16 @@ template <class Plan, class From, class To, class Rows>
   return {};
 }
 
+/// The plan is read until the end, so a workspace may not hold it.
+template <class Plan>
+[[nodiscard]] status check_plan_apart(Plan const& plan, std::span<std::byte> workspace) {
+  auto const from = reinterpret_cast<std::uintptr_t>(workspace.data());
+  auto const list = reinterpret_cast<std::uintptr_t>(plan.list);
+  check::extent_of_memory const own{from, from + workspace.size()};
+  if (!own.meets({list, list + static_cast<std::uintptr_t>(rows_of(plan)) * sizeof(int)})) return {};
+  return fail(errc::overlap, "workspace", static_cast<double>(from), "is an address of memory that holds the plan, at",
+              static_cast<double>(list));
+}
 /// The memory of such a call lies where kernels reach it.
 template <class Launcher, class Plan, class From, class To>
 [[nodiscard]] status copied_within_reach(Launcher const& on, Plan const& plan, cs::span<From const> from,

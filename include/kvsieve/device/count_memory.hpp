@@ -9,6 +9,7 @@
 #include <kvsieve/core/stages.hpp>
 #include <kvsieve/core/views.hpp>
 #include <kvsieve/device/count_best.hpp>
+#include <kvsieve/device/scored_layers.hpp>
 #include <kvsieve/device/sort_rows.hpp>
 #include <kvsieve/select/whole_pieces.hpp>
 
@@ -18,7 +19,7 @@ namespace device {
 /// The rows of scores of a call, of which only shapes are known.
 template <class Score, class Layer>
 struct shape_rows {
-  cs::span<Layer const> layers;
+  layer_range<Layer> layers;
   typename Score::params const& score;
   index* held = nullptr;
 
@@ -30,13 +31,11 @@ struct shape_rows {
     int const tail = seen(v).ends.tail;
     return tail < tokens(v) ? tokens(v) - tail : 0;
   }
-  [[nodiscard]] scored_view seen(int v) const {
-    return describe<Score>(score, layers[static_cast<std::size_t>(v)].tokens());
-  }
+  [[nodiscard]] scored_view seen(int v) const { return seen_of<Score>(score, layers[static_cast<std::size_t>(v)]); }
   /// Memory of a budget's own, [views * heads].
   [[nodiscard]] index* scratch() const { return held; }
   /// Bytes of a token of a head, its key and its value.
-  [[nodiscard]] static constexpr int row_bytes() { return token_bytes<Layer>(); }
+  [[nodiscard]] int row_bytes() const { return shape_of(layers).row_bytes; }
 };
 
 /// What a row of a ranking keeps on average, at most its tokens; `each` of them are of a view.
@@ -88,8 +87,9 @@ struct count_memory {
   int* count_of_view = nullptr;           ///< device [views]: what the heads of a view keep, by its curve
 
   /// Carves it, and notes the rankings where there is memory.
-  template <class Layer>
-  static count_memory carve(arena& device, arena& host, cs::span<Layer const> layers, typename C::params const& p) {
+  template <class Layers>
+  static count_memory carve(arena& device, arena& host, Layers const& layers, typename C::params const& p) {
+    using Layer = typename Layers::value_type;
     count_memory m;
     std::size_t const views = layers.size();
     std::size_t const rows = views == 0 ? 0 : views * static_cast<std::size_t>(layers[0].heads());

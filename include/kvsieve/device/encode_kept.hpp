@@ -46,8 +46,9 @@ struct row_writer<From, To, row_change::none> {
       constexpr int bytes = static_cast<int>(row_bytes<To>());
       auto const tile = b.template tile<32>();
       for (int i = tile.index(); i < rows; i += Block::threads / 32)
-        copy_bytes(tile, row_of(from, head, list[first + i]).tile, const_cast<byte*>(row_of(to, head, first + i).tile),
-                   bytes);
+        if (row_is_there(to, head, first + i))
+          copy_bytes(tile, row_of(from, head, list[first + i]).tile,
+                     const_cast<byte*>(row_of(to, head, first + i).tile), bytes);
     } else {
       tensor_copy::run(b, from, to, head, first, list + first, rows);
     }
@@ -68,7 +69,7 @@ struct row_writer<From, To, row_change::number> {
     if (first >= count) return;
     int const rows = count - first < copy_rows ? count - first : copy_rows;
     read_rows(b, from, head, list + first, rows, 0, D, [&](int row, int channel, float number) {
-      to(head, first + row, channel) = from_float<element_of<To>>(number);
+      if (row_is_there(to, head, first + row)) to(head, first + row, channel) = from_float<element_of<To>>(number);
     });
   }
 };
@@ -147,14 +148,15 @@ struct row_writer<From, To, row_change::format> {
     b.sync();
     auto const warp = b.template tile<32>();
     for (int i = warp.index(); i < here; i += Block::threads / 32)
-      copy_bytes(warp, s.encoded + i * bytes, tile_at(to, row_at(to, head, (first + i) * tokens)), bytes);
+      if (row_is_there(to, head, (first + i) * tokens))
+        copy_bytes(warp, s.encoded + i * bytes, tile_at(to, row_at(to, head, (first + i) * tokens)), bytes);
   }
 
   template <block Block>
   KVSIEVE_HD static void channels(Block& b, From const& from, To const& to, int head, int const* list, int count, int x,
                                   shared<Block>& s) {
     int const tile = x / slices, first = x % slices * slice;
-    if ((tile + 1) * tokens > count) return;
+    if ((tile + 1) * tokens > count || !row_is_there(to, head, tile * tokens)) return;
     int const here = D - first < slice ? D - first : slice;
     read_rows(b, from, head, list + tile * tokens, tokens, first, here,
               [&](int r, int channel, float number) { s.number[channel * (tokens + 1) + r] = number; });
@@ -187,9 +189,10 @@ struct encode_body {
     int const keep = view.kept.count(w.y);
     int const* const list = view.kept.of(w.y);
     if (w.z % 2 == 0)
-      keys::run(b, view.from_keys, view.to_keys, w.y, list, keep, w.x, s.of_keys);
+      keys::run(b, view.from_keys, view.to_keys, w.y, list, writable_rows(view.to_keys, w.y, keep), w.x, s.of_keys);
     else
-      values::run(b, view.from_values, view.to_values, w.y, list, keep, w.x, s.of_values);
+      values::run(b, view.from_values, view.to_values, w.y, list, writable_rows(view.to_values, w.y, keep), w.x,
+                  s.of_values);
   }
 };
 }  // namespace device

@@ -9,6 +9,9 @@
 namespace kvsieve::inline v0 {
 namespace device {
 
+/// Nothing is remembered of the entries.
+struct no_observation {};
+
 /// One view of a launch that counts the entries of a part.
 template <class Part>
 struct count_entries_part {
@@ -51,6 +54,7 @@ struct fold_part {
   int const* before;     ///< [heads, ends]: the last one of a head counts its entries
   index room;
   int ends, heads, asked;
+  int group;  ///< query heads whose mean is folded, of a state of KV heads; else 1
 };
 template <accumulator A>
 struct fold_args {
@@ -60,7 +64,7 @@ struct fold_args {
 /// Entries of a block.
 inline constexpr int fold_entries_of_block = 512;
 
-/// Block (segment of entries, query head, view): folds the new queries in their order. A thread has an entry.
+/// Block (segment of entries, head of the state, view): folds the new queries in their order. A thread has an entry.
 template <accumulator A>
 struct fold_entries_body {
   using args = fold_args<A>;
@@ -85,9 +89,13 @@ struct fold_entries_body {
       for (int i = 0; i < view.asked; ++i) {
         int const seen = entries - (view.asked - 1 - i), number = before + i;
         if (e >= seen) continue;
-        index const row = index{w.y} * view.asked + i;
-        float const z = view.logits[row * view.room + e];
-        float const p = weight_of(z - view.log_sum[row]) * A::weight(a.params, number, number + 1, seen);
+        float p = 0;
+        for (int g = 0; g < (folds_groups<A> ? view.group : 1); ++g) {
+          index const row = (folds_groups<A> ? index{w.y} * view.group + g : index{w.y}) * view.asked + i;
+          p += weight_of(view.logits[row * view.room + e] - view.log_sum[row]);
+        }
+        if constexpr (folds_groups<A>) p *= 1.0f / static_cast<float>(view.group);
+        p *= A::weight(a.params, number, number + 1, seen);
         if constexpr (A::linear)
           part[0] = part[0] * keep + p;
         else if constexpr (A::in_order)
@@ -127,15 +135,20 @@ struct begin_entries_body {
   }
 };
 
-template <class Group, accumulator A>
-struct observed_scores_args {
+/// One view of a launch that scores.
+template <accumulator A>
+struct observed_scores_part {
   observed_state<A> state;
-  typename A::params params;
-  typename Group::params grouping;
   float* score;  ///< [heads] rows of score_stride(entries)
   int heads, entries;
 };
-/// Block (segment of entries, KV head, 0): scores from what was remembered, the query heads of a group joined.
+template <class Group, accumulator A>
+struct observed_scores_args {
+  batch<observed_scores_part<A>> views;
+  typename A::params params;
+  typename Group::params grouping;
+};
+/// Block (segment of entries, KV head, view): scores from what was remembered, the query heads of a group joined.
 template <class Group, accumulator A>
 struct observed_scores_body {
   using args = observed_scores_args<Group, A>;
@@ -144,20 +157,21 @@ struct observed_scores_body {
 
   template <block Block>
   KVSIEVE_HD static void run(Block& b, args const& a, work w, shared<Block>&) {
-    int const group = a.state.heads / a.heads, first = w.x * fold_entries_of_block;
-    int const queries = a.state.counter == nullptr ? a.state.queries : *a.state.counter;
-    int const last = a.entries - first < fold_entries_of_block ? a.entries : first + fold_entries_of_block;
+    auto const& view = a.views.part[w.z];
+    int const group = view.state.heads / view.heads, first = w.x * fold_entries_of_block;
+    int const queries = view.state.counter == nullptr ? view.state.queries : *view.state.counter;
+    int const last = view.entries - first < fold_entries_of_block ? view.entries : first + fold_entries_of_block;
     for (int e = first + b.rank(); e < last; e += Block::threads) {
       float joined = 0;
       for (int g = 0; g < group; ++g) {
         int const head = w.y * group + g;
         float part[A::states];
-        KVSIEVE_UNROLL for (int k = 0; k < A::states; ++k) part[k] = a.state.row(head, k)[e];
-        observation<float> const seen{static_cast<float>(queries), a.state.row(head, A::states)[e]};
+        KVSIEVE_UNROLL for (int k = 0; k < A::states; ++k) part[k] = view.state.row(head, k)[e];
+        observation<float> const seen{static_cast<float>(queries), view.state.row(head, A::states)[e]};
         float const one = A::result(a.params, part, seen);
         joined = g == 0 ? one : Group::combine(joined, one);
       }
-      a.score[w.y * score_stride(a.entries) + e] = Group::result(joined, group);
+      view.score[w.y * score_stride(view.entries) + e] = Group::result(joined, group);
     }
   }
 };

@@ -82,6 +82,13 @@ struct merge_target_part {
   typename Target::values_type values;
   entry_bias_target bias;
 };
+/// A result that lies where the rows were: those into which something merges are written at their own places.
+template <class Layer>
+struct merged_in_place {
+  using keys_type = typename Layer::keys_type;
+  using values_type = typename Layer::values_type;
+  static constexpr bool in_place = true;
+};
 /// Kept rows of a block.
 inline constexpr int merged_rows_of_block = 64;
 
@@ -166,6 +173,10 @@ struct write_merged_body {
   KVSIEVE_HD static void write(Tile const& tile, float (&sum)[own_channels], float own, float divisor, bool any,
                                View const& rows, To const& to, int head, int token, int k) {
     bool const merged = Merged && any;
+    if constexpr (requires { Target::in_place; }) {
+      if (!merged) return;
+      k = token;
+    }
     if (merged) add(tile, sum, own, rows, head, token);
     KVSIEVE_UNROLL for (int i = 0; i < own_channels; ++i) {
       int const d = i * merge_lanes + tile.rank();

@@ -49,6 +49,9 @@ class merge_call {
                   "kvsieve::apply: cache and result have the same element types");
     static_assert(!is_encoded<typename Target::keys_type> && !is_encoded<typename Target::values_type>,
                   "kvsieve::apply on the device merges rows of elements: give it those, or merge on the host");
+    static_assert(by_strides<Target> || packs<Target>,
+                  "kvsieve::apply on the device merges into rows by strides, or packed ones: give it "
+                  "kvsieve::make_rows or make_ragged");
     static_assert(!slots || by_strides<Target>,
                   "kvsieve::apply: rows in front of the kept ones have no place in the plan's table: give it "
                   "kvsieve::make_rows");
@@ -56,7 +59,7 @@ class merge_call {
     if (status const s = check_copied(plan_, from_, to, [this](int v) { return rows_of_view(v); }); !s) return s;
     if (status const s = check_bias(bias); !s) return s;
     if (status const s = check::workspace(workspace, bytes()); !s) return s;
-    if (status const s = check_plan_apart(workspace); !s) return s;
+    if (status const s = check_plan_apart(plan_, workspace); !s) return s;
     if (status const s = copied_within_reach(on_, plan_, from_, to); !s) return s;
     if (status const s = within_reach(on_, workspace.data(), "workspace"); !s) return s;
     arena a(workspace);
@@ -197,16 +200,6 @@ class merge_call {
     }
     return {};
   }
-  // The plan is read until the end, so it may not lie where this works.
-  [[nodiscard]] status check_plan_apart(std::span<std::byte> workspace) const {
-    auto const from = reinterpret_cast<std::uintptr_t>(workspace.data());
-    auto const list = reinterpret_cast<std::uintptr_t>(plan_.list);
-    check::extent_of_memory const own{from, from + workspace.size()};
-    if (!own.meets({list, list + static_cast<std::uintptr_t>(device::rows_of(plan_)) * sizeof(int)})) return {};
-    return fail(errc::overlap, "workspace", static_cast<double>(from),
-                "is an address of memory that holds the plan, at", static_cast<double>(list));
-  }
-
   void describe(memory const& m, int v, merge_part<Layer>& part) const {
     index entries = 0;
     for (int u = 0; u < v; ++u) entries += index{plan_.tokens(u)} * plan_.heads;

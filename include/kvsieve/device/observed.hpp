@@ -47,9 +47,11 @@ template <class Group, accumulator A, class Launcher>
   for (void const* const p : {static_cast<void const*>(state.data), static_cast<void const*>(state.counter),
                               static_cast<void const*>(score.data())})
     if (status const s = within_reach(on, p, p == score.data() ? "score" : "state"); !s) return s;
-  observed_scores_args<Group, A> const args{state, params, grouping, score.data(), heads, entries};
-  return on.template launch<observed_scores_body<Group, A>>(grid{pieces(entries, fold_entries_of_block), heads, 1},
-                                                            args);
+  observed_scores_args<Group, A> args{{}, params, grouping};
+  return launch_views<observed_scores_body<Group, A>>(on, 1, heads, 1, args, [&](int, observed_scores_part<A>& part) {
+    part = {state, score.data(), heads, entries};
+    return pieces(entries, fold_entries_of_block);
+  });
 }
 }  // namespace device
 }  // namespace kvsieve::inline v0

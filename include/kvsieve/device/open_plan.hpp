@@ -25,6 +25,7 @@ struct open_plan {
   int const* list = nullptr;            ///< device: kept tokens
   float const* score = nullptr;         ///< device: as in token_plan
   index const* score_offset = nullptr;  ///< host [views]
+  int multiple = 1;                     ///< what every head keeps is a multiple of it
 
   /// True when there is a plan.
   constexpr explicit operator bool() const noexcept { return static_cast<bool>(state); }

@@ -27,12 +27,12 @@ struct write_offsets_body {
 };
 
 struct place_lists_args {
-  int const* count;  ///< [rows]: of all heads of all views
+  int const* count;  ///< [plans, rows]: of all heads of all views
   index rows;
-  index* offset;  ///< [rows + 1]
+  index* offset;  ///< [plans, rows + 1]
 };
 
-/// Block (0, 0, 0): lists lie one behind another, in the order of the rows.
+/// Block (plan, 0, 0): its lists lie one behind another, in the order of the rows.
 struct place_lists_body {
   template <block Block>
   struct shared {
@@ -41,12 +41,14 @@ struct place_lists_body {
   };
 
   template <block Block>
-  KVSIEVE_HD static void run(Block& b, place_lists_args const& a, work, shared<Block>& s) {
+  KVSIEVE_HD static void run(Block& b, place_lists_args const& a, work w, shared<Block>& s) {
+    int const* const count = a.count + w.x * a.rows;
+    index* const offset = a.offset + w.x * (a.rows + 1);
     if (b.rank() == 0) s.offset[Block::threads] = 0;
     for (index first = 0; first < a.rows; first += Block::threads) {
       index const i = first + b.rank();
       int const live = a.rows - first < Block::threads ? static_cast<int>(a.rows - first) : Block::threads;
-      s.count[b.rank()] = i < a.rows ? a.count[i] : 0;
+      s.count[b.rank()] = i < a.rows ? count[i] : 0;
       b.sync();
       if (b.rank() == 0) {
         index at = s.offset[Block::threads];
@@ -57,9 +59,9 @@ struct place_lists_body {
         s.offset[Block::threads] = at;
       }
       b.sync();
-      if (i < a.rows) a.offset[i] = s.offset[b.rank()];
+      if (i < a.rows) offset[i] = s.offset[b.rank()];
     }
-    if (b.rank() == 0) a.offset[a.rows] = s.offset[Block::threads];
+    if (b.rank() == 0) offset[a.rows] = s.offset[Block::threads];
   }
 };
 }  // namespace device

@@ -19,14 +19,14 @@ struct plan_call {
                 "choose another score, or plan on the host");
 
   Launcher const& on;
-  cs::span<Layer const> layers;
+  layer_range<Layer> layers;
   cs::span<Queries const> queries;
   typename C::params const& params;
 
   [[nodiscard]] int views() const { return static_cast<int>(layers.size()); }
   [[nodiscard]] int heads() const { return layers[0].heads(); }
-  [[nodiscard]] Layer const& layer(int v) const { return layers[static_cast<std::size_t>(v)]; }
-  [[nodiscard]] scored_view seen(int v) const { return describe<score>(params.score, layer(v).tokens()); }
+  [[nodiscard]] decltype(auto) layer(int v) const { return layers[static_cast<std::size_t>(v)]; }
+  [[nodiscard]] scored_view seen(int v) const { return seen_of<score>(params.score, layer(v)); }
   /// Tokens of the cache: rows of the view but the queries' own.
   [[nodiscard]] int cached(int v) const { return seen(v).tokens; }
   /// Query heads of a view; 0 where there are no queries.

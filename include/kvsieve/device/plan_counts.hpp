@@ -63,6 +63,14 @@ class plan_counts {
   /// Rows of a view that are ranked.
   [[nodiscard]] int each() const { return memory::curves ? 1 : call_.heads(); }
 
+  /// What was measured of the views.
+  [[nodiscard]] double const* statistics() const {
+    if constexpr (cs::is_same_v<Layer, scored_layer>)
+      return call_.layer(0).statistic;
+    else
+      return memory_.statistic;
+  }
+
   [[nodiscard]] status place() const {
     place_lists_args const args{memory_.count, rows(), memory_.device_offset};
     return call_.on.template launch<place_lists_body>(grid{}, args);
@@ -171,7 +179,7 @@ class plan_counts {
         part.share = memory_.scratch + r.first;
       } else {
         part.number += r.first;
-        part.statistic = memory_.statistic + index{r.first} * 2;
+        part.statistic = statistics() + index{r.first} * 2;
       }
       return 1;
     };

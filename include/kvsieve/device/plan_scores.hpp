@@ -26,7 +26,7 @@ class plan_scores {
   using keys_type = typename Layer::keys_type;
   using memory = score_memory<C>;
   using call_type = plan_call<C, Launcher, Layer, Queries>;
-  static constexpr bool joins = C::heads_policy::joins;
+  static constexpr bool joins = C::heads_policy::joins, given_rows = cs::is_same_v<Layer, scored_layer>;
 
  public:
   plan_scores(call_type const& call, memory const& m) : call_(call), memory_(m) {}
@@ -41,10 +41,16 @@ class plan_scores {
   /// For a selection by two scores: `to` becomes what run() made, with the weight.
   [[nodiscard]] status weigh_beside(float* to) const {
     scores_args<copy_params> args{};
-    status const s = launch_views<copy_scores_body>(
-        call_.on, call_.views(), call_.heads(), 1, args,
-        [&](int v, scores_part& part) { return over_scores(v, memory_.scores, to, part); });
-    return s ? weigh(to) : s;
+    status const s =
+        launch_views<copy_scores_body>(call_.on, call_.views(), call_.heads(), 1, args, [&](int v, scores_part& part) {
+          int const blocks = over_scores(v, memory_.scores, to, part);
+          if constexpr (given_rows) part.score = call_.layer(v).weighed;
+          return blocks;
+        });
+    if constexpr (given_rows)
+      return s;
+    else
+      return s ? weigh(to) : s;
   }
 
  private:
@@ -72,6 +78,8 @@ class plan_scores {
       s = score_moments<C, call_type>(call_, memory_, out).run();
     else if constexpr (memory::per_hidden)
       s = score_hidden<C>(call_, memory_, out);
+    else if constexpr (given_rows)
+      s = given(out);
     else
       s = positions(out);
     return s;
@@ -276,6 +284,17 @@ class plan_scores {
               call_.cached(v),     static_cast<int>(call_.query_heads(static_cast<std::size_t>(v)) / call_.heads())};
           return pieces(pieces(part.tokens, call_.params.score.page), Launcher::threads / body::width);
         });
+  }
+
+  /// Scores from elsewhere, which stay as they are.
+  [[nodiscard]] status given(float* out) const {
+    scores_args<copy_params> args{};
+    return launch_views<copy_scores_body>(call_.on, call_.views(), call_.heads(), 1, args,
+                                          [&](int v, scores_part& part) {
+                                            int const blocks = over_scores(v, out, out, part);
+                                            part.score = call_.layer(v).score;
+                                            return blocks;
+                                          });
   }
 
   [[nodiscard]] status positions(float* out) const {

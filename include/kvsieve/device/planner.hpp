@@ -46,7 +46,7 @@ class planner {
       "kvsieve::plan on the device does not select that way: use kvsieve::select::top_k, or plan on the host");
 
  public:
-  planner(Launcher const& on, cs::span<Layer const> layers, cs::span<Queries const> queries,
+  planner(Launcher const& on, layer_range<Layer> layers, cs::span<Queries const> queries,
           typename C::params const& params)
       : call_{on, layers, queries, params} {}
 
@@ -85,32 +85,13 @@ class planner {
   }
 
   [[nodiscard]] status check_all() const {
-    if (call_.layers.empty()) return fail(errc::bad_shape, "layers", 0, "must be at least", 1);
-    if (call_.layers.size() > 1u << 20)
-      return fail(errc::bad_shape, "layers", static_cast<double>(call_.layers.size()), "must be at most", 1 << 20);
-    if (status const s = check_params(call_); !s) return s;
-    if constexpr (C::observes_queries) {
-      if (status const s = check::one_each("queries", call_.queries.size(), call_.layers.size()); !s) return s;
-    }
-    if (status const s = check_scores(call_); !s) return s;
-    if (status const s = check_reach(); !s) return s;
+    if (status const s = check_call(call_); !s) return s;
+    if constexpr (requires { call_.params.select.white_list; })
+      if (status const s = within_reach(call_.on, call_.params.select.white_list.data(), "select.white_list"); !s)
+        return s;
     for (int v = 0; v < call_.views(); ++v)
       if (status const s = check_selection(v); !s) return s;
     return {};
-  }
-  /// Views that are read lie where kernels reach them.
-  [[nodiscard]] status check_reach() const {
-    status s;
-    for (int v = 0; s && v < call_.views(); ++v) {
-      if constexpr (reads(C::reads, needs::keys)) s = rows_within_reach(call_.on, call_.layer(v).keys, "keys", v);
-      if constexpr (reads(C::reads, needs::values))
-        if (s) s = rows_within_reach(call_.on, call_.layer(v).values, "values", v);
-      if constexpr (C::observes_queries)
-        if (s) s = rows_within_reach(call_.on, call_.queries[static_cast<std::size_t>(v)], "queries", v);
-    }
-    if constexpr (requires { call_.params.select.white_list; })
-      if (s) s = within_reach(call_.on, call_.params.select.white_list.data(), "select.white_list");
-    return s;
   }
   /// What the selection refuses of a view; the white list lies on the device and is not looked at.
   [[nodiscard]] status check_selection([[maybe_unused]] int v) const {

@@ -4,8 +4,10 @@
 // counts and offsets of a token_plan are host memory and may be read at once; those of an open_plan, which budgets that
 // read scores give, are device memory too.
 #pragma once
+#include <kvsieve/device/absorbing.hpp>
 #include <kvsieve/device/attend.hpp>
 #include <kvsieve/device/compactor.hpp>
+#include <kvsieve/device/copy_counts.hpp>
 #include <kvsieve/device/count_absent_pages.hpp>
 #include <kvsieve/device/merger.hpp>
 #include <kvsieve/device/observed.hpp>
@@ -30,6 +32,10 @@ constexpr void require_no_queries() {
   static_assert(C::observes_queries == false,
                 "kvsieve::plan: this strategy observes queries: pass them, [Hq, W, D], behind the layers");
 }
+/// What carries a plan out that merges, or adds to sums.
+template <strategy C, class Plan, class From>
+using merging = cs::conditional_t<cs::is_same_v<typename C::evict_policy, evict::low_rank_state>,
+                                  sum_call<on, Plan, From>, merge_call<C, on, Plan, From>>;
 /// Does not compile where a strategy observes none.
 template <strategy C>
 constexpr void require_queries() {
@@ -111,6 +117,13 @@ template <strategy C, device_layer Layer, row_view Queries>
   return counted;
 }
 
+/// Writes how many tokens each head keeps, [views * heads], to device memory: lengths of heads in pages of their own
+/// (make_ragged_paged) that a plan was applied to. One launch.
+template <class Plan>
+[[nodiscard]] status copy_counts(device::on on, Plan const& plan, cs::span<int> counts) noexcept {
+  return device::write_counts(on, plan, counts);
+}
+
 /// A plan of the device.
 template <class P>
 concept device_plan = cs::is_same_v<P, token_plan> || cs::is_same_v<P, device::open_plan>;
@@ -119,7 +132,9 @@ concept device_plan = cs::is_same_v<P, token_plan> || cs::is_same_v<P, device::o
 /// says so, with the bytes of the host. Formats that hold several tokens together take whole tiles of them. Where heads
 /// keep different numbers of tokens, `to` may be packed rows with the plan's own table, make_ragged<D>(data, heads,
 /// offsets in device memory, most rows of a head): token_plan::device_offset + view * heads, or
-/// open_plan::offsets(view).
+/// open_plan::offsets(view). Or pages: of one table for all heads, or of one for each, whose
+/// lengths are not looked at and not changed (copy_counts makes them). A head that has more tokens than pages loses the
+/// last ones; of one pool, no two views may name a page, which is not checked, as tables are device memory.
 template <strategy C, device_layer From, device_layer To, device_plan Plan>
 [[nodiscard]] status apply(device::on on, Plan const& plan, kv_group<From> from, kv_group<To> to) noexcept {
   return device::copy_kept<C>(on, plan, from, to);
@@ -145,7 +160,7 @@ template <strategy C, device_layer Layer, device_plan Plan>
 template <strategy C, device_layer From, device_plan Plan>
 [[nodiscard]] std::size_t apply_workspace_bytes(device::on on, Plan const& plan, kv_group<From> from,
                                                 typename C::params const& params) noexcept {
-  return device::merge_call<C, device::on, Plan, From>(on, plan, from, params.evict).bytes();
+  return device::merging<C, Plan, From>(on, plan, from, params.evict).bytes();
 }
 /// The same for one view.
 template <strategy C, device_layer From, device_plan Plan>
@@ -169,7 +184,7 @@ template <strategy C, device_layer From, device_layer To, device_plan Plan>
 [[nodiscard]] status apply(device::on on, Plan const& plan, kv_group<From> from, kv_group<To> to,
                            typename C::params const& params, std::span<std::byte> workspace,
                            cs::span<entry_bias_target const> bias = {}) noexcept {
-  return device::merge_call<C, device::on, Plan, From>(on, plan, from, params.evict).run(to, workspace, bias);
+  return device::merging<C, Plan, From>(on, plan, from, params.evict).run(to, workspace, bias);
 }
 /// The same for one view.
 template <strategy C, device_layer From, device_layer To, device_plan Plan>

@@ -38,5 +38,15 @@ template <row_view V>
     return true;
   }
 }
+/// Rows of `count` that a head has room for: of tables in device memory no more than they have pages for.
+template <row_view V>
+[[nodiscard]] KVSIEVE_HD int writable_rows([[maybe_unused]] V const& v, [[maybe_unused]] index head, int count) {
+  if constexpr (paged_rows<V> && ragged_rows<V>) {
+    index const room = (index{v.mapping().first[head + 1]} - v.mapping().first[head]) * V::layout_type::page;
+    return room < count ? static_cast<int>(room < 0 ? 0 : room) : count;
+  } else {
+    return count;
+  }
+}
 }  // namespace device
 }  // namespace kvsieve::inline v0

@@ -13,6 +13,7 @@
 #include <kvsieve/device/protect_mass.hpp>
 #include <kvsieve/device/score_queries.hpp>
 #include <kvsieve/device/score_rows.hpp>
+#include <kvsieve/device/scored_layers.hpp>
 #include <kvsieve/score/pattern.hpp>
 #include <kvsieve/select/page_representatives.hpp>
 #include <kvsieve/select/top_k.hpp>
@@ -111,7 +112,7 @@ struct score_memory {
   }
   template <class Layer>
   [[nodiscard]] static view_scratch scratch_of(Layer const& layer, typename C::params const& p, index query_heads) {
-    index const heads = layer.keys.extent(0);
+    index const heads = layer.heads();
     int const tokens = layer.tokens();
     if constexpr (per_row || per_pair) {
       if constexpr (score::summarises) {
@@ -129,12 +130,13 @@ struct score_memory {
   }
 
   /// Carves what the scores are made in, for scores that lie at `offset` from `scores` on.
-  template <class Layer, class QueryHeads>
-  static score_memory carve(arena& device, cs::span<Layer const> layers, typename C::params const& p,
+  template <class Layers, class QueryHeads>
+  static score_memory carve(arena& device, Layers const& layers, typename C::params const& p,
                             QueryHeads const& query_heads, float* scores, index* offset) {
+    [[maybe_unused]] constexpr int head_dim = Layers::value_type::head_dim;
     index floats = 0, partial = 0, joined = 0, asking = 0;
     for (std::size_t v = 0; v < layers.size(); ++v) {
-      floats += layers[v].heads() * score_stride(describe<score>(p.score, layers[v].tokens()).tokens);
+      floats += layers[v].heads() * score_stride(seen_of<score>(p.score, layers[v]).tokens);
       view_scratch const s = scratch_of(layers[v], p, query_heads(v));
       partial += round_up<index>(s.partial, 16);
       joined += round_up<index>(s.joined, 16);
@@ -155,11 +157,10 @@ struct score_memory {
       for (std::size_t v = 0; v < layers.size(); ++v) {
         longest = longest < layers[v].tokens() ? layers[v].tokens() : longest;
         asked = asked < layers[v].heads() ? layers[v].heads() : asked;
-        index const own = heads_of_statistics<score>(p.score, views, Layer::head_dim, query_heads(v));
+        index const own = heads_of_statistics<score>(p.score, views, head_dim, query_heads(v));
         asked = asked < own ? own : asked;
       }
-      m.heads = head_memory::carve<score>(device, p.score, longest, views < 1 ? 0 : layers[0].heads(), asked,
-                                          Layer::head_dim);
+      m.heads = head_memory::carve<score>(device, p.score, longest, views < 1 ? 0 : layers[0].heads(), asked, head_dim);
     }
     if constexpr (per_pair) {
       m.norm = take(floats);
@@ -170,8 +171,7 @@ struct score_memory {
       m.product = take(index{score::outputs(p.score, layers.empty() ? 0 : layers[0].heads())} * hidden_tokens);
     if constexpr (projects) {
       m.projected = take(floats);
-      if constexpr (C::weigh_policy::quadratic)
-        m.gram = take(index{p.weigh.query_heads} * Layer::head_dim * Layer::head_dim);
+      if constexpr (C::weigh_policy::quadratic) m.gram = take(index{p.weigh.query_heads} * head_dim * head_dim);
     }
     if constexpr (protects) {
       m.beside = take(floats);
@@ -181,7 +181,7 @@ struct score_memory {
     if constexpr (gathers) {
       index parts = 0;
       for (std::size_t v = 0; v < layers.size(); ++v)
-        parts += measured_of(layers[v].heads(), describe<score>(p.score, layers[v].tokens()).tokens);
+        parts += measured_of(layers[v].heads(), seen_of<score>(p.score, layers[v]).tokens);
       m.measured = device.template take<double>(static_cast<std::size_t>(parts));
       m.statistic = device.template take<double>(layers.size() * statistics_of<typename C::aggregate_policy>);
     }
@@ -228,11 +228,9 @@ struct plan_memory : score_memory<C>, count_memory<C> {
   index* number = nullptr;        ///< host [spans]
 
   /// What follows from shapes and numbers.
-  template <class Layer>
-  [[nodiscard]] static rules_type rules(cs::span<Layer const> layers, typename C::params const& p) {
-    return {p.budget, p.select,
-            call_shape{static_cast<int>(layers.size()), layers.empty() ? 0 : layers[0].heads(), Layer::head_dim,
-                       token_bytes<Layer>()}};
+  template <class Layers>
+  [[nodiscard]] static rules_type rules(Layers const& layers, typename C::params const& p) {
+    return {p.budget, p.select, shape_of(layers)};
   }
   /// Forced tokens of a view before they are cut to its budget; the white list lies on the device and is not counted.
   [[nodiscard]] static forced_set forced(rules_type const& rules, scored_view const& seen, int v, int head = 0) {
@@ -278,14 +276,14 @@ struct plan_memory : score_memory<C>, count_memory<C> {
       return rules.kept(seen, v, head);
   }
 
-  template <class Layer, class QueryHeads>
-  static plan_memory carve(arena& device, arena& host, cs::span<Layer const> layers, typename C::params const& p,
+  template <class Layers, class QueryHeads>
+  static plan_memory carve(arena& device, arena& host, Layers const& layers, typename C::params const& p,
                            QueryHeads const& query_heads) {
     std::size_t const views = layers.size();
     std::size_t const heads = views == 0 ? 0 : static_cast<std::size_t>(layers[0].heads());
     index floats = 0, lists = 0;
     for (std::size_t v = 0; v < views; ++v) {
-      scored_view const seen = describe<score>(p.score, layers[v].tokens());
+      scored_view const seen = seen_of<score>(p.score, layers[v]);
       floats += layers[v].heads() * score_stride(seen.tokens);
       if constexpr (!counted::open && !counted::shaped)
         for (int h = 0; h < layers[v].heads(); ++h) lists += kept(rules(layers, p), seen, static_cast<int>(v), h);

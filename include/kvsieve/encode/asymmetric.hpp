@@ -39,12 +39,23 @@ struct asymmetric {
     x = Fragment::add_where(x, load_u32(b + 8) >> i, 2.0f);
     return x * Fragment::of_f16(b) + Fragment::of_f16(b + 2);
   }
-  /// 32 channels.
+  /// Codes of 32 channels.
   template <class Fragment, int D>
-  KVSIEVE_INLINE static void expand(byte const* row, int, int channel, float* to) {
+  [[nodiscard]] KVSIEVE_INLINE static auto codes(byte const* row, int, int channel) {
     byte const* const b = row + channel / block * block_bytes;
-    auto const code = Fragment::codes::zeros().template with<0>(b + 4).template with<1>(b + 8);
-    code.scaled(Fragment::of_f16(b), Fragment::of_f16(b + 2), to);
+    return Fragment::codes::zeros().template with<0>(b + 4).template with<1>(b + 8);
+  }
+  template <int>
+  static constexpr int channels_of_scale = block;  ///< that share one
+  /// The scale of a group.
+  template <int D>
+  [[nodiscard]] KVSIEVE_INLINE static f16 scale(byte const* row, int, int of) {
+    return f16_at(row + of * block_bytes);
+  }
+  /// The minimum of a group.
+  template <int D>
+  [[nodiscard]] KVSIEVE_INLINE static f16 least(byte const* row, int, int of) {
+    return f16_at(row + of * block_bytes + 2);
   }
   /// A row.
   template <int D>

@@ -37,6 +37,19 @@ struct bitmap {
                                  static_cast<unsigned>(word(row, channel / 64) >> channel % 64),
                                  words<D> >= 2);  // the bits before the numbers take 16 bytes
   }
+  /// A row as f16s.
+  template <class Fragment, int D>
+  KVSIEVE_INLINE static void halves(byte const* row, int, f16* to) {
+    byte const* from = row + 8 * words<D>;
+    KVSIEVE_UNROLL for (int c = 0; c < D; c += Fragment::lanes) {
+      auto const bits = static_cast<unsigned>(word(row, c / 64) >> c % 64) & ((1u << Fragment::lanes) - 1);
+      int const count = cs::popcount(bits);
+      // The bits before the numbers may be read.
+      Fragment::spread_f16s(
+          from, bits, words<D> * 8 >= 2 * Fragment::lanes || from + 2 * count - row >= 2 * Fragment::lanes, to + c);
+      from += 2 * count;
+    }
+  }
   /// A row.
   template <int D>
   KVSIEVE_INLINE KVSIEVE_HD static void encode(float const* x, byte* row) {

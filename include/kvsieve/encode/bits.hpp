@@ -57,18 +57,24 @@ struct bits {
         Fragment::add_where(x, load_u32(b + 2 + low + 4 * p) >> i, static_cast<float>(1 << (B - planes + p)));
     return x * Fragment::of_f16(b);
   }
-  /// 32 channels. Nibbles alone are as quick fragment by fragment.
+  /// Codes of 32 channels, less that of 0.
   template <class Fragment, int D>
-    requires(planes > 0)
-  KVSIEVE_INLINE static void expand(byte const* row, int, int channel, float* to) {
+  [[nodiscard]] KVSIEVE_INLINE static auto codes(byte const* row, int, int channel) {
     byte const* const b = row + channel / block * block_bytes;
     auto code = Fragment::codes::zeros();
     if constexpr (low > 0) code = Fragment::codes::of_halves(b + 2);
-    code = code.template with<B - planes>(b + 2 + low);
+    if constexpr (planes > 0) code = code.template with<B - planes>(b + 2 + low);
     if constexpr (planes > 1) code = code.template with<B - planes + 1>(b + 2 + low + 4);
     if constexpr (planes > 2) code = code.template with<B - planes + 2>(b + 2 + low + 8);
     if constexpr (planes > 3) code = code.template with<B - planes + 3>(b + 2 + low + 12);
-    code.less(half).scaled(Fragment::of_f16(b), to);
+    return code.less(half);
+  }
+  template <int>
+  static constexpr int channels_of_scale = block;  ///< that share one
+  /// The scale of a group.
+  template <int D>
+  [[nodiscard]] KVSIEVE_INLINE static f16 scale(byte const* row, int, int of) {
+    return f16_at(row + of * block_bytes);
   }
   /// A row.
   template <int D>

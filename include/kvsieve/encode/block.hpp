@@ -44,11 +44,13 @@ struct joined_name {
 #endif
 }
 /// The f16 at an address, little-endian, of any alignment.
-[[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD float load_f16(byte const* p) {
+[[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD f16 f16_at(byte const* p) {
   f16 h;
   __builtin_memcpy(&h.bits, readable_at(p), 2);
-  return to_float(h);
+  return h;
 }
+/// The same as float.
+[[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD float load_f16(byte const* p) { return to_float(f16_at(p)); }
 /// `Count` numbers as finite() has them, `to` [Count].
 template <int Count>
 KVSIEVE_INLINE KVSIEVE_HD void copy_finite(float const* x, float* to) {

@@ -19,10 +19,16 @@ struct e4m3 {
   [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static float number(byte bits, float scale) {
     return from_e4m3(bits) * (256.0f * scale);
   }
-  /// As many as a fragment holds, times scale.
+  static constexpr float unit = 256.0f;  ///< what `numbers` are divided by
+  /// As many as a fragment holds, over `unit`.
   template <class Fragment>
-  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static Fragment numbers(byte const* p, float scale) {
-    return Fragment::of_e4m3(p) * Fragment(256.0f * scale);
+  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static Fragment numbers(byte const* p) {
+    return Fragment::of_e4m3(p);
+  }
+  /// 32 of them as f16s.
+  template <class Fragment>
+  KVSIEVE_INLINE static void halves(byte const* p, f16* to) {
+    Fragment::halves_of_e4m3(p, to);
   }
   /// The nearest one, ties to even; saturates.
   [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static byte bits(float x) { return to_e4m3(x); }
@@ -40,10 +46,16 @@ struct e5m2 {
   [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static float number(byte bits, float scale) {
     return from_e5m2(bits) * scale;
   }
-  /// As many as a fragment holds, times scale.
+  static constexpr float unit = 1.0f;  ///< what `numbers` are divided by
+  /// As many as a fragment holds, over `unit`.
   template <class Fragment>
-  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static Fragment numbers(byte const* p, float scale) {
-    return Fragment::of_e5m2(p) * Fragment(scale);
+  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static Fragment numbers(byte const* p) {
+    return Fragment::of_e5m2(p);
+  }
+  /// 32 of them as f16s.
+  template <class Fragment>
+  KVSIEVE_INLINE static void halves(byte const* p, f16* to) {
+    Fragment::halves_of_e5m2(p, to);
   }
   /// The nearest one, ties to even; saturates.
   [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static byte bits(float x) { return to_e5m2(x); }
@@ -73,7 +85,19 @@ struct fp8 {
   /// As many as a fragment holds.
   template <class Fragment, int D>
   [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static Fragment load(byte const* row, int, int channel, float scale = 1.0f) {
-    return Number::template numbers<Fragment>(row + channel, scale);
+    return Number::template numbers<Fragment>(row + channel) * Fragment(Number::unit * scale);
+  }
+  /// A row over its scale.
+  template <class Fragment, int D>
+  KVSIEVE_INLINE static void halves(byte const* row, int, f16* to) {
+    for (int c = 0; c < D; c += 32) Number::template halves<Fragment>(row + c, to + c);
+  }
+  template <int D>
+  static constexpr int channels_of_scale = D;  ///< that share one
+  /// The scale.
+  template <int D>
+  [[nodiscard]] KVSIEVE_INLINE static float scale(byte const*, int, int, float scale = 1.0f) {
+    return Number::unit * scale;
   }
   /// A row.
   template <int D>
@@ -108,7 +132,19 @@ struct fp8_row {
   /// As many as a fragment holds.
   template <class Fragment, int D>
   [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static Fragment load(byte const* row, int, int channel) {
-    return Number::template numbers<Fragment>(row + channel, load_f32(row + D));
+    return Number::template numbers<Fragment>(row + channel) * Fragment(Number::unit * load_f32(row + D));
+  }
+  /// A row over its scale.
+  template <class Fragment, int D>
+  KVSIEVE_INLINE static void halves(byte const* row, int, f16* to) {
+    for (int c = 0; c < D; c += 32) Number::template halves<Fragment>(row + c, to + c);
+  }
+  template <int D>
+  static constexpr int channels_of_scale = D;  ///< that share one
+  /// The scale.
+  template <int D>
+  [[nodiscard]] KVSIEVE_INLINE static float scale(byte const* row, int, int) {
+    return Number::unit * load_f32(row + D);
   }
   /// A row.
   template <int D>

@@ -52,6 +52,27 @@ struct ggml_block {
     else
       return (x - Fragment(static_cast<float>(half))) * Fragment::of_f16(b);
   }
+  /// Codes of 32 channels, less that of 0 without a minimum.
+  template <class Fragment, int D>
+  [[nodiscard]] KVSIEVE_INLINE static auto codes(byte const* row, int, int channel) {
+    byte const* const b = row + channel / block * block_bytes;
+    auto code = Fragment::codes::of_halves(b + codes_at);
+    if constexpr (Bits == 5) code = code.template with<4>(b + fifth_at);
+    return Minimum ? code : code.less(half);
+  }
+  template <int>
+  static constexpr int channels_of_scale = block;  ///< that share one
+  /// The scale of a group.
+  template <int D>
+  [[nodiscard]] KVSIEVE_INLINE static f16 scale(byte const* row, int, int of) {
+    return f16_at(row + of * block_bytes);
+  }
+  /// The minimum of a group.
+  template <int D>
+    requires Minimum
+  [[nodiscard]] KVSIEVE_INLINE static f16 least(byte const* row, int, int of) {
+    return f16_at(row + of * block_bytes + 2);
+  }
   /// A row.
   template <int D>
   KVSIEVE_INLINE KVSIEVE_HD static void encode(float const* x, byte* row) {

@@ -31,6 +31,23 @@ struct int4_row {
                Fragment(load_f32(row + D / 2)) +
            Fragment(load_f32(row + D / 2 + 4));
   }
+  /// Codes of 32 channels.
+  template <class Fragment, int D>
+  [[nodiscard]] KVSIEVE_INLINE static auto codes(byte const* row, int, int channel) {
+    return Fragment::codes::of_halves(row + channel / 2);
+  }
+  template <int D>
+  static constexpr int channels_of_scale = D;  ///< that share one
+  /// The scale.
+  template <int D>
+  [[nodiscard]] KVSIEVE_INLINE static float scale(byte const* row, int, int) {
+    return load_f32(row + D / 2);
+  }
+  /// The least number.
+  template <int D>
+  [[nodiscard]] KVSIEVE_INLINE static float least(byte const* row, int, int) {
+    return load_f32(row + D / 2 + 4);
+  }
   /// A row.
   template <int D>
   KVSIEVE_INLINE KVSIEVE_HD static void encode(float const* x, byte* row) {

@@ -24,8 +24,25 @@ struct int8_row {
   }
   /// As many as a fragment holds.
   template <class Fragment, int D>
-  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static Fragment load(byte const* row, int, int channel) {
-    return Fragment::of_bytes(reinterpret_cast<signed char const*>(row + channel)) * Fragment(load_f32(row + D));
+  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static Fragment load(byte const* row, int token, int channel) {
+    return number<Fragment, D>(row, token, channel) * Fragment(load_f32(row + D));
+  }
+  /// Their codes.
+  template <class Fragment, int D>
+  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static Fragment number(byte const* row, int, int channel) {
+    return Fragment::of_bytes(reinterpret_cast<signed char const*>(row + channel));
+  }
+  /// Those of 32 channels.
+  template <class Fragment, int D>
+  [[nodiscard]] KVSIEVE_INLINE static auto codes(byte const* row, int, int channel) {
+    return Fragment::codes::of_bytes(row + channel);
+  }
+  template <int D>
+  static constexpr int channels_of_scale = D;  ///< that share one
+  /// The scale.
+  template <int D>
+  [[nodiscard]] KVSIEVE_INLINE static float scale(byte const* row, int, int) {
+    return load_f32(row + D);
   }
   /// A row.
   template <int D>

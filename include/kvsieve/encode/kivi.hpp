@@ -43,10 +43,18 @@ struct kivi_keys {
   /// As many as a fragment holds.
   template <class Fragment, int D>
   [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static Fragment load(byte const* tile, int token, int channel) {
-    byte const* const s = tile + 4 * words * D + 2 * channel;
-    Fragment const code =
-        Fragment::template of_words<B>(tile + 4 * (token / per_word * D + channel), B * (token % per_word));
-    return code * Fragment::of_f16s(s) + Fragment::of_f16s(s + 2 * D);
+    byte const* const s = channel_scales<D>(tile) + 2 * channel;
+    return number<Fragment, D>(tile, token, channel) * Fragment::of_f16s(s) + Fragment::of_f16s(s + 2 * D);
+  }
+  /// Their codes.
+  template <class Fragment, int D>
+  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static Fragment number(byte const* tile, int token, int channel) {
+    return Fragment::template of_words<B>(tile + 4 * (token / per_word * D + channel), B * (token % per_word));
+  }
+  /// Where the scales of all channels lie, and behind them the minima.
+  template <int D>
+  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static byte const* channel_scales(byte const* tile) {
+    return tile + 4 * words * D;
   }
   /// A tile, from rows [G, D].
   template <int D>
@@ -126,6 +134,26 @@ struct kivi_values {
     byte const* const s = row + D * B / 8 + 2 * (channel / G);
     return Fragment::template of_codes<B>(row + channel * B / 8) * Fragment::of_f16(s) +
            Fragment::of_f16(s + D / G * 2);
+  }
+  /// Codes of 32 channels.
+  template <class Fragment, int D>
+  [[nodiscard]] KVSIEVE_INLINE static auto codes(byte const* row, int, int channel) {
+    if constexpr (B == 2)
+      return Fragment::codes::of_twos(row + channel / 4);
+    else
+      return Fragment::codes::of_fours(row + channel / 2);
+  }
+  template <int>
+  static constexpr int channels_of_scale = G;  ///< that share one
+  /// The scale of a group.
+  template <int D>
+  [[nodiscard]] KVSIEVE_INLINE static f16 scale(byte const* row, int, int of) {
+    return f16_at(row + D * B / 8 + 2 * of);
+  }
+  /// The minimum of a group.
+  template <int D>
+  [[nodiscard]] KVSIEVE_INLINE static f16 least(byte const* row, int, int of) {
+    return f16_at(row + D * B / 8 + 2 * (D / G + of));
   }
   /// A row.
   template <int D>

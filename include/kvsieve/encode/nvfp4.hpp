@@ -31,6 +31,24 @@ struct nvfp4 {
   [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static Fragment load(byte const* row, int, int channel, float scale = 1.0f) {
     return Fragment::of_e2m1(row + channel / 2, group_scale(row[D / 2 + channel / group], scale));
   }
+  /// Codes of 32 channels, twice what they stand for.
+  template <class Fragment, int D>
+  [[nodiscard]] KVSIEVE_INLINE static auto codes(byte const* row, int, int channel) {
+    static constexpr signed char twice[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+    return Fragment::codes::of_fours(row + channel / 2).of_table(twice);
+  }
+  template <int>
+  static constexpr int channels_of_scale = group;  ///< that share one
+  /// The scale of a group, over 128 of the row's.
+  template <int D>
+  [[nodiscard]] KVSIEVE_INLINE static e4m3_bits scale(byte const* row, int, int of, float = 1.0f) {
+    return {row[D / 2 + of]};
+  }
+  /// What all of them are multiplied with.
+  template <int D>
+  [[nodiscard]] KVSIEVE_INLINE static float row_scale(byte const*, int, float scale = 1.0f) {
+    return 128.0f * scale;
+  }
   /// A row.
   template <int D>
   KVSIEVE_INLINE KVSIEVE_HD static void encode(float const* x, byte* row, float scale = 1.0f) {

@@ -28,9 +28,26 @@ struct q8_0 {
   }
   /// As many as a fragment holds.
   template <class Fragment, int D>
-  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static Fragment load(byte const* row, int, int channel) {
+  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static Fragment load(byte const* row, int token, int channel) {
+    return number<Fragment, D>(row, token, channel) * Fragment::of_f16(row + channel / block * block_bytes);
+  }
+  /// Their codes.
+  template <class Fragment, int D>
+  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static Fragment number(byte const* row, int, int channel) {
     byte const* const b = row + channel / block * block_bytes;
-    return Fragment::of_bytes(reinterpret_cast<signed char const*>(b + 2 + channel % block)) * Fragment::of_f16(b);
+    return Fragment::of_bytes(reinterpret_cast<signed char const*>(b + 2 + channel % block));
+  }
+  /// Those of 32 channels.
+  template <class Fragment, int D>
+  [[nodiscard]] KVSIEVE_INLINE static auto codes(byte const* row, int, int channel) {
+    return Fragment::codes::of_bytes(row + channel / block * block_bytes + 2);
+  }
+  template <int>
+  static constexpr int channels_of_scale = block;  ///< that share one
+  /// The scale of a group.
+  template <int D>
+  [[nodiscard]] KVSIEVE_INLINE static f16 scale(byte const* row, int, int of) {
+    return f16_at(row + of * block_bytes);
   }
   /// A row.
   template <int D>

@@ -14,11 +14,12 @@ struct d2o_state {
   int capacity = 0;                      ///< entries of a head, at most; from a head's scores to the next
   int used = 0;                          ///< entries of a head that have scores
   float threshold = __builtin_nanf("");  ///< least similarity that merged last time; NaN before the first
+  float* stored = nullptr;               ///< of a state on the device [1], there: this threshold, in place of it
 
   /// Floats that the scores take; 4 bytes each.
   [[nodiscard]] static constexpr index floats(int heads, int capacity) { return index{heads} * capacity; }
   /// Scores of a head, [capacity].
-  [[nodiscard]] constexpr float* row(int head) const { return score + index{head} * capacity; }
+  [[nodiscard]] KVSIEVE_HD constexpr float* row(int head) const { return score + index{head} * capacity; }
 };
 
 namespace evict {

@@ -2,7 +2,7 @@
 // ZeroMerge while generating: a token in, one slot merged into another. "ZeroMerge: Parameter-Free KV Cache Compression
 // for Memory-Efficient Long-Context LLMs", arXiv 2503.10714.
 #pragma once
-#include <cmath>
+#include <cuda/std/cmath>
 
 #include <kvsieve/core/range.hpp>
 #include <kvsieve/core/views.hpp>
@@ -16,25 +16,27 @@ struct zero_merge_bias {
   index capacity = 0;             ///< from a head to the next
   float alpha = 1.0f;             ///< what the logarithm is multiplied with
   /// Of an entry.
-  [[nodiscard]] float operator()(index head, index token) const {
-    return alpha * std::log(weight[head * capacity + token]);
+  [[nodiscard]] KVSIEVE_HD float operator()(index head, index token) const {
+    return alpha * cs::log(weight[head * capacity + token]);
   }
 };
 
 /// What ZeroMerge remembers of one layer of one sequence, in memory of the caller.
 struct zero_merge_state {
-  float* data = nullptr;  ///< tokens that a slot stands for [Hkv, capacity], then scores [Hkv, capacity]
-  int heads = 0;          ///< KV heads, Hkv
-  int capacity = 0;       ///< slots of a head, C
-  int used = 0;           ///< of them filled, the first ones
-  int turn = 0;           ///< place in the ring of the newest slots that the next token takes
+  float* data = nullptr;   ///< tokens that a slot stands for [Hkv, capacity], then scores [Hkv, capacity]
+  int heads = 0;           ///< KV heads, Hkv
+  int capacity = 0;        ///< slots of a head, C
+  int used = 0;            ///< of them filled, the first ones
+  int turn = 0;            ///< place in the ring of the newest slots that the next token takes
+  int* counter = nullptr;  ///< device [1], or null: the launches keep `turn` there, and read nothing of it here, so
+                           ///< that a CUDA graph may replay the steps of full slots; 0 before the first
 
   /// Floats that it takes; 4 bytes each.
   [[nodiscard]] static constexpr index floats(int heads, int capacity) { return index{2} * heads * capacity; }
   /// Tokens that the slots of a head stand for, [capacity].
-  [[nodiscard]] constexpr float* weight(int head) const { return data + index{head} * capacity; }
+  [[nodiscard]] KVSIEVE_HD constexpr float* weight(int head) const { return data + index{head} * capacity; }
   /// Scores of the slots of a head, [capacity].
-  [[nodiscard]] constexpr float* score(int head) const { return data + (index{heads} + head) * capacity; }
+  [[nodiscard]] KVSIEVE_HD constexpr float* score(int head) const { return data + (index{heads} + head) * capacity; }
   /// The bias of the slots.
   [[nodiscard]] constexpr zero_merge_bias bias(float alpha = 1.0f) const { return {data, capacity, alpha}; }
 };

@@ -12,13 +12,6 @@
 
 namespace kvsieve::inline v0 {
 
-/// The tokens that leave a layer, as many of each head.
-struct leaving_tokens {
-  int const* data = nullptr;  ///< [Hkv, count], those of a head ascending
-  int count = 0;              ///< of a head
-  index head_stride = 0;      ///< from a head's list to the next
-};
-
 namespace host::inline KVSIEVE_TARGET {
 
 /// One call of absorb_tokens.

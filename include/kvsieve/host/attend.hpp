@@ -168,38 +168,22 @@ class attention {
     index const asked = queries(v).extent(1), group_rows = rows_of(v) / part.heads(), stride = segments(v);
     index const tokens = part.tokens(head), begin = segment * segment_rows;
     index const end = begin + segment_rows < tokens ? begin + segment_rows : tokens;
-    constexpr int most_rows = attention_segment<Part>::most_rows;
     attention_segment<Part> const piece(part, head);
-    auto const work = [&]<int G>(index first, cs::integral_constant<int, G>) {
-      float const* rows[G];
-      index visible[G];
-      partial* result[G];
-      float* logits[G];
-      for (int g = 0; g < G; ++g) {
+    for (index first = 0; first < group_rows; first += attending_rows<D>::most) {
+      attending_rows<D> rows;
+      index const left = group_rows - first;
+      rows.count = static_cast<int>(left < attending_rows<D>::most ? left : attending_rows<D>::most);
+      for (int g = 0; g < rows.count; ++g) {
         index const r = head * group_rows + first + g;
-        rows[g] = (is_rotated<typename Part::keys_type> ? m.turned : m.rows) + (m.first_row[v] + r) * D;
-        visible[g] = number == part_count<Layer> - 1 ? tokens - (asked - 1 - r % asked) : tokens;
-        result[g] = m.partials + m.first_partial[v] + r * stride + segments_before + segment;
-        logits[g] = nullptr;
+        rows.query[g] = (is_rotated<typename Part::keys_type> ? m.turned : m.rows) + (m.first_row[v] + r) * D;
+        rows.visible[g] = number == part_count<Layer> - 1 ? tokens - (asked - 1 - r % asked) : tokens;
+        rows.result[g] = m.partials + m.first_partial[v] + r * stride + segments_before + segment;
+        rows.logits[g] = nullptr;
         if constexpr (observes)
-          logits[g] = m.logits + m.first_logit[v] + r * room_of(v) + entries_before(v, head, number);
+          rows.logits[g] = m.logits + m.first_logit[v] + r * room_of(v) + entries_before(v, head, number);
       }
-      piece.template run<G>(rows, visible, begin, end, result, logits);
-    };
-    for (index g = 0; g < group_rows; g += most_rows) switch (group_rows - g) {
-        case 1:
-          work(g, cs::integral_constant<int, 1>{});
-          break;
-        case 2:
-          work(g, cs::integral_constant<int, 2>{});
-          break;
-        case 3:
-          work(g, cs::integral_constant<int, 3>{});
-          break;
-        default:
-          work(g, cs::integral_constant<int, most_rows>{});
-          break;
-      }
+      piece.run(rows, begin, end);
+    }
   }
 
   /// What a query row reads of the evicted tokens' sums, as one more segment: their mass is its only weight.
@@ -250,6 +234,10 @@ class attention {
           empty ? -__builtin_inff() : 0.69314718f * (most + ::log2f(total));
   }
 
+  static constexpr bool folds_together = folds_groups<Aggregate>;
+  /// Heads of a view's state.
+  [[nodiscard]] index state_heads(index v) const { return folds_together ? layer(v).heads() : queries(v).extent(0); }
+
   /// Entries of a head in the parts before one.
   [[nodiscard]] index entries_before(index v, index head, int part_number) const {
     index sum = 0;
@@ -269,9 +257,9 @@ class attention {
       if (s.data == nullptr) return fail(errc::bad_pointer, "state", 0, "must not be null;", 0, w);
       if (s.counter != nullptr)
         return fail(errc::bad_pointer, "state.counter", 1, "is for the device; here it must be null,", 0, w);
-      if (s.heads != queries(v).extent(0))
-        return fail(errc::bad_shape, "state.heads", s.heads, "must equal the query heads,", at(queries(v).extent(0)),
-                    w);
+      if (s.heads != state_heads(v))
+        return fail(errc::bad_shape, "state.heads", s.heads,
+                    folds_together ? "must equal the KV heads," : "must equal the query heads,", at(state_heads(v)), w);
       if (s.capacity % 16 != 0 || s.capacity < room_of(v))
         return fail(errc::bad_shape, "state.capacity", at(s.capacity), "must be a multiple of 16 and at least",
                     at(room_of(v)), w);
@@ -285,18 +273,19 @@ class attention {
   /// Folds the probabilities of the new queries, in their order, into the state of every entry that they see.
   template <class State, class Params>
   void fold_all(memory const& m, cs::span<State> states, Params const& params) const {
-    m.tasks.fill([&](index v) { return queries(v).extent(0) * segments_of(room_of(v)); });
+    m.tasks.fill([&](index v) { return state_heads(v) * segments_of(room_of(v)); });
     on_.for_each(m.tasks.count(), [&](index i, int) {
       auto const at = m.tasks.find(i);
-      index const v = at.view, pieces = segments_of(room_of(v)), q = at.task / pieces;
-      index const asked = queries(v).extent(1), head = q / (queries(v).extent(0) / layer(v).heads());
+      index const v = at.view, pieces = segments_of(room_of(v)), q = at.task / pieces, asked = queries(v).extent(1);
+      index const head = q / (state_heads(v) / layer(v).heads()), of_head = queries(v).extent(0) / state_heads(v);
       index const first = at.task % pieces * segment_rows, entries = entries_before(v, head, part_count<Layer>);
       index const last = first + segment_rows < entries ? first + segment_rows : entries;
       for (index a = 0; a < asked; ++a) {
-        index const r = q * asked + a, seen = entries - (asked - 1 - a);
-        fold_entries(states[static_cast<std::size_t>(v)], params, static_cast<int>(q), static_cast<int>(a),
-                     m.logits + m.first_logit[v] + r * room_of(v), m.log_sum[m.first_row[v] + r], first,
-                     last < seen ? last : seen, seen);
+        index const r = q * of_head * asked + a, seen = entries - (asked - 1 - a);
+        folded_query const query{m.logits + m.first_logit[v] + r * room_of(v), m.log_sum + m.first_row[v] + r,
+                                 static_cast<int>(of_head), asked * room_of(v), asked};
+        fold_entries(states[static_cast<std::size_t>(v)], params, static_cast<int>(q), static_cast<int>(a), query,
+                     first, last < seen ? last : seen, seen);
       }
     });
     for (index v = 0; v < views(); ++v)

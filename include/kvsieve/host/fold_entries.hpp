@@ -10,17 +10,32 @@
 namespace kvsieve::inline v0 {
 namespace host::inline KVSIEVE_TARGET {
 
-/// Entries [first, last) of a query head, `first` a multiple of the lanes of a fragment, for the query `ahead` places
-/// behind those that the state has seen, which sees `visible` entries: probability 2^(z - log_sum) of each.
+/// Logits of a query, and of the further heads of its group where an accumulator folds these together; times log2(e).
+struct folded_query {
+  float const* z;        ///< of the entries
+  float const* log_sum;  ///< of the query
+  int heads = 1;         ///< query heads
+  index z_stride = 0, sum_stride = 0;
+
+  /// Probabilities 2^(z - log_sum) of the entries from `e` on; their mean over the heads.
+  [[nodiscard]] fragment at(index e) const {
+    fragment p = exp2(load(z + e) - fragment(log_sum[0]));
+    for (int g = 1; g < heads; ++g) p = p + exp2(load(z + g * z_stride + e) - fragment(log_sum[g * sum_stride]));
+    return heads == 1 ? p : p * fragment(1.0f / static_cast<float>(heads));
+  }
+};
+
+/// Entries [first, last) of a head of the state, `first` a multiple of the lanes of a fragment, for the query `ahead`
+/// places behind those that the state has seen, which sees `visible` entries.
 template <class A>
-void fold_entries(observed_state<A> const& state, typename A::params const& params, int head, int ahead, float const* z,
-                  float log_sum, index first, index last, index visible) {
+void fold_entries(observed_state<A> const& state, typename A::params const& params, int head, int ahead,
+                  folded_query const& query, index first, index last, index visible) {
   constexpr int states = A::states, lanes = fragment::lanes;
   int const number = state.queries + ahead;
   [[maybe_unused]] fragment const keep(kept_of_state<A>(params));
   fragment const weight(A::weight(params, number, number + 1, static_cast<int>(visible)));
   for (index e = first; e < last; e += lanes) {
-    fragment const p = exp2(load(z + e) - fragment(log_sum)) * weight;
+    fragment const p = query.at(e) * weight;
     fragment part[states];
     for (int k = 0; k < states; ++k) part[k] = load(state.row(head, k) + e);
     if constexpr (A::linear)

@@ -5,11 +5,10 @@
 #include <span>
 
 #include <kvsieve/core/arena.hpp>
-#include <kvsieve/core/check.hpp>
 #include <kvsieve/core/parts.hpp>
-#include <kvsieve/evict/d2o_step.hpp>
 #include <kvsieve/evict/gate.hpp>
 #include <kvsieve/evict/nearest.hpp>
+#include <kvsieve/evict/step_checks.hpp>
 #include <kvsieve/host/move_rows.hpp>
 #include <kvsieve/host/nearest_kept.hpp>
 #include <kvsieve/host/on.hpp>
@@ -127,39 +126,7 @@ class d2o_steps {
     return most;
   }
 
-  [[nodiscard]] status check() const {
-    if (status const s = p_.check(); !s) return s;
-    if (layers_.empty()) return fail(errc::bad_shape, "layers", 0, "must be at least", 1);
-    if (status const s = range::all(check::one_each("attention", seen_.size(), layers_.size()),
-                                    check::one_each("states", states_.size(), layers_.size()));
-        !s)
-      return s;
-    for (std::size_t v = 0; v < layers_.size(); ++v)
-      if (status const s = check_view(v); !s) return s;
-    return {};
-  }
-  [[nodiscard]] status check_view(std::size_t v) const {
-    auto const& l = layers_[v];
-    d2o_state const& s = states_[v];
-    int const w = static_cast<int>(v), heads = layers_[0].heads();
-    auto const wrong = [&](char const* name, index got, char const* rule, index wanted) {
-      return fail(errc::bad_shape, name, static_cast<double>(got), rule, static_cast<double>(wanted), w);
-    };
-    if (status const t = check::layer(l, heads, w); !t) return t;
-    if (status const t = check::readable(l.keys, "keys", w); !t) return t;
-    if (status const t = check::readable(l.values, "values", w); !t) return t;
-    if (s.score == nullptr) return fail(errc::bad_pointer, "state", 0, "must not be null;", 0, w);
-    if (s.heads != heads) return wrong("state.heads", s.heads, "must equal the KV heads,", heads);
-    if (s.capacity < l.tokens())
-      return wrong("state.capacity", s.capacity, "must be at least the entries,", l.tokens());
-    if (s.used < 0 || s.used >= l.tokens())
-      return wrong("state.used", s.used,
-                   s.used < 0 ? "must be at least" : "must be less than the entries, new among them,",
-                   s.used < 0 ? 0 : l.tokens());
-    if (index const room = heads * score_stride(l.tokens()); static_cast<index>(seen_[v].size()) < room)
-      return wrong("attention", static_cast<index>(seen_[v].size()), "floats; it must be at least", room);
-    return {};
-  }
+  [[nodiscard]] status check() const { return check::d2o_step(layers_, seen_, p_, states_); }
 
   void add(index v, index h) const {
     d2o_state const& s = states_[static_cast<std::size_t>(v)];

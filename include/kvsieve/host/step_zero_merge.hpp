@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Drives evict::zero_merge_step: what the prompt left becomes a state, and each new token changes one slot.
 #pragma once
-#include <kvsieve/core/check.hpp>
 #include <kvsieve/core/math.hpp>
 #include <kvsieve/core/parts.hpp>
 #include <kvsieve/core/plan.hpp>
+#include <kvsieve/evict/step_checks.hpp>
 #include <kvsieve/evict/zero_merge.hpp>
-#include <kvsieve/evict/zero_merge_step.hpp>
 #include <kvsieve/host/on.hpp>
 #include <kvsieve/host/row_math.hpp>
 #include <kvsieve/host/store_row.hpp>
@@ -31,7 +30,7 @@ class zero_merge_steps {
 
   template <class Exec>
   [[nodiscard]] status run(Exec const& on) const {
-    if (status const s = check(); !s) return s;
+    if (status const s = check::zero_merge_step(layers_, fresh_, seen_, p_, states_); !s) return s;
     index const heads = states_[0].heads;
     on.for_each(static_cast<index>(states_.size()) * heads,
                 [&](index r, int) { step(static_cast<std::size_t>(r / heads), static_cast<int>(r % heads)); });
@@ -45,52 +44,6 @@ class zero_merge_steps {
   }
 
  private:
-  [[nodiscard]] status check() const {
-    if (status const s = p_.check(); !s) return s;
-    if (layers_.empty()) return fail(errc::bad_shape, "layers", 0, "must be at least", 1);
-    if (status const s = range::all(check::one_each("fresh", fresh_.size(), layers_.size()),
-                                    check::one_each("attention", seen_.size(), layers_.size()),
-                                    check::one_each("states", states_.size(), layers_.size()));
-        !s)
-      return s;
-    for (std::size_t v = 0; v < layers_.size(); ++v)
-      if (status const s = check_view(v); !s) return s;
-    return {};
-  }
-  [[nodiscard]] status check_view(std::size_t v) const {
-    auto const& l = layers_[v];
-    auto const& f = fresh_[v];
-    zero_merge_state const& s = states_[v];
-    int const w = static_cast<int>(v), heads = layers_[0].heads();
-    auto const wrong = [&](char const* name, index got, char const* rule, index wanted) {
-      return fail(errc::bad_shape, name, static_cast<double>(got), rule, static_cast<double>(wanted), w);
-    };
-    if (status const t = check::layer(l, heads, w); !t) return t;
-    if (status const t = check::readable(l.keys, "keys", w); !t) return t;
-    if (status const t = check::readable(l.values, "values", w); !t) return t;
-    if (f.heads() != heads) return wrong("fresh.heads", f.heads(), "must equal the KV heads,", heads);
-    if (f.tokens() != 1) return wrong("fresh.tokens", f.tokens(), "must be", 1);
-    if (status const t = check::layer(f, heads, w); !t) return t;
-    if (status const t = check::readable(f.keys, "fresh", w); !t) return t;
-    if (status const t = check::readable(f.values, "fresh", w); !t) return t;
-    if (s.data == nullptr) return fail(errc::bad_pointer, "state", 0, "must not be null;", 0, w);
-    if (s.heads != heads) return wrong("state.heads", s.heads, "must equal the KV heads,", heads);
-    if (s.capacity <= p_.tail + p_.residual)
-      return wrong("state.capacity", s.capacity, "must be greater than tail and residual together,",
-                   index{p_.tail} + p_.residual);
-    if (l.tokens() < s.capacity)
-      return wrong("keys.tokens", l.tokens(), "must be at least the capacity of the state,", s.capacity);
-    if (s.used < 0 || s.used > s.capacity)
-      return wrong("state.used", s.used, s.used < 0 ? "must be at least" : "must be at most the capacity,",
-                   s.used < 0 ? 0 : s.capacity);
-    if (s.turn < 0 || s.turn >= p_.tail - 1)
-      return wrong("state.turn", s.turn, s.turn < 0 ? "must be at least" : "must be less than the ring of tail - 1,",
-                   s.turn < 0 ? 0 : p_.tail - 1);
-    if (index const room = heads * score_stride(s.used + 1); static_cast<index>(seen_[v].size()) < room)
-      return wrong("attention", static_cast<index>(seen_[v].size()), "floats; it must be at least", room);
-    return {};
-  }
-
   void step(std::size_t v, int h) const {
     auto const& l = layers_[v];
     zero_merge_state const& s = states_[v];
@@ -193,36 +146,9 @@ template <kv_layer_view Layer>
 [[nodiscard]] status begin_zero_merge(token_plan const& plan, int view, Layer const& layer,
                                       cs::span<float const> scores, evict::zero_merge::params const& residual,
                                       evict::zero_merge_step::params const& params, zero_merge_state& state) noexcept {
-  if (!plan) return plan.state;
-  if (view < 0 || view >= plan.views)
-    return fail(errc::bad_shape, "view", view, view < 0 ? "must be at least" : "must be less than the plan's,",
-                view < 0 ? 0 : plan.views);
-  if (status const s = range::all(params.check(), residual.check()); !s) return s;
-  if (residual.residual != params.residual)
-    return fail(errc::bad_params, "residual", params.residual, "must equal that of evict::zero_merge,",
-                residual.residual);
+  if (status const s = check::begun_zero_merge(plan, view, layer, scores, residual, params, state); !s) return s;
   int const tokens = plan.tokens(view), rest = tokens - plan.count(view, 0),
             slots = evict::zero_merge::slots(residual, rest), rows = slots + plan.count(view, 0);
-  if (layer.heads() != plan.heads)
-    return fail(errc::bad_shape, "keys.heads", layer.heads(), "must equal the plan's,", plan.heads, view);
-  if (layer.tokens() != tokens)
-    return fail(errc::bad_shape, "keys.tokens", layer.tokens(), "must equal the plan's,", tokens, view);
-  if (status const s = check::readable(layer.keys, "keys", view); !s) return s;
-  if (status const s = check::readable(layer.values, "values", view); !s) return s;
-  if (status const s =
-          range::entries("scores", static_cast<double>(scores.size()), static_cast<double>(index{plan.heads} * tokens));
-      !s)
-    return s;
-  if (state.data == nullptr) return fail(errc::bad_pointer, "state", 0, "must not be null;", 0, view);
-  if (state.heads != plan.heads)
-    return fail(errc::bad_shape, "state.heads", state.heads, "must equal the KV heads,", plan.heads, view);
-  if (state.capacity < rows)
-    return fail(errc::bad_shape, "state.capacity", state.capacity, "must be at least the rows of the result,", rows,
-                view);
-  for (int h = 1; h < plan.heads; ++h)
-    if (plan.count(view, h) != plan.count(view, 0))
-      return fail(errc::bad_plan, "plan.count", plan.count(view, h), "must equal that of the first head,",
-                  plan.count(view, 0), view);
   for (int h = 0; h < plan.heads; ++h) {
     auto const of_head = scores.subspan(static_cast<std::size_t>(index{h} * tokens), static_cast<std::size_t>(tokens));
     auto const kept = plan.kept(view, h);

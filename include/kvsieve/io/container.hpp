@@ -34,6 +34,31 @@ struct stored_part {
   [[nodiscard]] constexpr std::uint64_t rows(std::uint64_t head) const noexcept {
     return load<std::uint32_t>(row_counts.data() + 4 * head);
   }
+  /// What each head has: see each_head.
+  struct head_rows {
+    std::uint64_t head;            ///< its number
+    std::uint64_t first;           ///< entries of the heads before it
+    std::uint64_t rows;            ///< its entries
+    std::span<byte const> keys;    ///< whole tiles
+    std::span<byte const> values;  ///< whole tiles
+  };
+  /// Calls use(head_rows) for each head in order. To go through all of them takes this: first(), keys() and values() of
+  /// one head count up the heads before it.
+  template <class Use>
+  constexpr void each_head(Use const& use) const {
+    std::uint64_t first = 0, key = 0, value = 0;
+    for (std::uint64_t h = 0; h < static_cast<std::uint64_t>(heads); ++h) {
+      std::uint64_t const n = rows(h);
+      std::uint64_t keys_of = 0, values_of = 0;
+      (void)key_format.bytes(n, keys_of);
+      (void)value_format.bytes(n, values_of);
+      use(head_rows{h, first, n, key_bytes.subspan(static_cast<std::size_t>(key), static_cast<std::size_t>(keys_of)),
+                    value_bytes.subspan(static_cast<std::size_t>(value), static_cast<std::size_t>(values_of))});
+      first += n;
+      key += keys_of;
+      value += values_of;
+    }
+  }
   /// Entries of the heads before it: where its positions, biases and scores begin.
   [[nodiscard]] constexpr std::uint64_t first(std::uint64_t head) const noexcept {
     std::uint64_t sum = 0;

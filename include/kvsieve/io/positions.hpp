@@ -117,6 +117,10 @@ template <class Use>
   if (tokens % 8 != 0 && bytes[at + size - 1] >> (tokens % 8) != 0)
     return bad_list(bytes[at + size - 1], "is the last byte of a bitmap, which must be less than",
                     static_cast<double>(1u << (tokens % 8)));
+  // So that heads which repeat a list take no longer than their rows are many.
+  if (size > 5 * count)
+    return bad_list(static_cast<double>(size), "bytes of a bitmap; as differences its rows take at most",
+                    static_cast<double>(5 * count));
   for (std::uint64_t i = 0; i < size; ++i)
     for (unsigned bits = bytes[at + i]; bits != 0; bits &= bits - 1)
       use(static_cast<int>(8 * i + static_cast<unsigned>(std::countr_zero(bits))));

@@ -79,12 +79,14 @@ struct windows {
   int tile = 1;    ///< tokens that the format holds together (Codec::tile_tokens)
 
   /// Entries of a list of `count` that are encoded; those before them are the first `sink`.
-  [[nodiscard]] constexpr int encoded(int count) const {
+  [[nodiscard]] KVSIEVE_HD constexpr int encoded(int count) const {
     index const between = index{count} - sink - recent;
     return between < tile ? 0 : static_cast<int>(between / tile * tile);
   }
   /// 0: encoded, 1: as it was.
-  [[nodiscard]] constexpr int part_of(int count, int i) const { return i >= sink && i < sink + encoded(count) ? 0 : 1; }
+  [[nodiscard]] KVSIEVE_HD constexpr int part_of(int count, int i) const {
+    return i >= sink && i < sink + encoded(count) ? 0 : 1;
+  }
   /// Ok, or the number that is out of range.
   [[nodiscard]] constexpr status check() const {
     return range::all(range::at_least("windows.sink", sink, 0), range::at_least("windows.recent", recent, 0),

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// kvsieve_llama as people run it: a process, a real model.
+#include <sys/wait.h>
+#include <catch2/catch_all.hpp>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+
+#include "files.hpp"
+
+using Catch::Matchers::ContainsSubstring;
+using kvsieve::test::read_bytes;
+using kvsieve::test::scratch;
+using kvsieve::test::write_bytes;
+using nlohmann::json;
+
+namespace {
+
+std::string const model = KVSIEVE_LLAMA_MODEL, texts = KVSIEVE_LLAMA_TEXTS_DIR;
+
+std::string quoted(std::string const& word) {
+  std::string out = "'";
+  for (char const c : word) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return out + "'";
+}
+
+/// The program run once, what it wrote beside it.
+struct program {
+  std::string out, err;
+  int status = -1;
+
+  program(scratch const& at, std::vector<std::string> const& arguments) {
+    std::string line = quoted(KVSIEVE_PROGRAM);
+    for (auto const& a : arguments) line += " " + quoted(a);
+    auto const to_out = at / "out", to_err = at / "err";
+    int const ended = std::system((line + " >" + quoted(to_out) + " 2>" + quoted(to_err)).c_str());
+    if (WIFEXITED(ended)) status = WEXITSTATUS(ended);
+    out = read_bytes(to_out);
+    err = read_bytes(to_err);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("kvsieve_llama eval: a needle among others like it is found in a quarter of the cache") {
+  scratch const at;
+  program const p(at, {"eval", "--model", model, "--tasks", "needle", "--items", "1", "--depths", "0.5", "--tokens",
+                       "400", "--distractors", "2", "--strategies", "kvzip,mixed_queries", "--keeps", "0.25", "--json",
+                       at / "needle.json"});
+  CAPTURE(p.err, p.out);
+  REQUIRE(p.status == 0);
+  auto const report = json::parse(read_bytes(at / "needle.json"));
+  REQUIRE(report["rows"].size() == 2);
+  for (auto const& row : report["rows"]) {
+    CAPTURE(row);
+    CHECK(row["score_full"] == 1);
+    CHECK(row["score"] == 1);
+    CHECK(row["bytes_share"].get<double>() < 0.26);
+  }
+}
+
+TEST_CASE("kvsieve_llama generate: llama.cpp's cells and kvsieve's memory hold what is kept") {
+  scratch const at;
+  std::string text = read_bytes(texts + "/prose.txt");
+  write_bytes(at / "text", text.substr(0, 2000));
+  for (auto const* const hold : {"cells", "memory"}) {
+    program const p(at, {"generate", "--model", model, "--file", at / "text", "--prompt", "What was wrong?",
+                         "--strategy", "snap_kv", "--keep", "0.25", "--predict", "8", "--hold", hold});
+    CAPTURE(p.err, p.out);
+    REQUIRE(p.status == 0);
+    CHECK_THAT(p.out, ContainsSubstring(std::string(hold) == "cells" ? "in llama.cpp's cells" : "in kvsieve's memory"));
+    CHECK_THAT(p.out, ContainsSubstring("24.9 % of the bytes") && ContainsSubstring("decoding, compressed"));
+  }
+}
+
+TEST_CASE("kvsieve_llama refuses in one line") {
+  scratch const at;
+  write_bytes(at / "none.gguf", "no weights");
+  write_bytes(at / "text", read_bytes(texts + "/prose.txt").substr(0, 2000));
+  struct refusal {
+    std::vector<std::string> arguments;
+    int status;
+    std::vector<std::string> names;
+  };
+  auto const generate = [&](std::vector<std::string> more, std::string const& with = model) {
+    std::vector<std::string> all{"generate", "--file", at / "text", "--model", with};
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  };
+  for (auto const& r : {
+           refusal{generate({"--strategy", "snap_kv"}, at / "none.gguf"), 1, {"none.gguf"}},
+           refusal{generate({"--strategy", "snap_kv"}, at / "absent.gguf"), 1, {"absent.gguf"}},
+           refusal{generate({"--strategy", "snap_kv", "--context", "64"}), 1, {"--context is 64", "474 tokens"}},
+           refusal{generate({"--strategy", "no_such"}), 2, {"no_such", "snap_kv"}},
+           refusal{generate({"--strategy", "snap_kv", "--keep", "1.5"}), 2, {"--keep is 1.5"}},
+           refusal{generate({"--strategy", "ada_kv", "--store", "levels", "--hold", "cells"}), 1, {"levels"}},
+       }) {
+    program const p(at, r.arguments);
+    CAPTURE(r.arguments, p.err, p.out);
+    CHECK(p.status == r.status);
+    CHECK(std::count(p.err.begin(), p.err.end(), '\n') == 1);
+    for (auto const& name : r.names) CHECK_THAT(p.err, ContainsSubstring(name));
+  }
+}
