@@ -72,6 +72,41 @@ TEST_CASE("kvsieve_llama generate: llama.cpp's cells and kvsieve's memory hold w
   }
 }
 
+TEST_CASE("kvsieve_llama generate: a text goes through fewer cells than it has tokens") {
+  scratch const at;
+  write_bytes(at / "text", read_bytes(texts + "/prose.txt").substr(0, 2000));
+  program const p(at, {"generate", "--model", model, "--file", at / "text", "--prompt", "What was wrong?", "--strategy",
+                       "snap_kv", "--keep", "0.5", "--predict", "8", "--cells", "256"});
+  CAPTURE(p.err, p.out);
+  REQUIRE(p.status == 0);
+  CHECK_THAT(p.out, ContainsSubstring("SnapKV, in 256 cells") && ContainsSubstring("while reading"));
+  CHECK_THAT(p.out, !ContainsSubstring("0 times while reading"));
+}
+
+TEST_CASE("kvsieve_llama decode: the full cache's tokens while nothing goes, and a cache that stays small") {
+  scratch const at;
+  write_bytes(at / "text", read_bytes(texts + "/prose.txt").substr(0, 1000));
+  auto const decode = [&](std::string const& strategy, std::vector<std::string> more) {
+    std::vector<std::string> all{"decode",   "--model", model,        "--file", at / "text",
+                                 "--prompt", "Go on.",  "--strategy", strategy, "--past-end"};
+    all.insert(all.end(), more.begin(), more.end());
+    return program(at, all);
+  };
+  for (std::string const strategy : {"h2o", "tova", "roco", "lazy_eviction"}) {
+    CAPTURE(strategy);
+    auto const whole = decode(strategy, {"--tokens", "1000", "--predict", "16", "--full"});
+    CAPTURE(whole.err, whole.out);
+    REQUIRE(whole.status == 0);
+    CHECK_THAT(whole.out, ContainsSubstring("evicted             0 times"));
+    CHECK_THAT(whole.out, ContainsSubstring("same tokens         all"));
+    auto const small = decode(strategy, {"--tokens", "64", "--every", "8", "--predict", "40"});
+    CAPTURE(small.err, small.out);
+    REQUIRE(small.status == 0);
+    CHECK_THAT(small.out, ContainsSubstring("generated           40 tokens"));
+    CHECK_THAT(small.out, ContainsSubstring("at most 72 once the prompt was evicted from"));
+  }
+}
+
 TEST_CASE("kvsieve_llama refuses in one line") {
   scratch const at;
   write_bytes(at / "none.gguf", "no weights");
@@ -93,6 +128,20 @@ TEST_CASE("kvsieve_llama refuses in one line") {
            refusal{generate({"--strategy", "no_such"}), 2, {"no_such", "snap_kv"}},
            refusal{generate({"--strategy", "snap_kv", "--keep", "1.5"}), 2, {"--keep is 1.5"}},
            refusal{generate({"--strategy", "ada_kv", "--store", "levels", "--hold", "cells"}), 1, {"levels"}},
+           refusal{generate({"--strategy", "kvzip", "--cells", "256"}), 1, {"kvzip", "parts of it"}},
+           refusal{generate({"--strategy", "ada_kv", "--cells", "256"}), 1, {"ada_kv", "other numbers"}},
+           refusal{generate({"--strategy", "snap_kv", "--keep", "1", "--cells", "256"}), 1, {"256", "budget"}},
+           refusal{generate({"--strategy", "snap_kv", "--rpc", "127.0.0.1:1"}), 1, {"127.0.0.1:1", "no server"}},
+           refusal{generate({"--strategy", "snap_kv", "--rpc-split", "1"}), 1, {"--rpc-split without --rpc"}},
+           refusal{
+               {"decode", "--model", model, "--file", at / "text", "--strategy", "snap_kv"}, 2, {"snap_kv", "tova"}},
+           refusal{{"decode", "--model", model, "--file", at / "text", "--strategy", "h2o", "--set",
+                    "select.recent_share=7"},
+                   2,
+                   {"select.recent_share is 7", "1"}},
+           refusal{{"decode", "--model", model, "--file", at / "text", "--strategy", "h2o", "--context", "64"},
+                   1,
+                   {"--context is 64", "474 tokens"}},
        }) {
     program const p(at, r.arguments);
     CAPTURE(r.arguments, p.err, p.out);
