@@ -12,6 +12,10 @@
 namespace kvsieve::tool {
 namespace {
 
+/// Query rows that a head is fitted to, at most: more take longer and give little.
+constexpr int fitted_rows = 1024;
+static_assert(fitted_rows <= evict::refit_values::most_rows);
+
 /// Rows [heads, n, D] of a tensor, and behind each head's the rows [first, first + more) of another; null: none.
 std::vector<float> with_rows(tensor const& front, tensor const* behind, std::int64_t first, std::int64_t more) {
   std::int64_t const dim = front.shape[2], own = front.shape[1] * dim;
@@ -43,13 +47,12 @@ message fit(team_executor const& on, token_plan const& plan, cache_dump const& d
             std::int64_t first, std::int64_t own, kept_rows const& from, std::vector<std::vector<float>>& to) {
   evict::refit_values::params params;
   params.ridge = ridge;
-  std::int64_t const most = evict::refit_values::most_rows / (dump.query_heads / dump.kv_heads);
-  int const least_stride = params.stride;
+  std::int64_t const most = std::max(1, fitted_rows / (dump.query_heads / dump.kv_heads));
   for (int v = 0; v < plan.views; ++v) {
     auto const at = static_cast<std::size_t>(v);
     auto const& l = dump.layers[at];
     std::int64_t const count = pass ? own : l.queries.shape[1];
-    params.stride = static_cast<int>(std::max<std::int64_t>(least_stride, (count + most - 1) / most));
+    params.stride = static_cast<int>((count + most - 1) / most);
     auto const keys = with_rows(l.keys, pass ? &l.pass_keys : nullptr, first, own),
                values = with_rows(l.values, pass ? &l.pass_values : nullptr, first, own),
                queries = rows_of(pass ? l.pass_queries : l.queries, first, count);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// expected-error: kvsieve::host::cascade needs a budget for layers that arrive one by one
+// expected-error: kvsieve: a cascade needs a budget for layers that arrive one by one
 #include <kvsieve/budget/entropy_variance.hpp>
 #include <kvsieve/host/cascade.hpp>
 #include <kvsieve/kvsieve.hpp>

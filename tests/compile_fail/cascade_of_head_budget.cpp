@@ -1,4 +1,4 @@
-// expected-error: kvsieve::host::cascade needs a budget that gives the heads of a layer the same
+// expected-error: kvsieve: a cascade needs a budget that gives the heads of a layer the same
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <kvsieve/budget/entropy_variance.hpp>
 #include <kvsieve/host/cascade.hpp>

@@ -1,4 +1,4 @@
-// expected-error: kvsieve::host::cascade needs a selection of as many tokens as the budget allots
+// expected-error: kvsieve: a cascade needs a selection of as many tokens as the budget allots
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <kvsieve/budget/entropy_variance.hpp>
 #include <kvsieve/host/cascade.hpp>

@@ -280,7 +280,7 @@ TEST_CASE("device attend refuses what kernels cannot read") {
   refused(at(0, D), kvs::errc::bad_shape, {"query.heads is 3", "2"}, 0, 3);
   refused(at(0, D), kvs::errc::bad_shape, {"query.tokens is 9", "8"}, 0, 4, 9);
   kvs::low_rank_sums const sums{};
-  refused(at(0, D), kvs::errc::bad_params, {"evicted is 1", "on the device", "0"}, 0, 4, 1, {.evicted = {&sums, 1}});
+  refused(at(0, D), kvs::errc::bad_shape, {"features.in is 0"}, 0, 4, 1, {.evicted = {&sums, 1}});
 
   int const table[] = {0, 1};
   kvs::page_pool_view const pool{4, kvs::nhd_pages(16, 2, D)};

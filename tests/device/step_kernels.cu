@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Compiles the kernels of what goes on at every token, and the halves of a plan. A register spill fails the build.
+#include <kvsieve/budget/entropy_variance.hpp>
 #include <kvsieve/budget/over_all.hpp>
 #include <kvsieve/device/online.cuh>
 #include <kvsieve/device/score_tokens.cuh>
@@ -69,6 +70,12 @@ kvs::status absorb(kvs::device::on on, kvs::device::open_plan const& plan, std::
   kvs::status const s = kvs::absorb_tokens(on, one(layer), one(leaving), p.evict, w);
   return s ? kvs::apply<strategy>(on, plan, layer, layer, p, w) : s;
 }
+/// Layers that arrive one by one.
+kvs::status arrive(kvs::device::on on, kvs::token_scores const& scores, kvs::device::workspace const& w) {
+  kvs::device::cascade<kvs::budget::entropy_variance> c({.layers = 2}, {}, 1, 16, w);
+  auto const plan = c.add(on, scores, w);
+  return plan ? c.settle(on, plan.with({})) : plan.state;
+}
 /// Pages of a table for each head as targets.
 kvs::status into_pages(kvs::device::on on, kvs::device::open_plan const& plan) {
   using strategy = kvs::key_norm<kvs::budget::over_all, kvs::store::ragged>;
@@ -94,6 +101,7 @@ kvs::status compile_step_kernels(kvs::device::on on, kvs::token_plan const& coun
   if (!s || kvs::score_tokens_workspace_bytes<strategy>(on, one(layer), {}).device > w.device.size()) return s;
   kvs::token_scores const scores = kvs::score_tokens<strategy>(on, one(layer), {}, w);
   if (!scores) return scores.state;
+  if (s = arrive(on, scores, w); !s) return s;
   using select = kvs::select::top_k;
   using budget = kvs::budget::over_all;
   if (kvs::choose_tokens_workspace_bytes<budget, select>(on, scores, {}, {}).device > w.device.size()) return s;

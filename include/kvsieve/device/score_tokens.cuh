@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // The two halves of plan() on a CUDA device as calls of their own: score_tokens(), and choose_tokens() with any budget
-// and selection over any scores that lie in device memory, those of observed_scores() among them.
+// and selection over any scores that lie in device memory, those of observed_scores() among them. Layers that arrive
+// one by one: device::cascade.
 #pragma once
+#include <kvsieve/device/cascade.hpp>
 #include <kvsieve/device/run.cuh>
 #include <kvsieve/device/scoring.hpp>
 

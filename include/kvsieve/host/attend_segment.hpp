@@ -8,6 +8,7 @@
 #include <kvsieve/core/math.hpp>
 #include <kvsieve/core/rotate.hpp>
 #include <kvsieve/core/scalar.hpp>
+#include <kvsieve/host/ask_ahead.hpp>
 #include <kvsieve/host/key_columns.hpp>
 #include <kvsieve/host/row_block.hpp>
 
@@ -90,7 +91,7 @@ class attention_segment {
         a_few_at_once(rows.count, [&]<int G>(int g, cs::integral_constant<int, G>) {
           if constexpr (columns)
             keys.template multiply<G>(here, q + g, sum_of + g, z + g, [&](int j) {
-              ask<values_view>(place_of(l_.values, t + j), 0, lines<values_view>);
+              ask<values_view>(place_of(l_.values, head_, t + j), 0, lines_of<values_view>);
             });
           else
             logits<G>(keys, t, here, q + g, z + g, sum_of + g);
@@ -149,17 +150,17 @@ class attention_segment {
     constexpr int heads = G == 3 ? 4 : G, step = lanes / heads < 1 ? 1 : lanes / heads;
     constexpr int chains = G * step < 8 ? 2 : 1;  // an addition has to wait for the last one of its chain
     constexpr int at_once = G == 1 ? 1 : step;    // tokens whose numbers wait in registers
-    constexpr int share = (2 * step * lines<values_view> + nk - 1) / nk;  // lines that every two fragments ask for
+    constexpr int share = (2 * step * lines_of<values_view> + nk - 1) / nk;  // lines that every two fragments ask for
     for (int j = 0; j < here; j += step) {
       fragment part[lanes], other[lanes];
       KVSIEVE_UNROLL for (int i = 0; i < lanes; ++i) part[i] = other[i] = fragment(0.0f);
       float const* const query = unknown(q[0]);
       char const* value[step];
-      KVSIEVE_UNROLL for (int t = 0; t < step; ++t) value[t] = place_of(l_.values, first + j + t);
+      KVSIEVE_UNROLL for (int t = 0; t < step; ++t) value[t] = place_of(l_.values, head_, first + j + t);
       KVSIEVE_UNROLL for (int c = 0; c < nk; c += 2) {
         KVSIEVE_UNROLL for (int i = 0; i < share; ++i) {
-          int const at = c / 2 * share + i, line = at % lines<values_view>;
-          if (at < step * lines<values_view>) ask<values_view>(value[at / lines<values_view>], line, line + 1);
+          int const at = c / 2 * share + i, line = at % lines_of<values_view>;
+          if (at < step * lines_of<values_view>) ask<values_view>(value[at / lines_of<values_view>], line, line + 1);
         }
         KVSIEVE_UNROLL for (int t0 = 0; t0 < step; t0 += at_once) {
           fragment k[at_once][2];
@@ -272,10 +273,10 @@ class attention_segment {
     }
     // Each pass asks for its part of the next block's keys.
     constexpr int share = (block + passes - 1) / passes, every = block / share;
-    constexpr int some = (lines<keys_view> + every - 1) / every;
+    constexpr int some = (lines_of<keys_view> + every - 1) / every;
     int asked = c0 / width * share;
     for (int from = 0; from < here; from += every, ++asked) {
-      char const* const key = place_of(l_.keys, first + block + asked);
+      char const* const key = place_of(l_.keys, head_, first + block + asked);
       int const to = from + every < here ? from + every : here;
       for (int j = from; j < to; ++j) {
         ask<keys_view>(key, (j - from) * some, (j - from + 1) * some);
@@ -333,28 +334,6 @@ class attention_segment {
 #endif
     return x;
   }
-
-  // Where the row of a token begins, or the last one; null where rows are not to be asked for.
-  template <class View>
-  KVSIEVE_INLINE char const* place_of(View const& rows, index token) const {
-    index const last = tokens_of(rows, head_) - 1, at = token < last ? token : last;
-    if constexpr (contiguous_rows<View>)
-      return reinterpret_cast<char const*>(row_of(rows, head_, at));
-    else if constexpr (is_encoded<View>)
-      return reinterpret_cast<char const*>(row_of(rows, head_, at).tile) +
-             at % codec_of<View>::tile_tokens * row_bytes<View>();
-    else
-      return nullptr;
-  }
-  // Asks for lines [from, to) of a row. That is spread between the rows that are worked on: a burst would only wait.
-  template <class View>
-  KVSIEVE_INLINE static void ask(char const* row, int from, int to) {
-    constexpr int level = row_bytes<View>() * block <= 12288 ? 3 : 2;  // a small block finds room in the first cache
-    if constexpr (contiguous_rows<View> || is_encoded<View>)
-      KVSIEVE_UNROLL for (int i = from; i < to; ++i) if (i < lines<View>) __builtin_prefetch(row + i * 64, 0, level);
-  }
-  template <class View>
-  static constexpr int lines = static_cast<int>((row_bytes<View>() + 63) / 64);  // of the cache, in a row
 
   Layer const& l_;
   index head_;

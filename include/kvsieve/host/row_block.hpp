@@ -111,14 +111,10 @@ class row_block {
   using row = decltype(row_at(cs::declval<V const&>(), 0, 0));
   static constexpr int lanes = fragment::lanes;
   static constexpr bool halves = detail::gives_halves<row>, by_channel = detail::scales_channels<row>;
-  static constexpr bool bytes = !detail::gives_numbers<row> && detail::gives_codes<row>;
-  // Rows that lie at one stride need no table: what is read through one waits for it.
-  static constexpr bool strided = strided_run<V> % block_rows == 0 && !halves && !bytes && [] {
-    if constexpr (detail::has_format<row>)
-      return row::format::tile_tokens == 1 && !has_state<typename row::format>;
-    else
-      return contiguous_rows<V>;
-  }();
+  static constexpr bool bytes = detail::gives_codes<row>;
+  // A table of rows would not stay in the first cache beside a block of large ones, and what is read through it waits.
+  static constexpr bool placed =
+      contiguous_rows<V> && strided_run<V> % block_rows == 0 && row_bytes<V>() * block_rows > 16384;
 
  public:
   static constexpr int channels = Part == row_part::held ? held_channels<V> : head_dim_of<V>;  ///< of a row
@@ -138,7 +134,7 @@ class row_block {
     view_ = &view;
     head_ = head;
     first_ = first;
-    if constexpr (strided && group == 0) return;
+    if constexpr (placed) return;
     for (int j = 0; j < count; ++j) {
       row const r = row_at(view, head, first + j);
       if constexpr (halves) {
@@ -147,7 +143,7 @@ class row_block {
         KVSIEVE_UNROLL for (int c = 0; c < channels; c += 32)
             row::format::template codes<fragment, channels>(r.tile, r.token, c)
                 .write(codes_ + j * channels + c);
-      } else if constexpr (!strided) {
+      } else {
         row_[j] = r;
       }
       if constexpr (group > 0) scales_.take(r, j);
@@ -156,7 +152,10 @@ class row_block {
         tile_[j] = tiles;
       }
     }
-    if constexpr (group > 0) scales_.widen(round_up(count, lanes));
+    if constexpr (group > 0) {  // behind the last row its scales stand, up to a whole fragment
+      for (int j = count; j < round_up(count, lanes); ++j) scales_.take(row_at(view, head, first + count - 1), j);
+      scales_.widen(round_up(count, lanes));
+    }
   }
 
   /// Codes of fragments [c, c + Count) of row j, one or two; those of contiguous bf16 rows in the order of channel_at,
@@ -201,7 +200,7 @@ class row_block {
     for (int c = 0; c < 2 * channels; c += lanes) store(channel_[number] + c, fragment::of_f16s(from + 2 * c));
   }
   [[nodiscard]] KVSIEVE_INLINE row row_of_block(int j) const {
-    if constexpr (strided)
+    if constexpr (placed)
       return row_at(*view_, head_, first_ + j);
     else
       return row_[j];
@@ -234,7 +233,7 @@ class row_block {
   alignas(64) float channel_[most_tiles][by_channel ? 2 * channels : 1];  // of each tile: scales, what is added
   [[no_unique_address]] typename decltype(scales_type())::type scales_;
   int tile_[by_channel ? block_rows : 1];
-  row row_[halves || bytes || strided ? 1 : block_rows];
+  row row_[halves || bytes || placed ? 1 : block_rows];
   V const* view_ = nullptr;
   index head_ = 0, first_ = 0;
 };

@@ -30,7 +30,7 @@ struct level_set {
   static_assert((Levels::percent + ...) == 100, "kvsieve::store::level_set: shares add up to 100 percent");
   /// Whether all of the formats hold rows of D channels.
   static constexpr bool fits(int D) { return ((Levels::keys::fits(D) && Levels::values::fits(D)) && ...); }
-  /// Shares and sizes of the levels, to make store::levels of: `levels{{table.of, table.count}}`.
+  /// Shares and sizes of the levels.
   template <int D>
   struct table {
     static constexpr int count = level_set::count;  ///< levels
@@ -62,25 +62,26 @@ using turned = encode::rotated<encode::bits<B, By>>;
 using turned_4 = turned<4, encode::scale_by::search>;
 }  // namespace detail
 
-/// The sets, all of rotated rows, and from how many bits a number of the whole cache on each is used (bits_a_number).
-/// docs/axes/store.md says how they were found.
-/// @{
-inline constexpr double finest_from = 6.0, fine_from = 3.0, middle_from = 1.2;
+inline constexpr double finest_from = 6.0;  ///< bits a number of the whole cache from which finest_levels is used
+inline constexpr double fine_from = 3.0;    ///< the same of fine_levels
+inline constexpr double middle_from = 1.2;  ///< the same of middle_levels; below it coarse_levels is used
+
+/// Rotated rows, keys and values in 8 and 8, 6 and 5, 4 and 3 bits, with these percents of the bytes. How the shares
+/// were found is in docs/axes/store.md.
 template <int First, int Second, int Third>
 using levels_of_8_6_4 = level_set<level_formats<First, detail::turned<8>, detail::turned<8>>,
                                   level_formats<Second, detail::turned<6>, detail::turned<5>>,
                                   level_formats<Third, detail::turned_4, detail::turned<3>>>;
-/// Keys and values in 8 and 8, 6 and 5, 4 and 3 bits: for most of a cache.
+/// For most of a cache.
 using finest_levels = levels_of_8_6_4<70, 20, 10>;
-/// In the same, for a quarter of one.
+/// For a quarter of one.
 using fine_levels = levels_of_8_6_4<30, 35, 35>;
-/// In the same, for a tenth.
+/// For a tenth.
 using middle_levels = levels_of_8_6_4<15, 40, 45>;
-/// In 6 and 5, 5 and 4, 4 and 3 bits: for less.
+/// For less: in 6 and 5, 5 and 4, 4 and 3 bits.
 using coarse_levels = level_set<level_formats<35, detail::turned<6>, detail::turned<5>>,
                                 level_formats<35, detail::turned<5>, detail::turned<4>>,
                                 level_formats<30, detail::turned_4, detail::turned<3>>>;
-/// @}
 
 /// Bits that a budget has for each number of the whole cache, keys and values of all its tokens: 16 is a cache in f16.
 /// @param bytes    of all that stays
