@@ -41,11 +41,11 @@ struct program {
 
 }  // namespace
 
-TEST_CASE("kvsieve_llama eval: a needle among others like it is found in a quarter of the cache") {
+TEST_CASE("kvsieve_llama eval: a needle among others like it is found in a quarter and a tenth of the bytes") {
   scratch const at;
-  program const p(at, {"eval", "--model", model, "--tasks", "needle", "--items", "1", "--depths", "0.5", "--tokens",
-                       "400", "--distractors", "2", "--strategies", "kvzip,mixed_queries", "--keeps", "0.25", "--json",
-                       at / "needle.json"});
+  program const p(at,
+                  {"eval", "--model", model, "--tasks", "needle", "--items", "1", "--depths", "0.5", "--tokens", "400",
+                   "--distractors", "2", "--strategies", "graded", "--bytes", "25%,10%", "--json", at / "needle.json"});
   CAPTURE(p.err, p.out);
   REQUIRE(p.status == 0);
   auto const report = json::parse(read_bytes(at / "needle.json"));
@@ -54,7 +54,7 @@ TEST_CASE("kvsieve_llama eval: a needle among others like it is found in a quart
     CAPTURE(row);
     CHECK(row["score_full"] == 1);
     CHECK(row["score"] == 1);
-    CHECK(row["bytes_share"].get<double>() < 0.26);
+    CHECK(row["bytes_share"].get<double>() <= row["keep"].get<double>());
   }
 }
 
@@ -94,7 +94,8 @@ TEST_CASE("kvsieve_llama decode: the full cache's tokens while nothing goes, and
   };
   for (std::string const strategy : {"h2o", "tova", "roco", "lazy_eviction"}) {
     CAPTURE(strategy);
-    auto const whole = decode(strategy, {"--tokens", "1000", "--predict", "16", "--full"});
+    // Few tokens: llama.cpp's 8-bit activations may turn one whose two best are alike.
+    auto const whole = decode(strategy, {"--tokens", "1000", "--predict", "8", "--full"});
     CAPTURE(whole.err, whole.out);
     REQUIRE(whole.status == 0);
     CHECK_THAT(whole.out, ContainsSubstring("evicted             0 times"));
