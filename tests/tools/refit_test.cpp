@@ -6,20 +6,16 @@
 #include "scratch.hpp"
 
 using Catch::Matchers::ContainsSubstring;
+using kvsieve::test::compress_report;
+using kvsieve::test::mean_error;
 using kvsieve::test::program;
 using kvsieve::test::with_dump;
 using nlohmann::json;
 
 namespace {
 json report(with_dump const& at, std::vector<std::string> const& more) {
-  std::vector<std::string> arguments{"compress", at.dump, "--strategy", "random", "--keep", "0.5", "--json"};
-  arguments.insert(arguments.end(), more.begin(), more.end());
-  program const p{arguments};
-  CAPTURE(p.err);
-  REQUIRE(p.status == 0);
-  return json::parse(p.out);
+  return compress_report(at, {"--strategy", "random", "--keep", "0.5"}, more);
 }
-double mean_error(json const& of) { return of.at("error").at("mean").get<double>(); }
 }  // namespace
 
 TEST_CASE("compress: refitted values bring the outputs of the queries they are fitted to closer", "[tools][refit]") {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // What the tests of the program share: the program run in process, and a folder with a dump for it.
 #pragma once
+#include <catch2/catch_all.hpp>
+#include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -31,5 +33,19 @@ struct program {
     err = to_err.str();
   }
 };
+
+/// What `compress --json` reports of the dump with these options, and with `more` behind them.
+inline nlohmann::json compress_report(with_dump const& at, std::vector<std::string> const& options,
+                                      std::vector<std::string> const& more) {
+  std::vector<std::string> arguments{"compress", at.dump, "--json"};
+  arguments.insert(arguments.end(), options.begin(), options.end());
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  program const p{arguments};
+  CAPTURE(p.err);
+  REQUIRE(p.status == 0);
+  return nlohmann::json::parse(p.out);
+}
+/// Mean relative error of the outputs in such a report.
+inline double mean_error(nlohmann::json const& of) { return of.at("error").at("mean").get<double>(); }
 
 }  // namespace kvsieve::test
