@@ -7,6 +7,11 @@
 #include <kvsieve/device/cuda_block.cuh>
 #include <kvsieve/device/launch_views.hpp>
 
+// A policy of an unnamed namespace makes kernels that are hidden already, of which nvcc warns where they are made.
+#ifdef __NVCC__
+#pragma nv_diag_suppress 1407
+#endif
+
 namespace kvsieve::inline v0 {
 namespace device {
 
