@@ -4,6 +4,7 @@
 #include <kvsieve/compressor.hpp>
 #include <kvsieve/device/head_memory.hpp>
 #include <kvsieve/device/score_page_bound.hpp>
+#include <kvsieve/device/scored_layers.hpp>
 
 namespace kvsieve::inline v0 {
 namespace device {
