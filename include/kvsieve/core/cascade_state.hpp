@@ -27,6 +27,7 @@ class cascade_state {
                 "kvsieve::select::top_k or kvsieve::select::heavy_hitters");
 
  protected:
+  /// Numbers of a layer that the budget reads beside the scores.
   static constexpr int statistics = [] {
     if constexpr (requires { Budget::statistics; }) return Budget::statistics;
     return 0;
@@ -47,6 +48,7 @@ class cascade_state {
   [[nodiscard]] index most_held() const noexcept { return Budget::held(budget_, budget_.prompt); }
 
  protected:
+  /// Of a model whose layers have so many KV heads, for a prompt of so many tokens.
   cascade_state(budget_params const& budget, select_params const& select, int heads, int tokens) noexcept
       : budget_(budget), select_(select), heads_(heads) {
     budget_.prompt = tokens;
@@ -74,6 +76,7 @@ class cascade_state {
     store_ = a.take<float>(n(heads_ * room()));
   }
 
+  /// Ok, or why these scores are not those of the next layer.
   [[nodiscard]] status check_layer(token_scores const& layer) const {
     if (!state_) return state_;
     if (!layer) return layer.state;
@@ -90,7 +93,8 @@ class cascade_state {
     return {};
   }
 
-  // Forced tokens beyond the budget may be more than the state was made for.
+  /// Ok where there is room for what a plan of all layers keeps: forced tokens beyond the budget may be more than the
+  /// state was made for.
   [[nodiscard]] status check_room(token_plan const& plan) const {
     index rows = plan.views < budget_.layers ? score_stride(budget_.prompt) : 0;  // one more is to come
     for (int v = 0; v < plan.views; ++v) rows += score_stride(plan.count(v));
@@ -98,10 +102,10 @@ class cascade_state {
     return fail(errc::bad_params, "forced tokens, of all layers", static_cast<double>(rows),
                 "floats a head; beyond their budget there is room for", static_cast<double>(room()));
   }
-  // Floats of a head: what is held, the layer that arrives, and the padding of their rows.
+  /// Floats of a head: what is held, the layer that arrives, and the padding of their rows.
   [[nodiscard]] index room() const { return most_held() + score_stride(budget_.prompt) + 15 * index{budget_.layers}; }
 
-  // The scores that are held, and the next layer's behind them.
+  /// The scores that are held, and the next layer's behind them.
   [[nodiscard]] token_scores with_next() const {
     token_scores all;
     all.shape = {known_ + 1, heads_, 0};
@@ -112,10 +116,11 @@ class cascade_state {
     return all;
   }
 
-  budget_params budget_;
-  select_params select_;
-  status state_;
-  int heads_, known_ = 0;
+  budget_params budget_;         ///< its numbers
+  select_params select_;         ///< those of the selection
+  status state_;                 ///< Ok, or why it takes no layers
+  int heads_;                    ///< KV heads of a layer
+  int known_ = 0;                ///< layers that have come
   scored_view* seen_ = nullptr;  ///< [layers]
   index* offset_ = nullptr;      ///< [layers + 1]: where a layer's scores begin
   double* measured_ = nullptr;   ///< [layers, statistics]

@@ -41,13 +41,13 @@ struct level_set {
     /// The levels; `table` has to stay.
     [[nodiscard]] constexpr levels view() const { return {{of, static_cast<cs::size_t>(count)}}; }
   };
-  /// Calls f.template operator()<Level>(number) for each level.
+  /// Calls `f.template operator()<Level>(number)` for each level.
   template <class F>
   static constexpr void each(F&& f) {
     int number = 0;
     (f.template operator()<Levels>(number++), ...);
   }
-  /// The levels as one layer for attention: the kv_layers that f.template operator()<Level>(number) returns, joined.
+  /// The levels as one layer for attention: the kv_layers that `f.template operator()<Level>(number)` returns, joined.
   template <class F>
   static constexpr auto parts(F&& f) {
     return [&]<int... Number>(cs::integer_sequence<int, Number...>) {
@@ -84,8 +84,9 @@ using coarse_levels = level_set<level_formats<35, detail::turned<6>, detail::tur
                                 level_formats<30, detail::turned_4, detail::turned<3>>>;
 
 /// Bits that a budget has for each number of the whole cache, keys and values of all its tokens: 16 is a cache in f16.
-/// @param bytes    of all that stays
-/// @param entries  tokens of all layers and heads that the cache had
+/// @param bytes     of all that stays
+/// @param entries   tokens of all layers and heads that the cache had
+/// @param head_dim  channels of a key, and of a value
 [[nodiscard]] constexpr double bits_a_number(index bytes, index entries, int head_dim) {
   return entries > 0 ? 8.0 * static_cast<double>(bytes) / (2.0 * static_cast<double>(entries) * head_dim) : 0;
 }
