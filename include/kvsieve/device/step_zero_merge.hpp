@@ -96,6 +96,24 @@ struct zero_merge_step_body {
     to(head, slot, d) = from_float<element_of<View>>(x);
   }
 
+  /// Of the slots that the threads found, -1 where one found none, that of the thread which goes before all others; of
+  /// equal ones the first slot.
+  template <block Block, class Before>
+  KVSIEVE_HD static int first_of_all(Block& b, int found, shared<Block>& s, Before const& before) {
+    s.at[b.rank()] = found;
+    b.sync();
+    if (b.rank() == 0) {
+      int best = 0;
+      for (int t = 1; t < Block::threads; ++t) {
+        if (s.at[t] < 0) continue;
+        if (s.at[best] < 0 || before(t, best) || (!before(best, t) && s.at[t] < s.at[best])) best = t;
+      }
+      s.slot = s.at[best];
+    }
+    b.sync();
+    return s.slot;
+  }
+
   /// The slot of the lowest score in [first, last); of equal ones the first.
   template <block Block>
   KVSIEVE_HD static int lowest(Block& b, float const* score, int first, int last, shared<Block>& s) {
@@ -107,19 +125,8 @@ struct zero_merge_step_body {
       at = i;
       key = own;
     }
-    s.at[b.rank()] = at;
     s.key[b.rank()] = key;
-    b.sync();
-    if (b.rank() == 0) {
-      for (int t = 1; t < Block::threads; ++t) {
-        if (s.at[t] < 0 || s.key[t] > key || (s.key[t] == key && s.at[t] > at)) continue;
-        at = s.at[t];
-        key = s.key[t];
-      }
-      s.slot = at;
-    }
-    b.sync();
-    return s.slot;
+    return first_of_all(b, at, s, [&](int t, int u) { return s.key[t] < s.key[u]; });
   }
 
   /// The residual slot that is nearest to slot i, -1 where none is finite; of equal ones the first.
@@ -142,19 +149,8 @@ struct zero_merge_step_body {
       at = j;
       best = near;
     }
-    s.at[b.rank()] = at;
     s.near[b.rank()] = best;
-    b.sync();
-    if (b.rank() == 0) {
-      for (int t = 1; t < Block::threads; ++t) {
-        if (s.at[t] < 0 || (at >= 0 && (s.near[t] < best || (s.near[t] == best && s.at[t] > at)))) continue;
-        at = s.at[t];
-        best = s.near[t];
-      }
-      s.slot = at;
-    }
-    b.sync();
-    return s.slot;
+    return first_of_all(b, at, s, [&](int t, int u) { return s.near[u] < s.near[t]; });
   }
 
   template <block Block>
