@@ -30,4 +30,22 @@ struct rotation {
                           : range::entries("rotation.frequencies", static_cast<double>(frequencies.size()), n / 2));
   }
 };
+
+namespace check {
+/// Ok where keys are given for each view of a plan, of as many heads, and rows(view, keys) finds what stays in them.
+template <class Plan, class Keys, class Rows>
+[[nodiscard]] status keys_of_plan(Plan const& plan, cs::span<Keys const> keys, Rows const& rows) {
+  if (!plan) return plan.state;
+  if (static_cast<int>(keys.size()) != plan.views)
+    return fail(errc::bad_shape, "keys", static_cast<double>(keys.size()), "must equal plan.views,", plan.views);
+  for (int v = 0; v < plan.views; ++v) {
+    Keys const& k = keys[static_cast<cs::size_t>(v)];
+    if (k.extent(0) != plan.heads)
+      return fail(errc::bad_shape, "keys.heads", static_cast<double>(k.extent(0)), "must equal the heads of the plan,",
+                  plan.heads, v);
+    if (status const s = rows(v, k); !s) return s;
+  }
+  return {};
+}
+}  // namespace check
 }  // namespace kvsieve::inline v0

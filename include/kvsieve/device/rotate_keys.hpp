@@ -116,18 +116,12 @@ template <class Launcher, row_view Keys, class Difference, class Lists>
 /// Turns keys after a plan was applied to them: row i of a head becomes a key for position i.
 template <class Launcher, class Plan, row_view Keys>
 [[nodiscard]] status rotate_kept(Launcher const& on, Plan const& plan, cs::span<Keys const> keys, rotation const& r) {
-  if (!plan) return plan.state;
-  if (static_cast<int>(keys.size()) != plan.views)
-    return fail(errc::bad_shape, "keys", static_cast<double>(keys.size()), "must equal plan.views,", plan.views);
-  for (int v = 0; v < plan.views; ++v) {
-    auto const& k = keys[static_cast<std::size_t>(v)];
-    if (k.extent(0) != plan.heads)
-      return fail(errc::bad_shape, "keys.heads", static_cast<double>(k.extent(0)), "must equal the heads of the plan,",
-                  plan.heads, v);
-    if (k.extent(1) < lists_of(plan, v).most)
-      return fail(errc::bad_shape, "keys.tokens", static_cast<double>(k.extent(1)), "must be at least the tokens kept,",
-                  lists_of(plan, v).most, v);
-  }
+  auto const rows = [&](int v, Keys const& k) -> status {
+    if (k.extent(1) >= lists_of(plan, v).most) return {};
+    return fail(errc::bad_shape, "keys.tokens", static_cast<double>(k.extent(1)), "must be at least the tokens kept,",
+                lists_of(plan, v).most, v);
+  };
+  if (status const s = check::keys_of_plan(plan, keys, rows); !s) return s;
   if (status const s = within_reach(on, plan.list, "plan.list"); !s) return s;
   return rotate(on, keys, r, slot_difference{}, [&](int v) { return lists_of(plan, v); });
 }

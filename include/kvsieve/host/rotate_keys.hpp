@@ -101,19 +101,14 @@ template <host::executor Exec, row_view Keys, class Difference>
 template <host::executor Exec, row_view Keys>
 [[nodiscard]] status rotate_to_slots(Exec const& on, token_plan const& plan, cs::span<Keys const> keys,
                                      rotation const& r) noexcept {
-  if (!plan) return plan.state;
-  if (static_cast<int>(keys.size()) != plan.views)
-    return fail(errc::bad_shape, "keys", static_cast<double>(keys.size()), "must equal plan.views,", plan.views);
-  for (int v = 0; v < plan.views; ++v) {
-    auto const& k = keys[static_cast<std::size_t>(v)];
-    if (k.extent(0) != plan.heads)
-      return fail(errc::bad_shape, "keys.heads", static_cast<double>(k.extent(0)), "must equal the heads of the plan,",
-                  plan.heads, v);
+  auto const rows = [&](int v, Keys const& k) -> status {
     for (int h = 0; h < plan.heads; ++h)
       if (tokens_of(k, h) < plan.count(v, h))
         return fail(errc::bad_shape, "keys.tokens", static_cast<double>(tokens_of(k, h)),
                     "must be at least the tokens kept,", plan.count(v, h), v);
-  }
+    return {};
+  };
+  if (status const s = check::keys_of_plan(plan, keys, rows); !s) return s;
   return host::rotate(on, keys, r, [&](int v, int h, int i) -> index {
     auto const kept = plan.kept(v, h);
     return i < static_cast<int>(kept.size()) ? index{i} - kept[static_cast<cs::size_t>(i)] : 0;
