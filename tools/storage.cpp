@@ -260,6 +260,7 @@ std::vector<storage> const& storages() {
                                                 "our definition"),
       think_storage(),
       levels_storage(),
+      levels_unrotated_storage(),
   };
   return all;
 }
