@@ -2,8 +2,8 @@
 // Compression while the layers of a prompt arrive, as launches: host::cascade on the device, in two steps, since how
 // many tokens stay follows from scores that lie there.
 #pragma once
-#include <kvsieve/core/cascade_state.hpp>
 #include <kvsieve/device/plan/scoring.hpp>
+#include <kvsieve/online/cascade_state.hpp>
 
 namespace kvsieve::inline v0 {
 namespace device {

@@ -2,10 +2,10 @@
 // Eviction while a model generates, as launches: scores of what was remembered, a choice among them, and the states
 // moved with their rows.
 #pragma once
-#include <kvsieve/core/online_checks.hpp>
 #include <kvsieve/device/evict/compactor.hpp>
 #include <kvsieve/device/plan/observed.hpp>
 #include <kvsieve/device/plan/scoring.hpp>
+#include <kvsieve/online/checks.hpp>
 
 namespace kvsieve::inline v0 {
 namespace device {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // The entries that stay and what an online policy remembers of them move together.
 #pragma once
-#include <kvsieve/core/online_checks.hpp>
 #include <kvsieve/core/parts.hpp>
 #include <kvsieve/host/evict/compactor.hpp>
 #include <kvsieve/host/on.hpp>
+#include <kvsieve/online/checks.hpp>
 
 namespace kvsieve::inline v0 {
 

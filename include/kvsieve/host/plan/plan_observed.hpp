@@ -4,11 +4,11 @@
 #include <cstddef>
 #include <span>
 
-#include <kvsieve/core/online_checks.hpp>
 #include <kvsieve/host/attend/fold_entries.hpp>
 #include <kvsieve/host/evict/compact_observed.hpp>
 #include <kvsieve/host/plan/chooser.hpp>
 #include <kvsieve/host/run.hpp>
+#include <kvsieve/online/checks.hpp>
 
 namespace kvsieve::inline v0 {
 namespace host::inline KVSIEVE_TARGET {

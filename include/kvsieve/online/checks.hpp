@@ -3,8 +3,8 @@
 #pragma once
 #include <kvsieve/aggregate/observed_state.hpp>
 #include <kvsieve/core/check.hpp>
-#include <kvsieve/core/online_policy.hpp>
 #include <kvsieve/core/plan.hpp>
+#include <kvsieve/online/policy.hpp>
 
 namespace kvsieve::inline v0 {
 namespace check {
