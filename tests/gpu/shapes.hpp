@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "gpu_plan.hpp"
+#include "plan.hpp"
 
 namespace kvsieve_test {
 /// Compacts beside and in place, and looks at every element.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#include "gpu_shapes.hpp"
+#include "shapes.hpp"
 
 using namespace kvsieve_test;
 

@@ -13,7 +13,7 @@
 #include <kvsieve/scale/z_score.hpp>
 #include <kvsieve/weigh/value_norm.hpp>
 
-#include "gpu_plan.hpp"
+#include "plan.hpp"
 
 using namespace kvsieve_test;
 namespace agg = kvs::aggregate;

@@ -15,7 +15,7 @@
 #include <kvsieve/evict/zero_merge.hpp>
 #include <kvsieve/host/refit_values.hpp>
 
-#include "gpu_plan.hpp"
+#include "plan.hpp"
 
 using namespace kvsieve_test;
 

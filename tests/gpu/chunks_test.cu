@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Scores of queries and of chunks for every head dimension on a real GPU: the host makes the same plan.
-#include "gpu_plan.hpp"
+#include "plan.hpp"
 
 using namespace kvsieve_test;
 

@@ -11,7 +11,7 @@
 #include <kvsieve/host/step_d2o.hpp>
 #include <kvsieve/online.hpp>
 
-#include "gpu_plan.hpp"
+#include "plan.hpp"
 
 using namespace kvsieve_test;
 

@@ -16,7 +16,7 @@
 #include <kvsieve/encode/q8_0.hpp>
 #include <kvsieve/encode/rotated.hpp>
 
-#include "gpu_plan.hpp"
+#include "plan.hpp"
 
 using namespace kvsieve_test;
 

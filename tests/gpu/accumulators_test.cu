@@ -4,7 +4,7 @@
 #include <kvsieve/aggregate/mean_variance.hpp>
 #include <kvsieve/aggregate/root_mean_square.hpp>
 
-#include "gpu_plan.hpp"
+#include "plan.hpp"
 
 using namespace kvsieve_test;
 namespace agg = kvs::aggregate;

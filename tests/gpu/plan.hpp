@@ -12,8 +12,8 @@
 #include <kvsieve/kvsieve.cuh>
 #include <kvsieve/reference/top_k.hpp>
 
-#include "gpu_case.hpp"
-#include "gpu_memory.hpp"
+#include "case.hpp"
+#include "memory.hpp"
 
 namespace kvsieve_test {
 

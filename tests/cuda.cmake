@@ -1,24 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-# device/*.cu: kernels compiled without register spills, and the program of the tests that need a GPU
-# (device/gpu_main.cpp and gpu_*_test.cu), which is built where CUDA was asked for (presets cuda and gpu) and not merely
-# found: most of a minute for each unit.
-file(GLOB _device CONFIGURE_DEPENDS "${CMAKE_CURRENT_LIST_DIR}/device/*.cu")
-if(NOT _device OR NOT KVSIEVE_CUDA)
+# kernels/*.cu: kernels compiled without register spills. gpu/: the program of the tests that need a GPU, which is built
+# where CUDA was asked for (presets cuda and gpu) and not merely found: most of a minute for each unit.
+if(NOT KVSIEVE_CUDA)
   return()
 endif()
+file(GLOB _kernels CONFIGURE_DEPENDS "${CMAKE_CURRENT_LIST_DIR}/kernels/*.cu")
+file(GLOB _gpu_tests CONFIGURE_DEPENDS "${CMAKE_CURRENT_LIST_DIR}/gpu/*_test.cu")
 set(_gate "$<$<COMPILE_LANGUAGE:CUDA>:-Xptxas=--warn-on-spills,-Werror>")
-set(_gpu_tests ${_device})
-list(FILTER _gpu_tests INCLUDE REGEX "_test\\.cu$")
-list(REMOVE_ITEM _device ${_gpu_tests})
-if(_device AND NOT KVSIEVE_DEVICE_ONLY)
-  add_library(kvsieve_kernels_compile OBJECT ${_device})
+if(NOT KVSIEVE_DEVICE_ONLY)
+  add_library(kvsieve_kernels_compile OBJECT ${_kernels})
   target_link_libraries(kvsieve_kernels_compile PRIVATE kvsieve_cuda kvsieve_dev)
   target_include_directories(kvsieve_kernels_compile PRIVATE support)
   target_compile_options(kvsieve_kernels_compile PRIVATE "${_gate}")
   # What ptxas says of registers and shared memory, kept beside the objects and held against the table.
   find_package(Python3 COMPONENTS Interpreter QUIET)
   if(Python3_FOUND)
-    set(_budgets "${Python3_EXECUTABLE}" "${CMAKE_CURRENT_LIST_DIR}/device/kernel_budgets.py")
+    set(_budgets "${Python3_EXECUTABLE}" "${CMAKE_CURRENT_LIST_DIR}/kernels/budgets.py")
     set_target_properties(kvsieve_kernels_compile PROPERTIES
       CUDA_COMPILER_LAUNCHER "${_budgets};capture;${CMAKE_CUDA_COMPILER_LAUNCHER}"
     )
@@ -40,8 +37,8 @@ if(_device AND NOT KVSIEVE_DEVICE_ONLY)
     target_compile_options(kvsieve_kernels_compile PRIVATE -cubin)
   endif()
 endif()
-if(_gpu_tests AND TARGET Catch2::Catch2 AND KVSIEVE_ENABLE_CUDA STREQUAL "ON")
-  add_executable(kvsieve_test_gpu ${_gpu_tests} "${CMAKE_CURRENT_LIST_DIR}/device/gpu_main.cpp")
+if(TARGET Catch2::Catch2 AND KVSIEVE_ENABLE_CUDA STREQUAL "ON")
+  add_executable(kvsieve_test_gpu ${_gpu_tests} "${CMAKE_CURRENT_LIST_DIR}/gpu/main.cpp")
   target_link_libraries(kvsieve_test_gpu PRIVATE kvsieve_cuda kvsieve_dev Catch2::Catch2)
   if(TARGET kvsieve_kernels_compile)
     target_link_libraries(kvsieve_test_gpu PRIVATE kvsieve_kernels_compile)

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Registers and shared memory of every kernel against the table beside this file, kernel_budgets.csv.
+"""Registers and shared memory of every kernel against the table beside this file, budgets.csv.
 
-    kernel_budgets.py capture COMPILER...       runs it and keeps what ptxas says of the kernels beside the object
-    kernel_budgets.py check NVCC OBJECT...      fails where a number rose or a kernel is not in the table
-    kernel_budgets.py update NVCC OBJECT...     writes the rows of these kernels; others stay, of the same ptxas
-    kernel_budgets.py rewrite NVCC OBJECT...    the same, and drops rows of these architectures without a kernel
+    budgets.py capture COMPILER...       runs it and keeps what ptxas says of the kernels beside the object
+    budgets.py check NVCC OBJECT...      fails where a number rose or a kernel is not in the table
+    budgets.py update NVCC OBJECT...     writes the rows of these kernels; others stay, of the same ptxas
+    budgets.py rewrite NVCC OBJECT...    the same, and drops rows of these architectures without a kernel
 
 Numbers are those of one version of ptxas: with another one nothing is compared, and that is said. `./dev test` compiles
 for sm_90; for another architecture configure with CMAKE_CUDA_ARCHITECTURES, build kvsieve_kernels_compile, and update.
@@ -16,7 +16,7 @@ import re
 import subprocess
 import sys
 
-TABLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "kernel_budgets.csv")
+TABLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "budgets.csv")
 FIELDS = ["architecture", "registers", "shared", "stack", "kernel"]
 NUMBERS = FIELDS[1:4]
 
@@ -131,7 +131,7 @@ def read():
 def write(made, rows):
     with open(TABLE + ".part", "w", encoding="utf-8", newline="") as file:
         file.write("# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception\n")
-        file.write(f"# By ptxas {made}; written by kernel_budgets.py update. Bytes of static shared memory and of stack; ")
+        file.write(f"# By ptxas {made}; written by budgets.py update. Bytes of static shared memory and of stack; ")
         file.write("launches ask for no dynamic shared memory.\n")
         out = csv.writer(file, lineterminator="\n")
         out.writerow(FIELDS)

@@ -8,7 +8,7 @@
 #include <kvsieve/presets.hpp>
 #include <kvsieve/weigh/projected_value.hpp>
 
-#include "gpu_plan.hpp"
+#include "plan.hpp"
 
 using namespace kvsieve_test;
 

@@ -6,7 +6,7 @@
 #include <kvsieve/aggregate/last_above_with_gap.hpp>
 #include <kvsieve/reference/attention.hpp>
 
-#include "gpu_plan.hpp"
+#include "plan.hpp"
 
 using namespace kvsieve_test;
 namespace agg = kvs::aggregate;

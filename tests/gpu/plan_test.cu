@@ -18,7 +18,7 @@
 #include <kvsieve/reference/mean.hpp>
 #include <kvsieve/reference/top_k.hpp>
 
-#include "gpu_plan.hpp"
+#include "plan.hpp"
 
 using namespace kvsieve_test;
 

@@ -4,7 +4,7 @@
 #include <catch2/catch_all.hpp>
 #include <cstdio>
 
-#include "gpu_case.hpp"
+#include "case.hpp"
 
 using namespace kvsieve_test;
 

@@ -4,7 +4,7 @@
 #include <kvsieve/aggregate/last_above_with_gap.hpp>
 #include <kvsieve/core/paged.hpp>
 
-#include "gpu_plan.hpp"
+#include "plan.hpp"
 
 using namespace kvsieve_test;
 

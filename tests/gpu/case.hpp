@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Test cases of the units that nvcc compiles, as constants that gpu_main.cpp hands to Catch. TEST_CASE would do it by a
+// Test cases of the units that nvcc compiles, as constants that main.cpp hands to Catch. TEST_CASE would do it by a
 // variable with an initialiser that runs: in a unit with kernels nvcc's device compiler then does not come to an end.
 #pragma once
 #include <span>
