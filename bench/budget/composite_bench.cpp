@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Counting how the best quarter of all places of a model falls on its layers, as a share of reading the scores once.
-#include <kvsieve/host/count_places.hpp>
+#include <kvsieve/host/budget/count_places.hpp>
 #include <kvsieve/reference/composite.hpp>
 
 #include "model_scores.hpp"

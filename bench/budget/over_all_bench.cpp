@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Counting how the best quarter of all scores of a model falls on its heads, as a share of reading these scores once.
-#include <kvsieve/host/count_best.hpp>
+#include <kvsieve/host/budget/count_best.hpp>
 #include <kvsieve/reference/over_all.hpp>
 
 #include "model_scores.hpp"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Counting the tokens that hold nine tenths of the mass of each head of a model, as a share of reading these scores
 // once.
-#include <kvsieve/host/count_mass.hpp>
+#include <kvsieve/host/budget/count_mass.hpp>
 #include <kvsieve/reference/uncertainty.hpp>
 
 #include <cstdlib>

@@ -8,7 +8,7 @@
 #include <kvsieve/aggregate/mean_variance.hpp>
 #include <kvsieve/aggregate/root_mean_square.hpp>
 #include <kvsieve/aggregate/worst_case.hpp>
-#include <kvsieve/host/score_per_query.hpp>
+#include <kvsieve/host/score/score_per_query.hpp>
 #include <kvsieve/presets.hpp>
 #include <kvsieve/reference/attention.hpp>
 #include <kvsieve/reference/group.hpp>

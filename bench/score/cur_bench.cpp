@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // CUR against reading keys and values.
-#include <kvsieve/host/score_per_row.hpp>
+#include <kvsieve/host/score/score_per_row.hpp>
 #include <kvsieve/reference/cur.hpp>
 #include <kvsieve/score/cur.hpp>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Key norm against reading the keys.
-#include <kvsieve/host/score_per_row.hpp>
+#include <kvsieve/host/score/score_per_row.hpp>
 #include <kvsieve/reference/key_norm.hpp>
 #include <kvsieve/score/key_norm.hpp>
 

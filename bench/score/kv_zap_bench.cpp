@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // KVzap's network against the machine's multiply-adds.
-#include <kvsieve/host/score_per_hidden.hpp>
+#include <kvsieve/host/score/score_per_hidden.hpp>
 #include <kvsieve/reference/kv_zap.hpp>
 #include <kvsieve/score/kv_zap.hpp>
 

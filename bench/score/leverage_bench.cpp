@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Leverage against the machine's multiply-adds: the products of rows with rows (N D^2 / 2 of them) and a quadratic form
 // of every row (N D sketch), which Expected Attention and CapKV are made of as well.
-#include <kvsieve/host/score_leverage.hpp>
+#include <kvsieve/host/score/score_leverage.hpp>
 #include <kvsieve/presets.hpp>
 #include <kvsieve/reference/leverage.hpp>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Page bounds of a query for each query head against reading the keys.
-#include <kvsieve/host/score_page_bound.hpp>
+#include <kvsieve/host/score/score_page_bound.hpp>
 #include <kvsieve/reference/page_bound.hpp>
 
 #include "limits.hpp"

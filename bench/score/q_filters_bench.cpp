@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Q-Filters against reading the keys.
-#include <kvsieve/host/score_per_row.hpp>
+#include <kvsieve/host/score/score_per_row.hpp>
 #include <kvsieve/reference/q_filters.hpp>
 #include <kvsieve/score/q_filters.hpp>
 

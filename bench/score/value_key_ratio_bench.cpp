@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // The value-key ratio against reading keys and values.
-#include <kvsieve/host/score_per_row.hpp>
+#include <kvsieve/host/score/score_per_row.hpp>
 #include <kvsieve/reference/value_key_ratio.hpp>
 #include <kvsieve/score/value_key_ratio.hpp>
 

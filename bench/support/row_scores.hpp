@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // A row scorer with its memory, and whether it agrees with the reference.
 #pragma once
-#include <kvsieve/host/score_per_row.hpp>
+#include <kvsieve/host/score/score_per_row.hpp>
 
 #include "scoring.hpp"
 #include "shapes.hpp"

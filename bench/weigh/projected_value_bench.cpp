@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // The norm of projected values against the machine's multiply-adds: L1 of every entry, L2 from Gram matrices.
-#include <kvsieve/host/project_values.hpp>
+#include <kvsieve/host/score/project_values.hpp>
 #include <kvsieve/reference/projected_value.hpp>
 #include <kvsieve/weigh/projected_value.hpp>
 

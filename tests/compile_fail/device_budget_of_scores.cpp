@@ -1,7 +1,7 @@
 // expected-error: kvsieve::plan on the device takes budgets that read no scores, rank them, or measure rows or views
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <kvsieve/budget/uncertainty.hpp>
-#include <kvsieve/device/planner.hpp>
+#include <kvsieve/device/plan/planner.hpp>
 #include <kvsieve/presets.hpp>
 
 // A budget of somebody's own, which looks at the scores as it likes.

@@ -1,6 +1,6 @@
 // expected-error: kvsieve::plan on the device selects whole rows where heads keep different numbers of tokens
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#include <kvsieve/device/planner.hpp>
+#include <kvsieve/device/plan/planner.hpp>
 #include <kvsieve/presets.hpp>
 
 #if defined(KVSIEVE_SHOULD_COMPILE)

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <kvsieve/aggregate/max.hpp>
 #include <kvsieve/aggregate/root_mean_square.hpp>
-#include <kvsieve/device/planner.hpp>
+#include <kvsieve/device/plan/planner.hpp>
 #include <kvsieve/score/attention.hpp>
 
 #if defined(KVSIEVE_SHOULD_COMPILE)

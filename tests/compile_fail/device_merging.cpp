@@ -1,6 +1,6 @@
 // expected-error: kvsieve::apply on the device merges rows of elements
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#include <kvsieve/device/merger.hpp>
+#include <kvsieve/device/evict/merger.hpp>
 #include <kvsieve/encode/q8_0.hpp>
 #include <kvsieve/presets.hpp>
 

@@ -1,7 +1,7 @@
 // expected-error: kvsieve on the device walks rows by strides
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <kvsieve/core/paged.hpp>
-#include <kvsieve/device/planner.hpp>
+#include <kvsieve/device/plan/planner.hpp>
 #include <kvsieve/presets.hpp>
 
 #if defined(KVSIEVE_SHOULD_COMPILE)

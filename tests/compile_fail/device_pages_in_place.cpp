@@ -1,7 +1,7 @@
 // expected-error: kvsieve on the device walks rows by strides
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <kvsieve/core/paged.hpp>
-#include <kvsieve/device/compactor.hpp>
+#include <kvsieve/device/evict/compactor.hpp>
 #include <kvsieve/presets.hpp>
 
 #if defined(KVSIEVE_SHOULD_COMPILE)

@@ -1,6 +1,6 @@
 // expected-error: kvsieve::plan on the device has no kernel for a selection of this kind
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#include <kvsieve/device/planner.hpp>
+#include <kvsieve/device/plan/planner.hpp>
 #include <kvsieve/presets.hpp>
 
 // A selection of somebody's own, by which the scores alone tell how many tokens stay.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Caches for decode attention on emulated blocks, and what the host and the reference make of them.
 #pragma once
-#include <kvsieve/device/attend.hpp>
+#include <kvsieve/device/attend/attend.hpp>
 #include <kvsieve/host/run.hpp>
 #include <kvsieve/reference/attend.hpp>
 

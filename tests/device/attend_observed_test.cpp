@@ -9,7 +9,7 @@
 #include <kvsieve/aggregate/max.hpp>
 #include <kvsieve/aggregate/mean_variance.hpp>
 #include <kvsieve/aggregate/sum.hpp>
-#include <kvsieve/device/observed.hpp>
+#include <kvsieve/device/plan/observed.hpp>
 #include <kvsieve/encode/q8_0.hpp>
 
 namespace attend_cases {

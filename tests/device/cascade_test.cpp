@@ -2,7 +2,7 @@
 // Layers that arrive one by one, on emulated blocks: what host::cascade keeps of them, after each.
 #include <kvsieve/budget/entropy_variance.hpp>
 #include <kvsieve/budget/layer_scores.hpp>
-#include <kvsieve/device/cascade.hpp>
+#include <kvsieve/device/plan/cascade.hpp>
 #include <kvsieve/host/cascade.hpp>
 
 #include "emulated_plan.hpp"

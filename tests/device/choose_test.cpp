@@ -3,7 +3,7 @@
 // from as on the host.
 #include <kvsieve/budget/entropy_variance.hpp>
 #include <kvsieve/budget/over_all.hpp>
-#include <kvsieve/device/scoring.hpp>
+#include <kvsieve/device/plan/scoring.hpp>
 #include <kvsieve/host/score_tokens.hpp>
 #include <kvsieve/select/threshold.hpp>
 

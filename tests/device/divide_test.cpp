@@ -2,7 +2,7 @@
 // Plans divided into levels and windows on emulated blocks, as the host divides them; and the whole way from a plan to
 // attention over levels of several formats.
 #include <kvsieve/budget/over_all.hpp>
-#include <kvsieve/device/divider.hpp>
+#include <kvsieve/device/store/divider.hpp>
 #include <kvsieve/encode/bits.hpp>
 #include <kvsieve/encode/kivi.hpp>
 #include <kvsieve/encode/rotated.hpp>

@@ -8,8 +8,8 @@
 #include <random>
 #include <vector>
 
-#include <kvsieve/device/compactor.hpp>
-#include <kvsieve/device/planner.hpp>
+#include <kvsieve/device/evict/compactor.hpp>
+#include <kvsieve/device/plan/planner.hpp>
 #include <kvsieve/presets.hpp>
 
 namespace kvsieve_test {

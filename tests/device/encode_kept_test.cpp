@@ -18,7 +18,7 @@
 #include <kvsieve/encode/q5_1.hpp>
 #include <kvsieve/encode/q8_0.hpp>
 #include <kvsieve/encode/rotated.hpp>
-#include <kvsieve/host/compactor.hpp>
+#include <kvsieve/host/evict/compactor.hpp>
 
 using namespace kvsieve_test;
 namespace enc = kvs::encode;

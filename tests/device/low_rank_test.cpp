@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // LESS on emulated blocks: tokens that leave become sums, and attention reads them, as on the host.
-#include <kvsieve/device/absorbing.hpp>
-#include <kvsieve/device/attend.hpp>
+#include <kvsieve/device/attend/attend.hpp>
+#include <kvsieve/device/evict/absorbing.hpp>
 #include <kvsieve/host/absorb_tokens.hpp>
 #include <kvsieve/host/run.hpp>
 

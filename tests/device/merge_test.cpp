@@ -3,7 +3,7 @@
 // host with eight floats a fragment; rows of few bits have the same sums in any order.
 #include "emulated_plan.hpp"
 
-#include <kvsieve/device/merger.hpp>
+#include <kvsieve/device/evict/merger.hpp>
 #include <kvsieve/evict/cam.hpp>
 #include <kvsieve/evict/merge.hpp>
 #include <kvsieve/evict/zero_merge.hpp>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Schedules on emulated blocks: caches that evict while a model generates, and prompts that come in chunks, step by
 // step as on the host.
-#include <kvsieve/device/attend.hpp>
-#include <kvsieve/device/online.hpp>
+#include <kvsieve/device/attend/attend.hpp>
+#include <kvsieve/device/plan/online.hpp>
 #include <kvsieve/online.hpp>
 
 #include "combinations.hpp"

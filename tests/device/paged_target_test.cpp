@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Plans applied into pages, of one table and of a table for each head, on emulated blocks: what dense rows would get,
 // and nothing outside of the pages that tables name.
-#include <kvsieve/device/copy_counts.hpp>
+#include <kvsieve/device/call/copy_counts.hpp>
 #include <kvsieve/encode/kivi.hpp>
 #include <kvsieve/encode/q8_0.hpp>
 

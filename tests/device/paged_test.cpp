@@ -2,7 +2,7 @@
 // Plans and compaction of caches in pages, on emulated blocks: bit for bit what the same rows in dense memory give, and
 // nothing outside the pool whatever a table says.
 #include <climits>
-#include <kvsieve/device/count_absent_pages.hpp>
+#include <kvsieve/device/call/count_absent_pages.hpp>
 
 #include "emulated_plan.hpp"
 #include "page_pool.hpp"

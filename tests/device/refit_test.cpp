@@ -2,11 +2,11 @@
 // Value refit on emulated blocks: near to what the host gives.
 #include "emulated_plan.hpp"
 
-#include <kvsieve/device/refit_values.hpp>
+#include <kvsieve/device/attend/refit_values.hpp>
 #include <kvsieve/encode/bits.hpp>
 #include <kvsieve/encode/plain.hpp>
 #include <kvsieve/encode/rotated.hpp>
-#include <kvsieve/host/compactor.hpp>
+#include <kvsieve/host/evict/compactor.hpp>
 #include <kvsieve/host/refit_values.hpp>
 #include <workspace.hpp>
 

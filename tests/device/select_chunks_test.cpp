@@ -2,7 +2,7 @@
 // Top-k inside chunks on emulated blocks: against the reference on given scores, and against the host's plan.
 #include "emulated_plan.hpp"
 
-#include <kvsieve/device/select.hpp>
+#include <kvsieve/device/select/select.hpp>
 #include <kvsieve/host/run.hpp>
 #include <kvsieve/reference/top_k_in_chunks.hpp>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "emulated_plan.hpp"
 
-#include <kvsieve/device/select.hpp>
+#include <kvsieve/device/select/select.hpp>
 #include <kvsieve/reference/top_k.hpp>
 
 using namespace kvsieve_test;

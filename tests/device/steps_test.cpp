@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // What goes on at every token, on emulated blocks against the host: states, turned keys, steps of ZeroMerge and D2O.
-#include <kvsieve/device/begin_zero_merge.hpp>
-#include <kvsieve/device/rotate_keys.hpp>
-#include <kvsieve/device/step_d2o.hpp>
+#include <kvsieve/device/evict/begin_zero_merge.hpp>
+#include <kvsieve/device/evict/rotate_keys.hpp>
+#include <kvsieve/device/evict/step_d2o.hpp>
 #include <kvsieve/host/compact_state.hpp>
 #include <kvsieve/host/rotate_keys.hpp>
 #include <kvsieve/host/step_d2o.hpp>

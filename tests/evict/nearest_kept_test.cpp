@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // The blocked search by itself: every way of being near, sizes around its blocks, ties, and rows that are not finite.
 #include <kvsieve/evict/nearest.hpp>
-#include <kvsieve/host/nearest_kept.hpp>
+#include <kvsieve/host/evict/nearest_kept.hpp>
 #include <kvsieve/reference/merge.hpp>
 
 #include <numeric>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#include <kvsieve/host/cholesky.hpp>
+#include <kvsieve/host/row/cholesky.hpp>
 
 #include <cmath>
 #include <random>

@@ -5,7 +5,7 @@
 
 #include <catch2/catch_all.hpp>
 
-#include <kvsieve/host/attend.hpp>
+#include <kvsieve/host/attend/attend.hpp>
 #include <kvsieve/host/run.hpp>
 
 #include "low_rank.hpp"

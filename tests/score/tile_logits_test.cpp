@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Logits in the tiles of a matrix unit, which this machine need not have: the same steps on tiles of plain floats.
-#include <kvsieve/host/query_block.hpp>
+#include <kvsieve/host/score/query_block.hpp>
 
 #include <catch2/catch_all.hpp>
 #include <cmath>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#include <kvsieve/host/count_best.hpp>
+#include <kvsieve/host/budget/count_best.hpp>
 #include <kvsieve/reference/over_all.hpp>
 
 #include <set>

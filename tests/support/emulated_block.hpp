@@ -9,7 +9,7 @@
 
 #include <kvsieve/core/status.hpp>
 #include <kvsieve/device/block.hpp>
-#include <kvsieve/device/launch_views.hpp>
+#include <kvsieve/device/call/launch_views.hpp>
 
 #include "race_check.hpp"
 

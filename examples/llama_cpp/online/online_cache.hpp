@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include <kvsieve/core/online_policy.hpp>
+#include <kvsieve/online/policy.hpp>
 
 #include "field_text.hpp"
 

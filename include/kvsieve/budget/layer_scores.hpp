@@ -12,7 +12,8 @@ namespace budget {
 /// above goes to the others in proportion. Fractions are cut, and what they leave goes to the layers with the largest
 /// ones. All heads of a layer keep the same. The sum over layers is exact.
 ///
-/// Fewer views than `layers` are the first layers of a sequence (see host/cascade.hpp). They keep up to floor(radio_max
+/// Fewer views than `layers` are the first layers of a sequence (see host/cascade.hpp). They keep up to
+/// floor(radio_max
 /// * b) tokens until `stage` more layers have come; then what is there is ranked and split as if it were all, with the
 /// total of all `layers`. Stages only bound memory: what they drop is not there for the last ranking.
 struct layer_scores : policy_base<stages::budget> {

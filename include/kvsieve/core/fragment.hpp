@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // A fragment is what one executing thread holds at once: a vector register on the host, 16 bytes on the device
-// (device/fragment.hpp). Policy bodies are written against its operations and know neither its width nor its machine.
+// (device/tile/fragment.hpp). Policy bodies are written against its operations and know neither its width nor its
+// machine.
 #pragma once
 #include <cmath>
 

@@ -3,8 +3,8 @@
 // Parts are applied to targets of their own and joined by make_parts for attend, as on the host; nothing comes back to
 // it in between, so all of it may be captured into a CUDA graph.
 #pragma once
-#include <kvsieve/device/divider.hpp>
 #include <kvsieve/device/on.cuh>
+#include <kvsieve/device/store/divider.hpp>
 
 namespace kvsieve::inline v0 {
 namespace store {

@@ -4,8 +4,8 @@
 #include <cuda_runtime_api.h>
 
 #include <kvsieve/core/status.hpp>
+#include <kvsieve/device/call/launch_views.hpp>
 #include <kvsieve/device/cuda_block.cuh>
-#include <kvsieve/device/launch_views.hpp>
 
 // A policy of an unnamed namespace makes kernels that are hidden already, of which nvcc warns where they are made.
 #ifdef __NVCC__

@@ -3,7 +3,7 @@
 // moves; calls of the host with device::on{stream} first, on states of device memory. How many entries there are and
 // stay are the host's numbers, so a period of a schedule may be captured into a CUDA graph.
 #pragma once
-#include <kvsieve/device/online.hpp>
+#include <kvsieve/device/plan/online.hpp>
 #include <kvsieve/device/run.cuh>
 #include <kvsieve/presets/online.hpp>
 

@@ -4,16 +4,16 @@
 // counts and offsets of a token_plan are host memory and may be read at once; those of an open_plan, which budgets that
 // read scores give, are device memory too.
 #pragma once
-#include <kvsieve/device/absorbing.hpp>
-#include <kvsieve/device/attend.hpp>
-#include <kvsieve/device/compactor.hpp>
-#include <kvsieve/device/copy_counts.hpp>
-#include <kvsieve/device/count_absent_pages.hpp>
-#include <kvsieve/device/merger.hpp>
-#include <kvsieve/device/observed.hpp>
+#include <kvsieve/device/attend/attend.hpp>
+#include <kvsieve/device/attend/refit_values.hpp>
+#include <kvsieve/device/call/copy_counts.hpp>
+#include <kvsieve/device/call/count_absent_pages.hpp>
+#include <kvsieve/device/evict/absorbing.hpp>
+#include <kvsieve/device/evict/compactor.hpp>
+#include <kvsieve/device/evict/merger.hpp>
 #include <kvsieve/device/on.cuh>
-#include <kvsieve/device/planner.hpp>
-#include <kvsieve/device/refit_values.hpp>
+#include <kvsieve/device/plan/observed.hpp>
+#include <kvsieve/device/plan/planner.hpp>
 
 namespace kvsieve::inline v0 {
 

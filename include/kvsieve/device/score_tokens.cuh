@@ -3,9 +3,9 @@
 // and selection over any scores that lie in device memory, those of observed_scores() among them. Layers that arrive
 // one by one: device::cascade.
 #pragma once
-#include <kvsieve/device/cascade.hpp>
+#include <kvsieve/device/plan/cascade.hpp>
+#include <kvsieve/device/plan/scoring.hpp>
 #include <kvsieve/device/run.cuh>
-#include <kvsieve/device/scoring.hpp>
 
 namespace kvsieve::inline v0 {
 

@@ -3,11 +3,11 @@
 // turned to their slots, and the steps of ZeroMerge and D2O. Calls of the host with device::on{stream} first; tables,
 // attention, scores and what states point to are device memory.
 #pragma once
-#include <kvsieve/device/absorbing.hpp>
-#include <kvsieve/device/begin_zero_merge.hpp>
+#include <kvsieve/device/evict/absorbing.hpp>
+#include <kvsieve/device/evict/begin_zero_merge.hpp>
+#include <kvsieve/device/evict/rotate_keys.hpp>
+#include <kvsieve/device/evict/step_d2o.hpp>
 #include <kvsieve/device/on.cuh>
-#include <kvsieve/device/rotate_keys.hpp>
-#include <kvsieve/device/step_d2o.hpp>
 
 namespace kvsieve::inline v0 {
 

@@ -35,7 +35,8 @@ struct joined_name {
   int const u = cs::bit_cast<int>(x), sign = (u & 0x7fffffff) > 0x7f800000 ? 0 : u & ~0x7fffffff;
   return cs::bit_cast<float>(finite_magnitude(x) | sign);
 }
-/// An address as memory is read there: kernels are given rows at even addresses (device/attend.hpp), the host any.
+/// An address as memory is read there: kernels are given rows at even addresses (device/attend/attend.hpp), the host
+/// any.
 [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD byte const* readable_at(byte const* p) {
 #if defined(__CUDA_ARCH__)
   return static_cast<byte const*>(__builtin_assume_aligned(p, 2));

@@ -7,11 +7,11 @@ namespace kvsieve::inline v0 {
 
 /// What happens to the tokens that do not stay; the driver of each is in host/.
 namespace merge_patterns {
-struct into_nearest {};    ///< each into one kept token (host/merge_nearest.hpp)
-struct into_followers {};  ///< each spread over the kept tokens behind it (host/merge_followers.hpp)
-struct into_all {};        ///< each spread over the tokens behind it before any is dropped (host/merge_all.hpp)
-struct into_slots {};      ///< runs of them into slots of their own, in front of the kept ones (host/merge_slots.hpp)
-struct into_sums {};       ///< each into sums of the caller that attention reads too (host/merge_sums.hpp)
+struct into_nearest {};    ///< each into one kept token (host/evict/merge_nearest.hpp)
+struct into_followers {};  ///< each spread over the kept tokens behind it (host/evict/merge_followers.hpp)
+struct into_all {};        ///< each spread over the tokens behind it before any is dropped (host/evict/merge_all.hpp)
+struct into_slots {};  ///< runs of them into slots of their own, in front of the kept ones (host/evict/merge_slots.hpp)
+struct into_sums {};   ///< each into sums of the caller that attention reads too (host/evict/merge_sums.hpp)
 }  // namespace merge_patterns
 
 /// True for a policy that merges: apply takes its numbers and a workspace, and another place for the result.

@@ -7,7 +7,7 @@
 
 #include <kvsieve/core/check.hpp>
 #include <kvsieve/core/parts.hpp>
-#include <kvsieve/host/merge_sums.hpp>
+#include <kvsieve/host/evict/merge_sums.hpp>
 #include <kvsieve/host/on.hpp>
 
 namespace kvsieve::inline v0 {

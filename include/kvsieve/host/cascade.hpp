@@ -3,8 +3,8 @@
 // cache never holds much more than its budget and the layer that is being computed (CAKE, ICLR 2025; DynamicKV,
 // arXiv 2412.14838).
 #pragma once
-#include <kvsieve/core/cascade_state.hpp>
 #include <kvsieve/host/score_tokens.hpp>
+#include <kvsieve/online/cascade_state.hpp>
 
 namespace kvsieve::inline v0 {
 namespace host::inline KVSIEVE_TARGET {

@@ -8,9 +8,9 @@
 #include <kvsieve/core/plan.hpp>
 #include <kvsieve/evict/refit_checks.hpp>
 #include <kvsieve/evict/refit_values.hpp>
-#include <kvsieve/host/cholesky.hpp>
 #include <kvsieve/host/on.hpp>
-#include <kvsieve/host/store_row.hpp>
+#include <kvsieve/host/row/cholesky.hpp>
+#include <kvsieve/host/row/store_row.hpp>
 
 namespace kvsieve::inline v0 {
 namespace host::inline KVSIEVE_TARGET {

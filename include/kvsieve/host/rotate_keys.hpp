@@ -8,7 +8,7 @@
 #include <kvsieve/core/plan.hpp>
 #include <kvsieve/core/rotation.hpp>
 #include <kvsieve/host/on.hpp>
-#include <kvsieve/host/store_row.hpp>
+#include <kvsieve/host/row/store_row.hpp>
 
 namespace kvsieve::inline v0 {
 namespace host::inline KVSIEVE_TARGET {

@@ -7,11 +7,11 @@
 
 #include <kvsieve/compressor.hpp>
 #include <kvsieve/core/plan.hpp>
-#include <kvsieve/host/attend.hpp>
-#include <kvsieve/host/compactor.hpp>
-#include <kvsieve/host/merge_tokens.hpp>
+#include <kvsieve/host/attend/attend.hpp>
+#include <kvsieve/host/evict/compactor.hpp>
+#include <kvsieve/host/evict/merge_tokens.hpp>
 #include <kvsieve/host/on.hpp>
-#include <kvsieve/host/planner.hpp>
+#include <kvsieve/host/plan/planner.hpp>
 
 namespace kvsieve::inline v0 {
 

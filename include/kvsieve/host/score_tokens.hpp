@@ -6,7 +6,7 @@
 #include <span>
 
 #include <kvsieve/core/scores.hpp>
-#include <kvsieve/host/planner.hpp>
+#include <kvsieve/host/plan/planner.hpp>
 #include <kvsieve/host/run.hpp>
 
 namespace kvsieve::inline v0 {

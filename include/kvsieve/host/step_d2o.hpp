@@ -9,12 +9,12 @@
 #include <kvsieve/evict/gate.hpp>
 #include <kvsieve/evict/nearest.hpp>
 #include <kvsieve/evict/step_checks.hpp>
-#include <kvsieve/host/move_rows.hpp>
-#include <kvsieve/host/nearest_kept.hpp>
+#include <kvsieve/host/evict/nearest_kept.hpp>
 #include <kvsieve/host/on.hpp>
-#include <kvsieve/host/row_math.hpp>
-#include <kvsieve/host/store_row.hpp>
-#include <kvsieve/host/top_k.hpp>
+#include <kvsieve/host/row/move_rows.hpp>
+#include <kvsieve/host/row/row_math.hpp>
+#include <kvsieve/host/row/store_row.hpp>
+#include <kvsieve/host/select/top_k.hpp>
 
 namespace kvsieve::inline v0 {
 namespace host::inline KVSIEVE_TARGET {

@@ -7,8 +7,8 @@
 #include <kvsieve/evict/step_checks.hpp>
 #include <kvsieve/evict/zero_merge.hpp>
 #include <kvsieve/host/on.hpp>
-#include <kvsieve/host/row_math.hpp>
-#include <kvsieve/host/store_row.hpp>
+#include <kvsieve/host/row/row_math.hpp>
+#include <kvsieve/host/row/store_row.hpp>
 
 namespace kvsieve::inline v0 {
 namespace host::inline KVSIEVE_TARGET {

@@ -8,7 +8,7 @@
 #include <kvsieve/score/expected_attention.hpp>
 #include <kvsieve/score/leverage.hpp>
 #include <kvsieve/score/non_causal_attention.hpp>
-#include <kvsieve/smooth/average_by.hpp>
+#include <kvsieve/smooth/average.hpp>
 #include <kvsieve/weigh/value_norm.hpp>
 
 namespace kvsieve::inline v0 {

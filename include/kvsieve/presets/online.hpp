@@ -6,7 +6,7 @@
 #include <kvsieve/aggregate/last.hpp>
 #include <kvsieve/aggregate/last_above_with_gap.hpp>
 #include <kvsieve/aggregate/sum.hpp>
-#include <kvsieve/core/online_policy.hpp>
+#include <kvsieve/online/policy.hpp>
 #include <kvsieve/select/two_stage.hpp>
 
 namespace kvsieve::inline v0 {

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Max pool along the tokens: a peak lifts its neighbours.
 #pragma once
-#include <kvsieve/core/range.hpp>
 #include <kvsieve/core/scalar.hpp>
-#include <kvsieve/core/stages.hpp>
+#include <kvsieve/smooth/pool_width.hpp>
 
 namespace kvsieve::inline v0 {
 namespace smooth {
@@ -14,25 +13,14 @@ struct max : policy_base<stages::smooth> {
   static constexpr bool pools = true;  ///< scores pass through pooled()
 
   /// Its number.
-  struct params {
-    int kernel = 5;  ///< width of the pool in tokens, odd
-    template <class Self, class Visit>
-    static constexpr void each(Self& self, Visit&& visit) {
-      visit("kernel", self.kernel, "tokens", "width of the pool, odd");
-    }
-    /// Ok, or the number that is out of range.
-    [[nodiscard]] constexpr status check() const {
-      if (kernel > 0 && kernel % 2 == 0) return fail(errc::bad_params, "smooth.kernel", kernel, "must be odd;", 1);
-      return range::at_least("smooth.kernel", kernel, 1);
-    }
-  };
+  using params = pool_width<5>;
 
   /// The pooled score of token t out of `tokens`.
   KVSIEVE_HD static constexpr float pooled(params const& p, float const* score, int tokens, int t) {
     if (!finite(score[t])) return score[t];
-    int const reach = p.kernel / 2, from = t < reach ? 0 : t - reach, to = tokens - t <= reach ? tokens : t + reach + 1;
     float best = score[t];
-    for (int i = from; i < to; ++i) best = finite(score[i]) && best < score[i] ? score[i] : best;
+    for (int i = p.from(t), to = p.to(tokens, t); i < to; ++i)
+      best = finite(score[i]) && best < score[i] ? score[i] : best;
     return best;
   }
 };

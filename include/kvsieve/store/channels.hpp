@@ -10,8 +10,8 @@
 #include <kvsieve/core/check.hpp>
 #include <kvsieve/core/range.hpp>
 #include <kvsieve/core/scalar.hpp>
-#include <kvsieve/host/channel_energy.hpp>
 #include <kvsieve/host/on.hpp>
+#include <kvsieve/host/row/channel_energy.hpp>
 
 namespace kvsieve::inline v0 {
 namespace store {
