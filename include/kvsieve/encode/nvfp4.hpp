@@ -71,15 +71,18 @@ struct nvfp4 {
       host::store(step + g, fragment::of_e4m3(scales + g) * fragment(256.0f * scale));
     __builtin_memcpy(row + D / 2, scales, D / group);
     for (int first = 0; first < D; first += 2 * group) {
-      byte code[2 * group] = {};
-      for (int g = first / group; g < D / group && g < first / group + 2; ++g) {
-        if (step[g] == 0.0f) continue;
-        fragment::mask c[group / lanes];
-        for (int f = 0; f < group / lanes; ++f)
-          c[f] = host::minifloats<1, 0>(host::load(x + g * group + f * lanes) / fragment(step[g]), 6.0f, 3);
-        host::store_bytes(code + (g * group - first), c);
+      constexpr int fragments = host::fragments_of_32;
+      float last[2 * group];
+      float const* from = x + first;
+      if (D % (2 * group) != 0 && first + 2 * group > D) {  // behind the last group comes another, of zeros
+        for (int i = 0; i < 2 * group; ++i) last[i] = i < group ? from[i] : 0.0f;
+        from = last;
       }
-      byte pairs[group];
+      fragment::mask c[fragments];
+      KVSIEVE_UNROLL for (int f = 0; f < fragments; ++f) c[f] =
+          host::e2m1_codes(host::load(from + f * lanes), fragment(step[(first + f * lanes) / group]));
+      byte code[2 * group], pairs[group];
+      host::store_bytes(code, c);
       host::store_codes<4>(pairs, code);
       __builtin_memcpy(row + first / 2, pairs, first + 2 * group <= D ? group : group / 2);
     }
@@ -91,13 +94,18 @@ struct nvfp4 {
   /// The largest magnitude of each group; false where numbers are not finite, or not within the f16s.
   template <int D>
   [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static bool find_most(float const* x, float* most) {
+    constexpr int lanes = host::fragment::lanes, groups = D / group;
     host::fragment odd(0.0f), magnitudes(0.0f);
-    for (int g = 0; g < D / group; ++g) {
-      host::lane_range const r = host::lanes_of<group>(x + g * group);
-      host::fragment const size = max(host::fragment(0.0f), max(r.most, -r.least));
-      odd = odd + r.odd;
-      magnitudes = max(magnitudes, size);
-      most[g] = host::max_lane(size);
+    for (int first = 0; first < groups; first += lanes) {
+      host::fragment size[lanes];
+      KVSIEVE_UNROLL for (int i = 0; i < lanes; ++i) {  // behind the last group it stands again
+        host::lane_range const r = host::lanes_of<group>(x + (first + i < groups ? first + i : groups - 1) * group);
+        size[i] = max(host::fragment(0.0f), max(r.most, -r.least));
+        odd = odd + r.odd;
+      }
+      host::fragment const largest = host::max_rows(size);
+      magnitudes = max(magnitudes, largest);
+      host::store(most + first, largest);
     }
     return host::lane_range::all_within(magnitudes, odd);
   }
