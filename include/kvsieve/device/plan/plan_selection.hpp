@@ -76,7 +76,7 @@ class plan_selection {
       part = whole_row(v);
       int const tokens = part.tokens;
       if constexpr (select_policy::in_partitions) {
-        part.spans = C::score_policy::partitions(call_.params.score, tokens);
+        part.spans = call_.seen(v).spans;
         part.keep =
             C::budget_policy::count(call_.params.budget, {part.spans.length, v, call_.views(), 0, call_.heads()});
         part.sink = part.recent = 0;

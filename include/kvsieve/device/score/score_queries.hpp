@@ -127,9 +127,10 @@ struct join_exponentials_body {
 };
 
 /// Block (token tile, head, view): the scores of its tokens. Linear accumulators under a group policy that adds fold
-/// all query heads at once, others one query head after the other; neither stores a column of probabilities.
-template <accumulator Aggregate, class Group, class Form, row_view Queries, row_view Keys>
-struct fold_queries_body {
+/// all query heads at once, others one query head after the other; neither stores a column of probabilities. In parts,
+/// a block goes on from the state of its tokens and leaves it, until the last query came.
+template <accumulator Aggregate, class Group, class Form, row_view Queries, row_view Keys, bool InParts>
+struct fold_queries {
   static_assert(
       !requires { requires Form::joins_group; }, "kvsieve::row_form::softmax_of_largest is formed on the host");
   static_assert(Form::normalises || takes_logits<Aggregate>,
@@ -162,7 +163,7 @@ struct fold_queries_body {
   };
 
   template <block Block>
-  KVSIEVE_HD static void run(Block& b, fold_queries_args<Aggregate, Group, Queries, Keys> const& a, work w,
+  KVSIEVE_HD static void run(Block& b, fold_queries_args<Aggregate, Group, Queries, Keys, InParts> const& a, work w,
                              shared<Block>& s) {
     using shape = tile_shape<Block::threads>;
     auto const& view = a.views.part[w.z];
@@ -186,6 +187,9 @@ struct fold_queries_body {
       float state[4][states], whole[states];
       KVSIEVE_UNROLL for (int i = 0; i < 4; ++i) start(a.params, state[i]);
       start(a.params, whole);
+      if constexpr (InParts)
+        if (has_token && view.before > 0)
+          each_state(view, w.y, begin, own, whole, [](float& x, float& kept) { x = kept; });
       for (int first_row = begin; first_row < begin + step; first_row += shape::rows) {
         int const last_row = begin + step - first_row < shape::rows ? begin + step : first_row + shape::rows;
         // The first tile is formed in any case: it tells which keys are not finite, and syncs after states were read.
@@ -199,10 +203,10 @@ struct fold_queries_body {
             KVSIEVE_UNROLL for (int i = 0; i < 4; ++i) s.probability[slot][tile.rank() * 4 + i] = 0.0f;
           }
           if (row >= last_row) continue;
-          int const query = row % view.observed;
+          int const query = row % view.observed + view.before;
           auto const at = view.place_of(row);
           seen_keys const seen = view.set[at.set].seen(at.query, view.cached);
-          float weight = Aggregate::weight(a.params, query, view.observed, seen.count());
+          float weight = Aggregate::weight(a.params, query, all_of(view), seen.count());
           if (view.set[at.set].weight != 1.0f) weight *= query_factor<Aggregate>(view.set[at.set].weight);
           if constexpr (weighs_heads<Group> && at_once) weight *= *weights_of(view, w.y, row / view.observed);
           float log_mass = 0;
@@ -242,6 +246,11 @@ struct fold_queries_body {
       }
       if (has_token) {
         if constexpr (!in_order()) join_lines(a.params, whole, column, s);
+        if constexpr (InParts)
+          if (!view.ends()) {
+            each_state(view, w.y, begin, own, whole, [](float& x, float& kept) { kept = x; });
+            continue;
+          }
         observation<float> seen{0, 0};
         for (int i = 0; i < view.set_count; ++i) {
           seen.queries += view.set[i].weight * static_cast<float>(view.set[i].count);
@@ -260,6 +269,8 @@ struct fold_queries_body {
         joined = begin == 0 ? result : Group::combine(joined, result);
       }
     }
+    if constexpr (InParts)
+      if (!view.ends()) return;
     if (has_token) view.score[w.y * view.stride + own] = bad ? __builtin_nanf("") : Group::result(joined, view.group);
     if constexpr (statistics > 0) {
       if (view.measured == nullptr) return;
@@ -272,6 +283,21 @@ struct fold_queries_body {
   }
 
  private:
+  /// Observed queries of a view.
+  template <class View>
+  KVSIEVE_HD static int all_of(View const& view) {
+    if constexpr (InParts)
+      return view.all;
+    else
+      return view.observed;
+  }
+  /// Calls f(number, where it is kept between the calls) for the state of a token.
+  template <class View, class F>
+  KVSIEVE_HD static void each_state(View const& view, int head, int begin, int token, float (&state)[states],
+                                    F const& f) {
+    index const first = head * state_rows<Aggregate, Group>(view.group) + index{begin / view.observed} * states;
+    KVSIEVE_UNROLL for (int k = 0; k < states; ++k) f(state[k], view.state[(first + k) * view.stride + token]);
+  }
   template <class View>
   KVSIEVE_HD static float const* weights_of(View const& view, int head, int of_group) {
     return view.weight + (index{head} * view.group + of_group) * view.weight_stride;
@@ -335,5 +361,12 @@ struct fold_queries_body {
     }
   }
 };
+
+/// All observed queries of a call.
+template <accumulator Aggregate, class Group, class Form, row_view Queries, row_view Keys>
+struct fold_queries_body : fold_queries<Aggregate, Group, Form, Queries, Keys, false> {};
+/// Some of them.
+template <accumulator Aggregate, class Group, class Form, row_view Queries, row_view Keys>
+struct fold_part_body : fold_queries<Aggregate, Group, Form, Queries, Keys, true> {};
 }  // namespace device
 }  // namespace kvsieve::inline v0

@@ -38,6 +38,14 @@ template <row_view V>
     return true;
   }
 }
+/// False for such a row, and for one that the head does not have: what a list says is not held against heads that have
+/// numbers of tokens of their own.
+template <row_view V>
+[[nodiscard]] KVSIEVE_HD bool row_can_be_read(V const& v, index head, index token) {
+  if constexpr (ragged_rows<V>)
+    if (token >= readable_tokens(v, head)) return false;
+  return row_is_there(v, head, token);
+}
 /// Rows of `count` that a head has room for: of tables in device memory no more than they have pages for.
 template <row_view V>
 [[nodiscard]] KVSIEVE_HD int writable_rows([[maybe_unused]] V const& v, [[maybe_unused]] index head, int count) {
