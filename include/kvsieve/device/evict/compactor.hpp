@@ -212,13 +212,10 @@ template <class Launcher, class Plan, class From, class To>
   return s;
 }
 
-/// Copies the kept rows of every view into other memory, in their own type and format or another; `Plan` is a
-/// token_plan or an open_plan.
-template <strategy C, class Launcher, class Plan, class From, class To>
-[[nodiscard]] status copy_kept(Launcher const& on, Plan const& plan, cs::span<From const> from, cs::span<To const> to) {
-  require_no_merge<C>();
-  if (status const s = check_copied(plan, from, to, [&](int v) { return lists_of(plan, v).most; }); !s) return s;
-  if (status const s = copied_within_reach(on, plan, from, to); !s) return s;
+/// Launches a copy of the kept rows of every view into other memory.
+template <class Launcher, class Plan, class From, class To>
+[[nodiscard]] status launch_copy(Launcher const& on, Plan const& plan, cs::span<From const> from,
+                                 cs::span<To const> to) {
   copy_args<From, To> args{};
   auto const describe = [&](int v, copy_part<From, To>& part) {
     auto const& f = from[static_cast<std::size_t>(v)];
@@ -238,6 +235,16 @@ template <strategy C, class Launcher, class Plan, class From, class To>
     return launch_views<body>(on, plan.views, plan.heads, 2, args,
                               [&](int v, copy_part<From, To>& part) { return body::blocks(describe(v, part)); });
   }
+}
+
+/// Copies the kept rows of every view into other memory, in their own type and format or another; `Plan` is a
+/// token_plan or an open_plan.
+template <strategy C, class Launcher, class Plan, class From, class To>
+[[nodiscard]] status copy_kept(Launcher const& on, Plan const& plan, cs::span<From const> from, cs::span<To const> to) {
+  require_no_merge<C>();
+  if (status const s = check_copied(plan, from, to, [&](int v) { return lists_of(plan, v).most; }); !s) return s;
+  if (status const s = copied_within_reach(on, plan, from, to); !s) return s;
+  return launch_copy(on, plan, from, to);
 }
 
 /// Rows that kernels move in place.

@@ -56,5 +56,17 @@ template <row_view V>
     return count;
   }
 }
+/// False for a row that a head has no room for, and for one of a page that the pool does not have.
+template <row_view V>
+[[nodiscard]] KVSIEVE_HD bool row_can_be_written(V const& v, index head, index token) {
+  if constexpr (paged_rows<V> && ragged_rows<V>)
+    if (token >= (index{v.mapping().first[head + 1]} - v.mapping().first[head]) * V::layout_type::page) return false;
+  return row_is_there(v, head, token);
+}
+/// Writes an element of such a row; of another nothing.
+template <row_view V>
+KVSIEVE_HD void put_element(V const& v, index head, index token, index channel, element_of<V> const& x) {
+  if (row_can_be_written(v, head, token)) v(head, token, channel) = x;
+}
 }  // namespace device
 }  // namespace kvsieve::inline v0
