@@ -53,7 +53,9 @@ struct emulated_block {
 
   int rank() const { return thread; }
   void sync() { kvsieve_test::sync(*state, thread); }
-  void atomic_add(unsigned& x, unsigned v) { std::atomic_ref<unsigned>(x).fetch_add(v, std::memory_order_relaxed); }
+  unsigned atomic_add(unsigned& x, unsigned v) {
+    return std::atomic_ref<unsigned>(x).fetch_add(v, std::memory_order_relaxed);
+  }
   unsigned exclusive_sum(unsigned x, unsigned& total, scan_storage& s) {
     return kvsieve_test::exclusive_sum(*state, thread, x, total, s.part);
   }

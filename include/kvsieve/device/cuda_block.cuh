@@ -52,7 +52,7 @@ struct cuda_block {
 
   __device__ int rank() const { return static_cast<int>(threadIdx.x); }
   __device__ void sync() { __syncthreads(); }
-  __device__ void atomic_add(unsigned& x, unsigned v) { atomicAdd(&x, v); }
+  __device__ unsigned atomic_add(unsigned& x, unsigned v) { return atomicAdd(&x, v); }
   __device__ unsigned exclusive_sum(unsigned x, unsigned& total, scan_storage& s) {
     unsigned before;
     scan(s).ExclusiveSum(x, before, total);

@@ -14,6 +14,7 @@
 #include <kvsieve/device/score/protect_mass.hpp>
 #include <kvsieve/device/score/score_queries.hpp>
 #include <kvsieve/device/score/score_rows.hpp>
+#include <kvsieve/device/select/select_segments.hpp>
 #include <kvsieve/score/pattern.hpp>
 #include <kvsieve/select/page_representatives.hpp>
 #include <kvsieve/select/top_k.hpp>
@@ -223,6 +224,7 @@ struct plan_memory : score_memory<C>, count_memory<C> {
                                   ///< scores, for lists whose lengths are not known before
   float* bits = nullptr;          ///< device, as many as scores, where pages stand for others
   int* place = nullptr;           ///< device, the same
+  unsigned* segmented = nullptr;  ///< device, of rows that several blocks select from
   int* listed = nullptr;          ///< device [views, white list]: pieces that hold a listed token
   int* quota = nullptr;           ///< host [spans]
   index* number = nullptr;        ///< host [spans]
@@ -304,6 +306,13 @@ struct plan_memory : score_memory<C>, count_memory<C> {
     if constexpr (represents) {
       m.bits = device.template take<float>(entries(floats));
       m.place = device.template take<int>(entries(floats));
+    }
+    if constexpr (whole_rows) {
+      index words = 0;
+      for (std::size_t v = 0; v < views; ++v)
+        if (int const tokens = seen_of<score>(p.score, layers[v]).tokens; tokens > segmented_shape::longest_whole)
+          words += layers[v].heads() * segmented_shape{tokens}.words();
+      m.segmented = device.template take<unsigned>(entries(words));
     }
     if constexpr (in_pieces) m.listed = device.template take<int>(views * p.select.white_list.size());
     if constexpr (in_spans) {

@@ -8,6 +8,7 @@
 #include <kvsieve/device/select/select_block_wise.hpp>
 #include <kvsieve/device/select/select_pieces.hpp>
 #include <kvsieve/device/select/select_representatives.hpp>
+#include <kvsieve/device/select/select_segments.hpp>
 #include <kvsieve/device/select/select_twice.hpp>
 #include <kvsieve/select/top_k_in_chunks.hpp>
 
@@ -38,10 +39,8 @@ class plan_selection {
       return rounds();
     else if constexpr (memory::in_spans)
       return spans();
-    else if constexpr (memory::by_head)
-      return rows_apart();
     else
-      return rows();
+      return rows_and_long_ones();
   }
 
  private:
@@ -70,11 +69,59 @@ class plan_selection {
     return {scores(v), list(v), score_stride(tokens), keep, tokens, keep, f.sink, f.recent, partition{0, tokens, 1}};
   }
 
+  /// A row of many tokens has several blocks.
+  [[nodiscard]] status rows_and_long_ones() const {
+    status s;
+    if constexpr (memory::by_head)
+      s = rows_apart();
+    else
+      s = rows();
+    if constexpr (memory::whole_rows) for_each_of<bracket_row_body, gather_keys_body, cut_row_body, write_kept_body>(s);
+    return s;
+  }
+  [[nodiscard]] bool is_segmented(int v) const {
+    return memory::whole_rows && call_.cached(v) > segmented_shape::longest_whole;
+  }
+  template <template <class> class... Body>
+  void for_each_of(status& s) const {
+    ((s = s ? segmented_rows<Body<select_policy>>() : s), ...);
+  }
+  template <class Body>
+  [[nodiscard]] status segmented_rows() const {
+    segmented_args<select_policy> args{{}, call_.params.select};
+    unsigned* scratch = memory_.segmented;
+    return launch_views<Body>(call_.on, call_.views(), call_.heads(), 1, args, [&](int v, segmented_part& part) {
+      part = {};
+      if (!is_segmented(v)) return 0;
+      int const tokens = call_.cached(v);
+      part = {scores(v), memory_.list, nullptr, scratch, score_stride(tokens), 0, 0, 0, 0, {tokens}};
+      if constexpr (memory::by_head) {
+        forced_set const f = memory::forced_of(rules_, call_.seen(v), 0);
+        part.offset = memory_.device_offset + index{v} * call_.heads();
+        part.sink = f.sink;
+        part.recent = f.recent;
+      } else {
+        forced_set const f = forced(v);
+        part.list = list(v);
+        part.list_stride = part.keep = kept(v);
+        part.sink = f.sink;
+        part.recent = f.recent;
+      }
+      scratch += call_.heads() * part.shape.words();
+      return Body::one_block ? 1 : part.shape.segments();
+    });
+  }
+
   [[nodiscard]] status rows() const {
     auto args = listing<select_args>();
     return launch_views<select_body>(call_.on, call_.views(), call_.heads(), 1, args, [&](int v, select_part& part) {
       part = whole_row(v);
       int const tokens = part.tokens;
+      if (is_segmented(v)) {
+        part.spans = {};
+        part.inside_only = true;
+        return 0;
+      }
       if constexpr (select_policy::in_partitions) {
         part.spans = call_.seen(v).spans;
         part.keep =
@@ -100,6 +147,8 @@ class plan_selection {
     select_rows_args<select_policy> args{{}, call_.params.select};
     return launch_views<select_rows_body<select_policy>>(
         call_.on, call_.views(), call_.heads(), 1, args, [&](int v, select_rows_part& part) {
+          part = {};
+          if (is_segmented(v)) return 0;
           // What depends on the count comes on top.
           forced_set const f = memory::forced_of(rules_, call_.seen(v), 0);
           int const tokens = call_.cached(v);

@@ -10,6 +10,24 @@
 namespace kvsieve::inline v0 {
 namespace device {
 
+/// The keys by which a row of scores is ranked: forced tokens come before all others, NaN behind.
+struct row_keys {
+  float const* score;  ///< of the row's first token
+  forced_set forced;   ///< in the row's own numbers
+
+  /// What is read of token i.
+  [[nodiscard]] KVSIEVE_HD float read(index i) const { return score[i]; }
+  /// The key of token i, of which that was read.
+  [[nodiscard]] KVSIEVE_HD unsigned key(float read, index i) const {
+    return forced.holds(static_cast<int>(i)) ? forced_key : ordered(read);
+  }
+};
+
+/// The smallest key that stays, and how many of those that have it do: the first ones.
+struct row_cut {
+  unsigned limit = 0, ties = 0;
+};
+
 /// The radix selection of one row by one block.
 struct row_pick {
   static constexpr int bins = 256, per_thread = 8;
@@ -25,10 +43,17 @@ struct row_pick {
   template <block Block>
   KVSIEVE_HD static void run(Block& b, float const* score, int begin, int length, int keep, forced_set const& forced,
                              int* list, shared<Block>& s) {
-    // The key of the keep-th token, 8 bits at a time; `remaining` of the tokens that have this key stay.
+    row_keys const keys{score, forced};
+    row_cut const cut = find(b, keys, length, static_cast<unsigned>(keep), s);
+    write(b, keys, begin, 0, length, cut, 0, 0, list, s);
+  }
+
+  /// The cut that keeps `keep` of `length` keys, 8 bits at a time. All threads get it; ends with a sync.
+  template <block Block, class Keys>
+  KVSIEVE_HD static row_cut find(Block& b, Keys const& keys, index length, unsigned keep, shared<Block>& s) {
     if (b.rank() == 0) {
       s.prefix = 0;
-      s.remaining = static_cast<unsigned>(keep);
+      s.remaining = keep;
     }
     unsigned known = 0;
     for (int shift = 24; shift >= 0; shift -= 8) {
@@ -36,15 +61,15 @@ struct row_pick {
       b.sync();
       unsigned const prefix = s.prefix, remaining = s.remaining;
       for (index first = b.rank(); first < length; first += index{Block::threads} * per_thread) {
-        float x[per_thread];  // read before the first is counted: a row has one block, so few reads are under way
+        decltype(keys.read(0)) x[per_thread];  // before the first is counted: a block has few reads under way
         KVSIEVE_UNROLL for (int j = 0; j < per_thread; ++j) {
           index const i = first + j * Block::threads;
-          x[j] = i < length ? score[i] : 0.0f;
+          x[j] = i < length ? keys.read(i) : 0;
         }
         KVSIEVE_UNROLL for (int j = 0; j < per_thread; ++j) {
           index const i = first + j * Block::threads;
           if (i >= length) continue;
-          unsigned const key = key_of(x[j], static_cast<int>(i), forced);
+          unsigned const key = keys.key(x[j], i);
           if ((key & known) == prefix) b.atomic_add(s.histogram[key >> shift & 255u], 1u);
         }
       }
@@ -53,32 +78,39 @@ struct row_pick {
       known |= 255u << shift;
       b.sync();
     }
-    unsigned const limit = s.prefix, ties = s.remaining;
+    row_cut const cut{s.prefix, s.remaining};
+    b.sync();
+    return cut;
+  }
 
-    // Each thread looks at neighbouring tokens. A chunk holds at most 2^15 of them, so both of its counts fit in one
-    // word; the running counts have a word each.
+  /// Lists tokens [from, to) of a row that stay, as indices from `begin` on; `above` tokens before them lie above the
+  /// cut, and `equal` have its key. Each thread looks at neighbouring tokens. A chunk holds at most 2^15 of them, so
+  /// both of its counts fit in one word; the running counts have a word each.
+  template <block Block>
+  KVSIEVE_HD static void write(Block& b, row_keys const& keys, int begin, index from, index to, row_cut cut,
+                               unsigned above_before, unsigned equal_before, int* list, shared<Block>& s) {
     constexpr int chunk = Block::threads * per_thread;
     static_assert(chunk <= 1 << 15);
-    unsigned above_before = 0, equal_before = 0;
-    for (index base = 0; base < length; base += chunk) {
+    unsigned const ties = cut.ties;
+    for (index base = from; base < to; base += chunk) {
       unsigned key[per_thread], found = 0;
       index const first = base + b.rank() * per_thread;
       KVSIEVE_UNROLL for (int j = 0; j < per_thread; ++j) {
         key[j] = 0;
-        if (first + j >= length) continue;
-        key[j] = key_of(score[first + j], static_cast<int>(first + j), forced);
-        found += key[j] > limit ? 1u : key[j] == limit ? 1u << 16 : 0u;
+        if (first + j >= to) continue;
+        key[j] = keys.key(keys.read(first + j), first + j);
+        found += key[j] > cut.limit ? 1u : key[j] == cut.limit ? 1u << 16 : 0u;
       }
       unsigned total = 0;
       unsigned const before = b.exclusive_sum(found, total, s.scan);
       unsigned above = above_before + (before & 0xffffu), equal = equal_before + (before >> 16);
       KVSIEVE_UNROLL for (int j = 0; j < per_thread; ++j) {
-        if (first + j >= length) continue;
+        if (first + j >= to) continue;
         int const token = begin + static_cast<int>(first + j);
-        if (key[j] > limit) {
+        if (key[j] > cut.limit) {
           list[above + (equal < ties ? equal : ties)] = token;
           ++above;
-        } else if (key[j] == limit) {
+        } else if (key[j] == cut.limit) {
           if (equal < ties) list[above + equal] = token;
           ++equal;
         }
@@ -88,19 +120,15 @@ struct row_pick {
     }
   }
 
-  /// Marks all that was asked for, also what gave way. run() syncs after its last look at a score.
+  /// Marks what was asked for of tokens [from, to), also what gave way. write() syncs after its last look at a score.
   template <block Block>
-  KVSIEVE_HD static void mark(Block& b, float* score, int length, forced_set const& asked) {
-    for (index t = b.rank(); t < length; t += Block::threads) {
+  KVSIEVE_HD static void mark(Block& b, float* score, index from, index to, forced_set const& asked) {
+    for (index t = from + b.rank(); t < to; t += Block::threads) {
       if (asked.holds(static_cast<int>(t))) score[t] = __builtin_inff();
     }
   }
 
  private:
-  KVSIEVE_HD static unsigned key_of(float score, int token, forced_set const& forced) {
-    return forced.holds(token) ? forced_key : ordered(score);
-  }
-
   /// Finds, from the top, the bin that holds the last token that stays, and how many before it are left to keep.
   template <block Block>
   KVSIEVE_HD static void find_bin(Block& b, int shift, unsigned prefix, unsigned remaining, shared<Block>& s) {
@@ -169,7 +197,7 @@ struct select_body {
                                  .within(begin, length);
     int* const kept = list + (view.inside_only ? 0 : view.spans.begin) + w.x * view.keep;
     if (keep > 0) row_pick::run(b, score + begin, begin, length, keep, asked.cut(keep), kept, s);
-    if (view.marks) row_pick::mark(b, score + begin, length, asked);
+    if (view.marks) row_pick::mark(b, score + begin, 0, length, asked);
   }
 
  private:
@@ -187,7 +215,7 @@ struct select_body {
 struct select_rows_part {
   float* score;         ///< [heads] rows of `stride`; forced tokens are marked +inf
   int* list;            ///< what offsets count from
-  index const* offset;  ///< [heads + 1]: where the list of each head begins and ends
+  index const* offset;  ///< [heads + 1]: where the list of each head begins and ends; null: none of the view
   index stride;
   int tokens, sink, recent;  ///< what stays beside what the selection itself asks for
 };
@@ -207,6 +235,7 @@ struct select_rows_body {
   template <block Block>
   KVSIEVE_HD static void run(Block& b, select_rows_args<Select> const& a, work w, shared<Block>& s) {
     auto const& view = a.views.part[w.z];
+    if (view.offset == nullptr) return;
     index const first = view.offset[w.y];
     int const keep = static_cast<int>(view.offset[w.y + 1] - first), own = Select::recent(a.select, keep);
     int const recent = own > view.recent ? own : view.recent;
@@ -214,7 +243,7 @@ struct select_rows_body {
                            a.select.white_list.data(), static_cast<int>(a.select.white_list.size())};
     float* const score = view.score + w.y * view.stride;
     if (keep > 0) row_pick::run(b, score, 0, view.tokens, keep, asked.cut(keep), view.list + first, s);
-    row_pick::mark(b, score, view.tokens, asked);
+    row_pick::mark(b, score, 0, view.tokens, asked);
   }
 };
 }  // namespace device

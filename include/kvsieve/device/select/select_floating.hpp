@@ -71,7 +71,7 @@ struct at_least_body {
         b, view.tokens, [&](int t) { return ordered(score[t]) >= least || forced.holds(t); },
         [&](int at, int t) { list[at] = t; }, s.scan);
     if (b.rank() == 0) view.count[w.y] = count;
-    row_pick::mark(b, score, view.tokens, forced);
+    row_pick::mark(b, score, 0, view.tokens, forced);
   }
 };
 

@@ -95,7 +95,7 @@ struct select_runs_body {
         s.scan);
     if (b.rank() == 0) view.count[w.y] = count;
     b.sync();
-    row_pick::mark(b, score, tokens, asked);
+    row_pick::mark(b, score, 0, tokens, asked);
   }
 };
 }  // namespace device

@@ -65,7 +65,7 @@ struct select_twice_body {
       row_pick::run(b, view.second + w.y * view.stride, 0, view.tokens, keep,
                     forced_set{view.tokens, 0, 0, first, taken}, view.list + at, s);
     }
-    row_pick::mark(b, score, view.tokens, asked);
+    row_pick::mark(b, score, 0, view.tokens, asked);
   }
 };
 }  // namespace device
