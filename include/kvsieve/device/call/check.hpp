@@ -17,7 +17,7 @@ inline constexpr bool by_strides = Layer::keys_type::is_always_strided() && Laye
 /// True for rows that kernels find by strides or through one table of pages.
 template <row_view V>
 inline constexpr bool finds_rows = V::is_always_strided() || (paged_rows<V> && !ragged_rows<V>);
-/// True for views that kernels plan and apply. Those of a table for each head are for the host.
+/// True for views that kernels plan, and merge: those whose heads have as many tokens.
 template <class Layer>
 inline constexpr bool walks = finds_rows<typename Layer::keys_type> && finds_rows<typename Layer::values_type>;
 
