@@ -171,8 +171,8 @@ template <strategy C, device_layer From, device_plan Plan>
   return apply_workspace_bytes<C>(on, plan, kv_group<From>(&from, 1), params);
 }
 /// Applies a plan and merges what it does not keep, as apply on the host says it and with its results, up to what
-/// exponentials and logarithms are rounded to. Results of evict::merge may be encoded, others are rows of elements; tables and the span `before` of params are device
-/// memory, as are biases.
+/// exponentials and logarithms are rounded to. Results of evict::merge may be encoded, others are rows of elements;
+/// tables and the span `before` of params are device memory, as are biases.
 /// @param on         where to run
 /// @param plan       of the same views
 /// @param from       the views that the plan was made for; not changed
