@@ -38,7 +38,10 @@ if(NOT KVSIEVE_DEVICE_ONLY)
   endif()
   # The other architectures, of the kernels that time is spent in: code depends on none, so that of sm_80 is assembled
   # for its relatives as well. No nvcc before 12.8 knows sm_100.
-  add_library(kvsieve_kernels_elsewhere OBJECT kernels/attend.cu kernels/query.cu kernels/store.cu)
+  add_library(kvsieve_kernels_elsewhere OBJECT kernels/attend.cu kernels/store.cu)
+  if(KVSIEVE_ENABLE_CUDA STREQUAL "ON")
+    target_sources(kvsieve_kernels_elsewhere PRIVATE kernels/query.cu)
+  endif()
   target_link_libraries(kvsieve_kernels_elsewhere PRIVATE kvsieve_cuda kvsieve_dev)
   target_include_directories(kvsieve_kernels_elsewhere PRIVATE support)
   set_target_properties(kvsieve_kernels_elsewhere PROPERTIES CUDA_ARCHITECTURES OFF)
