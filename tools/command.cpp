@@ -86,7 +86,7 @@ void add_dump_options(CLI::App& command, dump_options& into) {
   command
       .add_option(
           "--weights", into.weights,
-          "networks that somebody trained, layers.<i>.kv_zap.*, .gate.* and .less.*, in place of the dump's own")
+          "what somebody trained, layers.<i>.kv_zap.*, .gate.*, .less.* and .lean_k.mask, in place of the dump's own")
       ->type_name("FILE");
   command.add_option("--layers", into.layers, "only these layers of the model, e.g. 0,9 (default: all in the dump)")
       ->type_name("i,j,...");

@@ -259,6 +259,7 @@ std::vector<storage> const& storages() {
       encoded_storage<half_bitmap, half_bitmap>("bitmap50", "the larger half of a row's channels in f16, and a bitmap",
                                                 "our definition"),
       think_storage(),
+      lean_k_storage(),
       levels_storage(),
   };
   return all;
