@@ -108,8 +108,9 @@ message decode_rows(io::row_format const& format, std::span<unsigned char const>
   using namespace encode;
   auto const result =
       decode_any<q8_0, q4_0, q4_1, q5_0, q5_1, kivi_keys<2>, kivi_keys<4>, kivi_values<2>, kivi_values<4>, bitmap<32>,
-                 bitmap<64>, bitmap<128>, rotated<bits<3>>, rotated<bits<4>>, rotated<bits<5>>, rotated<bits<6>>,
-                 rotated<bits<8>>, rotated<asymmetric>>(format, bytes.data(), rows, channels, out);
+                 bitmap<64>, bitmap<128>, bits<3>, bits<4>, bits<5>, bits<6>, bits<8>, rotated<bits<3>>,
+                 rotated<bits<4>>, rotated<bits<5>>, rotated<bits<6>>, rotated<bits<8>>, rotated<asymmetric>>(
+          format, bytes.data(), rows, channels, out);
   if (result == found::yes) return {};
   return result == found::no ? cannot_decode(format) : does_not_fit(format, channels);
 }

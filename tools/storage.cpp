@@ -264,6 +264,7 @@ std::vector<storage> const& storages() {
       think_storage(),
       lean_k_storage(),
       levels_storage(),
+      levels_unrotated_storage(),
   };
   return all;
 }

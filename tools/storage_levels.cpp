@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// The storage `levels`: precision by score, its levels by the budget.
-#include <kvsieve/store/level_sets.hpp>
-
+// The storage `levels`: precision by score, its levels by the budget, and the same without rotation.
 #include "head_dims.hpp"
+#include "level_formats.hpp"
 #include "store_part.hpp"
 
 namespace kvsieve::tool {
 namespace {
 
 /// The set for a budget, or, where rows are counted and not bytes, the coarsest that is the set for what it takes.
-template <int D, class F>
-message with_levels_for(cache_dump const& dump, index bytes, index rows, bool biased, F const& f) {
+template <bool Rotated, int D, class F>
+message with_levels_for(cache_dump const& dump, index bytes, index rows, bool biased, F const& run) {
   index const all = all_rows(dump);
+  auto const f = [&]<class Set>(Set set) -> message {
+    if constexpr (Rotated)
+      return run(set);
+    else
+      return run(unrotated_levels<Set>{});
+  };
   if (bytes >= 0) return store::with_levels(store::bits_a_number(bytes, all, D), f);
   double bits = 0;
   for (bool settled = false; !settled;)
@@ -56,25 +61,25 @@ message store_levels(team_executor const& on, packed_cache const& from, cache_du
   });
   return failed;
 }
-}  // namespace
 
-storage levels_storage() {
-  return {"levels", "precision by score: rotated rows in three levels of 8 to 3 bits, finer where bytes allow",
-          "our definition",
-          [](team_executor const& on, packed_cache const& from, cache_dump const& dump, outcome& out) {
+/// Levels whose rows are rotated, or stored as they are.
+template <bool Rotated>
+storage levels_of(char const* name, char const* title) {
+  return {name, title, "our definition",
+          [name](team_executor const& on, packed_cache const& from, cache_dump const& dump, outcome& out) {
             return built_head_dims::call(dump.head_dim, [&]<int D>(cs::integral_constant<int, D>) -> message {
-              return with_levels_for<D>(dump, from.bytes, store::entries_of(from.plan), !from.biases.empty(),
-                                        [&]<class Set>(Set) -> message {
-                                          if constexpr (Set::fits(D))
-                                            return store_levels<Set, D>(on, from, dump, out);
-                                          else
-                                            return does_not_hold("levels", D);
-                                        });
+              return with_levels_for<Rotated, D>(dump, from.bytes, store::entries_of(from.plan), !from.biases.empty(),
+                                                 [&]<class Set>(Set) -> message {
+                                                   if constexpr (Set::fits(D))
+                                                     return store_levels<Set, D>(on, from, dump, out);
+                                                   else
+                                                     return does_not_hold(name, D);
+                                                 });
             });
           },
-          [](cache_dump const& dump, index bytes, bool biased, index& rows) {
+          [name](cache_dump const& dump, index bytes, bool biased, index& rows) {
             return built_head_dims::call(dump.head_dim, [&]<int D>(cs::integral_constant<int, D>) -> message {
-              return with_levels_for<D>(dump, bytes, 0, biased, [&]<class Set>(Set) -> message {
+              return with_levels_for<Rotated, D>(dump, bytes, 0, biased, [&]<class Set>(Set) -> message {
                 if constexpr (Set::fits(D)) {
                   index entries[Set::count], left = bytes - table_bytes(dump, Set::count);
                   typename Set::template table<D> const table(biased);
@@ -82,11 +87,20 @@ storage levels_storage() {
                   rows = left < all_rows(dump) ? left : all_rows(dump);
                   return {};
                 } else {
-                  return does_not_hold("levels", D);
+                  return does_not_hold(name, D);
                 }
               });
             });
           }};
+}
+}  // namespace
+
+storage levels_storage() {
+  return levels_of<true>("levels",
+                         "precision by score: rotated rows in three levels of 8 to 3 bits, finer where bytes allow");
+}
+storage levels_unrotated_storage() {
+  return levels_of<false>("levels_unrotated", "levels with rows as they are, against which rotation is judged");
 }
 
 }  // namespace kvsieve::tool

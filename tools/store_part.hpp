@@ -133,6 +133,8 @@ template <class Keys, class Values, int D>
 
 /// Precision by score, from one budget of bytes.
 [[nodiscard]] storage levels_storage();
+/// The same without rotation.
+[[nodiscard]] storage levels_unrotated_storage();
 /// ThinK: half of the channels of keys.
 [[nodiscard]] storage think_storage();
 /// LeanK: the channels of keys that a trained mask keeps.

@@ -11,9 +11,9 @@
 #include <kvsieve/encode/q5_1.hpp>
 #include <kvsieve/encode/q8_0.hpp>
 #include <kvsieve/host/run.hpp>
-#include <kvsieve/store/level_sets.hpp>
 
 #include "head_dims.hpp"
+#include "level_formats.hpp"
 #include "text.hpp"
 
 namespace kvsieve::llama_example {
@@ -86,8 +86,10 @@ message find(tool::stored_part const& part, attend_function& found) {
   one(pair<kivi_keys<2>, kivi_values<2>>{});
   one(pair<bitmap<D / 2>, bitmap<D / 2>>{});
   one(pair<kept_channels<half, plain<f16>>, plain<f16>>{});
+  auto const level = [&]<class Level>(int) { one(pair<typename Level::keys, typename Level::values>{}); };
   store::each_level_set([&]<class Set>(Set) {
-    Set::each([&]<class Level>(int) { one(pair<typename Level::keys, typename Level::values>{}); });
+    Set::each(level);
+    tool::unrotated_levels<Set>::each(level);
   });
   if (found == nullptr)
     return "this program has no attention over keys in " + part.keys_in.name + " and values in " + part.values_in.name;

@@ -20,6 +20,7 @@ struct options {
   std::string strategies = "streaming_llm,key_diff,lag_kv,snap_kv,ada_kv,kvzip,mixed_queries";
   std::string keeps = "0.5,0.25,0.1", bytes, stores, budget, select, evict, hold = "memory";
   std::optional<double> refit;
+  double pass = 1;
   std::vector<std::string> texts, set;
   std::string offsets = "0", tasks, depths = "0.1,0.5,0.9";
   int tokens = 1024, scored = 128, items = 10, distractors = 0, queries = 64;
@@ -59,6 +60,7 @@ message settings_of(options const& given, int threads, std::vector<setting>& out
         how.with.set = given.set;
         how.hold = given.hold;
         how.queries = given.queries;
+        how.pass = given.pass;
         double share = 0;
         if (given.bytes.empty()) {
           if (message m = tool::parse_keep(goal, share)) return "--keeps: " + *m;
@@ -139,6 +141,8 @@ int run(options const& given, std::string const& command, tool::console const& t
   std::vector<setting> settings;
   evaluation_plan plan;
   if (message m = settings_of(given, threads, settings)) return to.fail(tool::usage_wrong, *m);
+  if (given.pass != 1 && std::none_of(settings.begin(), settings.end(), [](auto const& s) { return s.how.reads.pass; }))
+    return to.fail(tool::usage_wrong, "--pass is " + tool::format_exact(given.pass) + ", and no strategy has a pass");
   if (message m = plan_of(given, plan)) return to.fail(tool::usage_wrong, *m);
   for (auto const& file : {given.csv, given.json, given.svg})
     if (!file.empty())
@@ -190,6 +194,7 @@ void add_eval(CLI::App& app, std::string const& command_line, tool::console cons
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   command->add_option("--queries", given->queries, "Queries of the last positions that are observed; -1: all")
       ->type_name("N");
+  add_pass_option(*command, given->pass);
   command->add_option("--text", given->texts, "A text that is read on: divergence and perplexity; may be repeated")
       ->type_name("FILE")
       ->expected(1)

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "bounded.hpp"
+#include "pass.hpp"
 #include "text.hpp"
 #include "told.hpp"
 
@@ -122,6 +123,9 @@ int run(options const& given, tool::console const& to) {
   int const threads = threads_of(given.from.threads);
   chosen_strategy with;
   if (message m = check(given.how, threads, with)) return to.fail(tool::usage_wrong, *m);
+  if (given.how.pass != 1 && !with.reads.pass)
+    return to.fail(tool::usage_wrong,
+                   "--pass is " + tool::format_exact(given.how.pass) + ", and " + with.of->name + " has no pass");
   if (given.predict < 1)
     return to.fail(tool::usage_wrong, "--predict is " + std::to_string(given.predict) + ", must be above 0");
   for (auto const& [name, value] : {std::pair{"--cells", given.cells}, {"--context", given.context}})
@@ -148,6 +152,7 @@ void add_generate(CLI::App& app, tool::console const& to, tool::action& chosen) 
   add_model_options(*command, given->from);
   add_rpc_options(*command, given->from.servers);
   add_compress_options(*command, given->how);
+  add_pass_option(*command, given->how.pass);
   command->add_option("--file", given->file, "The text that is read and compressed; '-': standard input")
       ->required()
       ->type_name("FILE");

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "fidelity.hpp"
+#include "pass.hpp"
 #include "storage.hpp"
 #include "texts.hpp"
 
@@ -39,12 +40,22 @@ void add_compress_options(CLI::App& command, compress_options& into) {
       ->type_name("N");
 }
 
+void add_pass_option(CLI::App& command, double& into) {
+  command
+      .add_option(
+          "--pass", into,
+          "The share of the text that strategies with a pass behind the cache let it repeat, 0 to 1; below 1 the "
+          "text's own queries, moved behind it, stand in for the rest")
+      ->type_name("F");
+}
+
 message check(compress_options const& given, int threads, chosen_strategy& out) {
   chosen_strategy fresh;
   if (message m = tool::check(given.with, fresh.of, fresh.run, fresh.bytes)) return m;
   if (message m = parse_holder(given.hold, fresh.where)) return m;
   if (given.queries < -1 || given.queries == 0)
     return "--queries is " + std::to_string(given.queries) + ", must be above 0, or -1 for all";
+  if (message m = check_pass(given.pass)) return m;
   fresh.run.threads = threads;
   if (fresh.run.store != nullptr) fresh.store = fresh.run.store->name;
   if (fresh.run.evict != nullptr)
@@ -53,7 +64,7 @@ message check(compress_options const& given, int threads, chosen_strategy& out) 
     for (auto const& [stage, policy] : fresh.of->stages) fresh.merges = fresh.merges || stage == "evict";
   fresh.merges = fresh.merges || fresh.run.refit > 0;
   fresh.run.merges = tool::merges_rows(*fresh.of, fresh.run);
-  fresh.reads = wanted_by(*fresh.of, given.queries);
+  fresh.reads = wanted_by(*fresh.of, given.queries, given.pass);
   out = std::move(fresh);
   return {};
 }

@@ -23,12 +23,15 @@ struct compress_options {
   tool::strategy_options with;
   std::string hold = "auto";
   int queries = 64;  ///< -1: all
+  double pass = 1;   ///< the share of the text that a pass behind the cache repeats
 };
 
 void add_model_options(CLI::App& command, model_options& into);
 /// --rpc and --rpc-split.
 void add_rpc_options(CLI::App& command, rpc_servers& into);
 void add_compress_options(CLI::App& command, compress_options& into);
+/// --pass.
+void add_pass_option(CLI::App& command, double& into);
 
 void add_generate(CLI::App& app, tool::console const& to, tool::action& chosen);
 void add_chat(CLI::App& app, tool::console const& to, tool::action& chosen);

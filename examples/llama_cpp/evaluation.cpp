@@ -4,12 +4,14 @@
 #include <algorithm>
 #include <span>
 
+#include "pass.hpp"
+
 namespace kvsieve::llama_example {
 namespace {
 
 /// What the settings read between them.
 wanted wanted_by_all(std::vector<setting> const& settings) {
-  wanted all{.queries = 1};
+  wanted all{.queries = 1, .repeated = 0};
   for (auto const& s : settings) all = both(all, s.how.reads);
   return all;
 }
@@ -85,13 +87,36 @@ message judge_text(model const& of, std::vector<setting> const& settings, evalua
   return {};
 }
 
+/// Gives a session the references behind its question, and takes down what they cost it: -ln P, a token of theirs.
+template <class Decode>
+message judge_references(model const& of, session const& in, prompt_parts const& parts,
+                         std::span<llama_token const> references, Decode const& decode, double& loss) {
+  int const at = static_cast<int>(parts.context.size());
+  if (message m = decode(parts.behind, at, nullptr)) return m;
+  std::vector<float> logits(in.last().begin(), in.last().end());
+  if (references.size() > 1)
+    if (message m =
+            decode(references.first(references.size() - 1), at + static_cast<int>(parts.behind.size()), &logits))
+      return m;
+  auto const width = static_cast<std::size_t>(of.shape().vocabulary);
+  double sum = 0;
+  for (std::size_t i = 0; i < references.size(); ++i) {
+    auto const row = std::span(logits).subspan(i * width, width);
+    position p;
+    if (message m = judge_position(row, row, references[i], p)) return m;
+    sum += p.full_surprise;
+  }
+  loss = sum / static_cast<double>(references.size());
+  return {};
+}
+
 message judge_task(model const& of, std::vector<setting> const& settings, evaluation_plan const& plan,
                    std::string const& task, bool known, int threads,
                    std::function<void(std::string const&)> const& progress, std::vector<report_row>& out) {
   std::vector<report_row> rows;
   for (auto const& s : settings) rows.push_back(s.row);
-  std::vector<std::vector<double>> scores(settings.size());
-  std::vector<double> full_scores;
+  std::vector<std::vector<double>> scores(settings.size()), losses(settings.size());
+  std::vector<double> full_scores, full_losses;
   wanted const what = wanted_by_all(settings);
   auto const count = [&](std::string_view text) { return static_cast<int>(of.tokens(text, false, false).size()); };
   for (double const depth : plan.depths)
@@ -110,8 +135,10 @@ message judge_task(model const& of, std::vector<setting> const& settings, evalua
       if (message m = make_task(request, count, item)) return m;
       prompt_parts parts;
       if (message m = divide_prompt(of, item.context, item.question, item.answer_prefix, known, false, parts)) return m;
+      auto const references = of.tokens(item.expected(), false, false);
       int const context = static_cast<int>(parts.context.size()),
-                more = static_cast<int>(parts.behind.size()) + item.allowance;
+                more = static_cast<int>(parts.behind.size()) +
+                       std::max(item.allowance, static_cast<int>(references.size()));
       session reads;
       std::string const where = task + " at " + std::to_string(depth).substr(0, 4) + ", " + std::to_string(i + 1);
       progress(where + ": reading");
@@ -126,6 +153,15 @@ message judge_task(model const& of, std::vector<setting> const& settings, evalua
         return m;
       full_scores.push_back(score_answer(from_full, item.references));
       reads.forget_from(context, context);
+      double loss = 0;
+      auto const decode_given = [](auto& to) {
+        return [&to](std::span<llama_token const> t, int at, std::vector<float>* logits) {
+          return to.decode(t, at, logits);
+        };
+      };
+      if (message m = judge_references(of, reads, parts, references, decode_given(reads), loss)) return m;
+      full_losses.push_back(loss);
+      reads.forget_from(context, context);
       for (std::size_t s = 0; s < settings.size(); ++s) {
         if (!rows[s].failure.empty()) continue;
         progress(where + ": " + rows[s].strategy);
@@ -137,17 +173,25 @@ message judge_task(model const& of, std::vector<setting> const& settings, evalua
           m = answer(
               of, small.cache.in(), parts, item.allowance, decode,
               [&](std::string const& piece) { from_kept += piece; }, made);
-        if (m)
+        // What was kept, once more: a cache does not forget what was generated behind it.
+        compressed again;
+        auto const& how = settings[s].how;
+        if (!m) m = again.make(of, reads, seen.dump, small.kept, how.store, how.merges, how.where, more, threads);
+        if (!m) m = judge_references(of, again.in(), parts, references, decode_given(again), loss);
+        if (m) {
           rows[s].failure = *m;
-        else
-          scores[s].push_back(score_answer(from_kept, item.references));
+          continue;
+        }
+        scores[s].push_back(score_answer(from_kept, item.references));
+        losses[s].push_back(loss);
       }
     }
   for (std::size_t s = 0; s < settings.size(); ++s) {
     rows[s].source = task;
     rows[s].question_known = known;
     if (rows[s].failure.empty())
-      rows[s].answers = retrieval{scores[s].size(), mean_of(scores[s]), mean_of(full_scores)};
+      rows[s].answers = retrieval{scores[s].size(), mean_of(scores[s]), mean_of(full_scores), mean_of(losses[s]),
+                                  mean_of(full_losses)};
     out.push_back(std::move(rows[s]));
   }
   return {};

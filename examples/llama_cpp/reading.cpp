@@ -9,37 +9,15 @@
 #include "cells.hpp"
 #include "file.hpp"
 #include "output_projection.hpp"
+#include "pass.hpp"
 #include "text.hpp"
+#include "watched_tensor.hpp"
 
 namespace kvsieve::llama_example {
 namespace {
 
 using clock = std::chrono::steady_clock;
 double since(clock::time_point start) { return std::chrono::duration<double>(clock::now() - start).count(); }
-
-/// A tensor of floats, zero.
-tool::tensor floats(std::vector<std::int64_t> shape, float*& to) {
-  tool::tensor t{kvsieve::dtype::f32, std::move(shape), nullptr};
-  auto const bytes = tool::aligned_bytes(t.size_bytes());
-  to = reinterpret_cast<float*>(bytes.get());
-  t.bytes = bytes;
-  return t;
-}
-
-/// [tokens, width] as they were watched.
-tool::tensor by_token(std::vector<float> const& rows, std::int64_t tokens) {
-  float* to = nullptr;
-  tool::tensor t = floats({tokens, static_cast<std::int64_t>(rows.size()) / tokens}, to);
-  if (to != nullptr) std::copy(rows.begin(), rows.end(), to);
-  return t;
-}
-/// The same of rows of heads, [heads, tokens, D].
-tool::tensor by_head(std::span<float const> rows, int heads, int dim) {
-  float* to = nullptr;
-  tool::tensor t = floats({heads, static_cast<std::int64_t>(rows.size()) / (std::int64_t{heads} * dim), dim}, to);
-  if (to != nullptr) llama_example::by_head(rows, heads, dim, to);
-  return t;
-}
 
 /// Keys or values of a layer of a state, [Hkv, cells, D].
 tool::tensor widened(engine::llama_tensor const& from, int heads, int dim) {
@@ -133,48 +111,9 @@ message check_attention(tool::cache_dump const& dump, std::size_t index, std::ve
   return text;
 }
 
-constexpr int chunk_tokens = 2000;
-constexpr int instruction_tokens = 128;  // at most
-constexpr int sink = 4;
-
-/// The pass behind the cache: each chunk of the text after an instruction, then forgotten again.
-message read_pass(session& in, model const& of, std::span<llama_token const> tokens, int position, bool hidden,
-                  tool::cache_dump& dump) {
-  auto const& shape = of.shape();
-  int const count = static_cast<int>(tokens.size()), behind = position + count, cells = dump.tokens;
-  if (cells != count) return "a pass behind the cache repeats a whole text, and this cache holds a part of one";
-  in.watcher().watch({.queries = true, .keys = true, .values = true, .hidden = hidden});
-  for (int from = std::min(sink, count - 1); from < count; from += chunk_tokens) {
-    int const to = std::min(count, from + chunk_tokens);
-    std::string instruction = "\n\nRepeat the previous context exactly.";
-    if (from > sink) {
-      std::string start;
-      for (int i = std::max(0, from - 8); i < from; ++i) start += of.text(tokens[static_cast<std::size_t>(i)]);
-      instruction = "\n\nRepeat the part of the previous context exactly, starting with \"" + start + "\".";
-    }
-    auto asked = of.tokens(instruction + "\n\n", false, false);
-    asked.insert(asked.end(), tokens.begin() + from, tokens.begin() + to);
-    if (message m = in.decode(asked, behind)) {
-      (void)in.watcher().take();
-      in.forget_from(behind, cells);
-      return "the pass behind the cache: " + *m;
-    }
-    in.forget_from(behind, cells);
-    dump.pass.push_back({from, to, static_cast<int>(asked.size())});
-  }
-  auto const seen = in.watcher().take();
-  for (std::size_t l = 0; l < seen.size(); ++l) {
-    dump.layers[l].pass_queries = by_head(seen[l].queries, shape.query_heads, shape.head_dim);
-    dump.layers[l].pass_keys = by_head(seen[l].keys, shape.kv_heads, shape.head_dim);
-    dump.layers[l].pass_values = by_head(seen[l].values, shape.kv_heads, shape.head_dim);
-    if (hidden) dump.layers[l].pass_hidden = by_token(seen[l].hidden, dump.layers[l].pass_queries.shape[1]);
-  }
-  return {};
-}
-
 }  // namespace
 
-wanted wanted_by(tool::strategy const& of, int queries) {
+wanted wanted_by(tool::strategy const& of, int queries, double repeated) {
   wanted w;
   auto const reads = [&](char const* what) { return of.reads.find(what) != std::string::npos; };
   w.queries = queries;
@@ -183,18 +122,15 @@ wanted wanted_by(tool::strategy const& of, int queries) {
         (policy.find("all queries") != std::string::npos || policy.find("history") != std::string::npos))
       w.queries = -1;
   w.pass = reads("a pass behind the cache");
+  w.repeated = repeated;
   w.hidden = reads("hidden states") || (w.pass && reads("output projection"));
   w.output_projection = reads("output projection");
   return w;
 }
 
 wanted both(wanted const& a, wanted const& b) {
-  return {a.queries < 0 || b.queries < 0 ? -1 : std::max(a.queries, b.queries), a.pass || b.pass, a.hidden || b.hidden,
-          a.output_projection || b.output_projection};
-}
-
-int pass_room(wanted const& what, int context) {
-  return what.pass ? std::min(context, chunk_tokens) + instruction_tokens : 0;
+  return {a.queries < 0 || b.queries < 0 ? -1 : std::max(a.queries, b.queries), a.pass || b.pass,
+          std::max(a.repeated, b.repeated), a.hidden || b.hidden, a.output_projection || b.output_projection};
 }
 
 message take_down(session const& in, model const& of, std::vector<watched_layer> const& seen, int window,
@@ -236,10 +172,11 @@ message read_prompt(session& in, model const& of, std::span<llama_token const> t
   int const window = what.queries < 0 ? count : std::clamp(what.queries, 1, count);
   reading fresh;
   auto const start = clock::now();
-  int const unwatched = what.hidden ? 0 : count - window;
+  bool const moves = what.pass && what.repeated < 1;  // all of the text stands for its repetition
+  int const unwatched = what.hidden || moves ? 0 : count - window;
   if (unwatched > 0)
     if (message m = in.decode(tokens.first(static_cast<std::size_t>(unwatched)), position)) return m;
-  in.watcher().watch({.queries = true, .hidden = what.hidden, .attention = true});
+  in.watcher().watch({.queries = true, .keys = moves, .values = moves, .hidden = what.hidden, .attention = true});
   message const failed = in.decode(tokens.subspan(static_cast<std::size_t>(unwatched)), position + unwatched);
   fresh.seconds = since(start);
   auto const seen = in.watcher().take();
@@ -250,7 +187,7 @@ message read_prompt(session& in, model const& of, std::span<llama_token const> t
     for (auto& l : dump.layers) l.hidden = by_token(seen[static_cast<std::size_t>(l.layer)].hidden, count);
   if (what.pass) {
     auto const pass_start = clock::now();
-    if (message m = read_pass(in, of, tokens, position, what.hidden, dump)) return m;
+    if (message m = read_pass(in, of, tokens, position, what, seen, dump)) return m;
     fresh.pass_seconds = since(pass_start);
   }
   if (what.output_projection)

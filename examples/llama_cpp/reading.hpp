@@ -14,16 +14,15 @@ namespace kvsieve::llama_example {
 struct wanted {
   int queries = 64;                ///< of the last positions; -1: of all
   bool pass = false;               ///< a pass behind the cache that repeats the text
+  double repeated = 1;             ///< the share of the text that it repeats, 0 to 1: see read_pass
   bool hidden = false;             ///< what enters the attention of each layer
   bool output_projection = false;  ///< of each layer, from the GGUF
 };
 /// What a strategy reads, by what it says of itself.
-[[nodiscard]] wanted wanted_by(tool::strategy const& of, int queries);
+/// @param repeated  the share of the text that a pass repeats
+[[nodiscard]] wanted wanted_by(tool::strategy const& of, int queries, double repeated);
 /// What either reads.
 [[nodiscard]] wanted both(wanted const& a, wanted const& b);
-
-/// Cells that the pass takes behind a context of so many tokens; 0 without one.
-[[nodiscard]] int pass_room(wanted const& what, int context);
 
 /// A cache and what it cost to come by.
 struct reading {

@@ -2,7 +2,9 @@
 // kvsieve_llama as people run it: a process, a real model.
 #include <sys/wait.h>
 #include <catch2/catch_all.hpp>
+#include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "files.hpp"
@@ -55,6 +57,48 @@ TEST_CASE("kvsieve_llama eval: a needle among others like it is found in a quart
     CHECK(row["score_full"] == 1);
     CHECK(row["score"] == 1);
     CHECK(row["bytes_share"].get<double>() <= row["keep"].get<double>());
+    // The code is what the full cache answers, so that giving it costs next to nothing there.
+    CHECK(row["loss_full"].get<double>() < 0.2);
+    CHECK(row["loss"].get<double>() < row["loss_full"].get<double>() + 0.5);
+  }
+}
+
+TEST_CASE("kvsieve_llama: a pass repeats a share of the text, and its own queries stand in for the rest") {
+  scratch const at;
+  write_bytes(at / "text", read_bytes(texts + "/prose.txt").substr(0, 2000));
+  auto const judged = [&](std::string const& strategy, std::vector<std::string> more) {
+    std::vector<std::string> all{"eval",     "--model", model,          "--text",       texts + "/prose.txt",
+                                 "--tokens", "300",     "--score",      "24",           "--bytes",
+                                 "10%",      "--json",  at / "kl.json", "--strategies", strategy};
+    all.insert(all.end(), more.begin(), more.end());
+    program const p(at, all);
+    CAPTURE(p.err, p.out);
+    REQUIRE(p.status == 0);
+    return json::parse(read_bytes(at / "kl.json"))["rows"][0]["kl_mean"].get<double>();
+  };
+  double const last_queries = judged("snap_kv", {});
+  for (std::string const share : {"1", "0.1", "0"}) {
+    CAPTURE(share, last_queries);
+    CHECK(judged("graded", {"--pass", share}) < last_queries / 3);
+  }
+  for (auto const& [share, more] : {std::pair{"0", 0}, {"0.25", 1}}) {
+    program const p(at, {"dump", "--model", model, "--file", at / "text", "--out", at / "x", "--pass", share});
+    CAPTURE(p.err, p.out, share);
+    REQUIRE(p.status == 0);
+    // A safetensors file: the length of its header in 8 bytes, then the header.
+    std::string const file = read_bytes(at / "x");
+    std::uint64_t length = 0;
+    std::memcpy(&length, file.data(), sizeof length);
+    auto const header = json::parse(file.substr(8, length));
+    int const tokens = std::stoi(header["__metadata__"]["tokens"].get<std::string>());
+    int const moved = tokens - 4, seen = header["layers.0.pass_k"]["shape"][1].get<int>();
+    std::string chunks = "4-" + std::to_string(tokens) + ":" + std::to_string(moved);
+    if (more > 0) chunks += ",4-" + std::to_string(tokens) + ":" + std::to_string(seen - moved);
+    CHECK(header["__metadata__"]["pass_chunks"] == chunks);
+    // A quarter of the text and an instruction of a few tokens.
+    CHECK(seen - moved >= (more > 0 ? tokens / 4 - 8 : 0));
+    CHECK(seen - moved <= (more > 0 ? tokens / 4 + 16 : 0));
+    CHECK(header["layers.0.pass_q"]["shape"][1] == seen);
   }
 }
 
@@ -130,6 +174,8 @@ TEST_CASE("kvsieve_llama refuses in one line") {
            refusal{generate({"--strategy", "snap_kv"}, at / "absent.gguf"), 1, {"absent.gguf"}},
            refusal{generate({"--strategy", "snap_kv", "--context", "64"}), 1, {"--context is 64", "474 tokens"}},
            refusal{generate({"--strategy", "no_such"}), 2, {"no_such", "snap_kv"}},
+           refusal{generate({"--strategy", "kvzip", "--pass", "1.5"}), 2, {"--pass is 1.5"}},
+           refusal{generate({"--strategy", "snap_kv", "--pass", "0.5"}), 2, {"--pass is 0.5", "snap_kv"}},
            refusal{generate({"--strategy", "snap_kv", "--keep", "1.5"}), 2, {"--keep is 1.5"}},
            refusal{generate({"--strategy", "ada_kv", "--store", "levels", "--hold", "cells"}), 1, {"levels"}},
            refusal{generate({"--strategy", "kvzip", "--cells", "256"}), 1, {"kvzip", "parts of it"}},

@@ -52,7 +52,7 @@ report small_report() {
   task.bytes_after = 100000;
   task.question_known = true;
   task.source = "needle";
-  task.answers = retrieval{20, {0.9, 0.07}, {1, 0}};
+  task.answers = retrieval{20, {0.9, 0.07}, {1, 0}, {0.42, 0.03}, {0.3, 0.02}};
   all.rows.push_back(task);
   report_row failed;
   failed.strategy = "h2o, again";
@@ -129,7 +129,8 @@ TEST_CASE("report: the table leaves out what no row has", "[llama_example][repor
   CHECK_THAT(lines[1], ContainsSubstring("25.0 %") && ContainsSubstring("0.068 ± 0.0024") &&
                            ContainsSubstring("250.00 ms") && ContainsSubstring(" 200 "));
   CHECK_THAT(lines[3], ContainsSubstring("q8_0"));
-  CHECK_THAT(lines[4], ContainsSubstring("known") && ContainsSubstring("90.0 % ± 7.0 %") && ContainsSubstring(" 20 "));
+  CHECK_THAT(lines[4], ContainsSubstring("known") && ContainsSubstring("90.0 % ± 7.0 %") &&
+                           ContainsSubstring("0.42 ± 0.03") && ContainsSubstring(" 20 "));
   CHECK(lines[5].ends_with("strategy \"h2o\": not one that a cache holds"));
 
   report only_kl;
@@ -163,6 +164,9 @@ TEST_CASE("report: as CSV every line has every field", "[llama_example][report]"
   CHECK(field(4, "kl_mean").empty());
   CHECK(field(4, "question") == "known");
   CHECK(field(4, "score") == "0.9");
+  CHECK(field(4, "loss") == "0.42");
+  CHECK(field(4, "loss_error") == "0.03");
+  CHECK(field(4, "loss_full") == "0.3");
   CHECK(field(4, "items") == "20");
   CHECK(field(4, "seconds").empty());
   CHECK(field(5, "strategy") == "h2o, again");
@@ -181,6 +185,7 @@ TEST_CASE("report: as JSON, null for what was not measured", "[llama_example][re
   CHECK(data["rows"][0]["ln_ppl_correlation"].is_null());
   CHECK(!data["rows"][0].contains("storage"));
   CHECK(data["rows"][3]["score"] == 0.9);
+  CHECK(data["rows"][3]["loss_full"] == 0.3);
   CHECK(data["rows"][3]["seconds"].is_null());
   CHECK(!data["rows"][3].contains("kl_mean"));
   CHECK(data["rows"][4]["failure"] == all.rows[4].failure);

@@ -69,6 +69,8 @@ std::vector<table_column> table_columns() {
       {"ln PPL ratio", true, of_kl([](divergence const& d) { return with_error(d.ln_ratio); })},
       {"score", true, of_answers([](retrieval const& a) { return percent_with_error(a.score); })},
       {"full cache", true, of_answers([](retrieval const& a) { return tool::format_percent(a.full_score.value); })},
+      {"-ln P", true, of_answers([](retrieval const& a) { return with_error(a.loss); })},
+      {"full -ln P", true, of_answers([](retrieval const& a) { return digits(a.full_loss.value); })},
       {"n", true,
        [](report_row const& r) {
          return r.kl ? std::to_string(r.kl->positions) : r.answers ? std::to_string(r.answers->items) : std::string{};
@@ -111,7 +113,11 @@ std::vector<figure> figures_of(retrieval const& a) {
   return {{"score", a.score.value},
           {"score_error", a.score.error},
           {"score_full", a.full_score.value},
-          {"score_full_error", a.full_score.error}};
+          {"score_full_error", a.full_score.error},
+          {"loss", a.loss.value},
+          {"loss_error", a.loss.error},
+          {"loss_full", a.full_loss.value},
+          {"loss_full_error", a.full_loss.error}};
 }
 
 }  // namespace

@@ -18,6 +18,8 @@ struct retrieval {
   std::size_t items = 0;
   estimate score;       ///< mean of score_answer, 0 to 1
   estimate full_score;  ///< of the full cache on the same items: what the model can do at all
+  estimate loss;        ///< -ln P of the references given behind the question, a token of theirs, in nats
+  estimate full_loss;   ///< of the full cache
 };
 
 /// One strategy at one keep in one storage on one text or task; either it ran or `failure` says why not.
