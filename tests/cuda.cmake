@@ -36,6 +36,24 @@ if(NOT KVSIEVE_DEVICE_ONLY)
     # Nothing links them: only the device's code, half the time. The host's is in the headers, examples and consumers.
     target_compile_options(kvsieve_kernels_compile PRIVATE -cubin)
   endif()
+  # The other architectures, of the kernels that time is spent in: code depends on none, so that of sm_80 is assembled
+  # for its relatives as well. No nvcc before 12.8 knows sm_100.
+  add_library(kvsieve_kernels_elsewhere OBJECT kernels/attend.cu kernels/store.cu)
+  if(KVSIEVE_ENABLE_CUDA STREQUAL "ON")
+    target_sources(kvsieve_kernels_elsewhere PRIVATE kernels/query.cu)
+  endif()
+  target_link_libraries(kvsieve_kernels_elsewhere PRIVATE kvsieve_cuda kvsieve_dev)
+  target_include_directories(kvsieve_kernels_elsewhere PRIVATE support)
+  set_target_properties(kvsieve_kernels_elsewhere PROPERTIES CUDA_ARCHITECTURES OFF)
+  target_compile_options(kvsieve_kernels_elsewhere PRIVATE "${_gate}" -fatbin
+    "SHELL:-gencode arch=compute_80,code=sm_80" "SHELL:-gencode arch=compute_80,code=sm_86"
+    "SHELL:-gencode arch=compute_80,code=sm_89"
+  )
+  if(CMAKE_CUDA_COMPILER_VERSION VERSION_GREATER_EQUAL 12.8)
+    target_compile_options(kvsieve_kernels_elsewhere PRIVATE "SHELL:-gencode arch=compute_100,code=sm_100")
+  else()
+    message(STATUS "kvsieve: kernels are not compiled for sm_100 (nvcc ${CMAKE_CUDA_COMPILER_VERSION})")
+  endif()
 endif()
 if(TARGET Catch2::Catch2 AND KVSIEVE_ENABLE_CUDA STREQUAL "ON")
   add_executable(kvsieve_test_gpu ${_gpu_tests} "${CMAKE_CURRENT_LIST_DIR}/gpu/main.cpp")

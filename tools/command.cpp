@@ -86,7 +86,7 @@ void add_dump_options(CLI::App& command, dump_options& into) {
   command
       .add_option(
           "--weights", into.weights,
-          "networks that somebody trained, layers.<i>.kv_zap.*, .gate.* and .less.*, in place of the dump's own")
+          "what somebody trained, layers.<i>.kv_zap.*, .gate.*, .less.* and .lean_k.mask, in place of the dump's own")
       ->type_name("FILE");
   command.add_option("--layers", into.layers, "only these layers of the model, e.g. 0,9 (default: all in the dump)")
       ->type_name("i,j,...");
@@ -171,20 +171,24 @@ message find_evict(std::string evict, run_options& options) {
   return {};
 }
 
-void add_refit_option(CLI::App& command, double& ridge) {
+void add_refit_option(CLI::App& command, std::optional<double>& ridge) {
   command
       .add_option("--refit", ridge,
                   "move kept values so that observed queries read what they read from the whole cache; the ridge that "
-                  "holds them, e.g. 0.1")
+                  "holds them, e.g. 0.1, or 0 for none (default: the preset's own, else none)")
       ->type_name("F");
 }
 
-message check_refit(double ridge, run_options& options) {
-  if (ridge == 0) return {};  // not given
+message check_refit(strategy const& of, std::optional<double> ridge, run_options& options) {
+  options.refit_own = !ridge;
+  if (!ridge)
+    for (auto const& [stage, policy] : of.stages)
+      if (stage == "refit") ridge = parse_double(policy);
+  options.refit = ridge.value_or(0);
+  if (options.refit == 0) return {};
   evict::refit_values::params params;
-  params.ridge = ridge;
-  if (status const s = params.check(); !s) return "--refit is " + format_exact(ridge) + ", must be above 0";
-  options.refit = ridge;
+  params.ridge = options.refit;
+  if (status const s = params.check(); !s) return "--refit is " + format_exact(params.ridge) + ", must be above 0";
   return {};
 }
 
@@ -260,7 +264,7 @@ message check(strategy_options const& given, strategy const*& found, run_options
   else if (auto wrong = find_storage(given.store, out.store))
     return "--store: " + *wrong;
   if (auto wrong = find_evict(given.evict, out)) return wrong;
-  if (auto wrong = check_refit(given.refit, out)) return wrong;
+  if (auto wrong = check_refit(*found, given.refit, out)) return wrong;
   auto const& fields = out.other != nullptr ? out.other->fields : found->fields;
   auto const counts_bytes = [](field const& f) { return f.key == "budget.bytes"; };
   if (bytes.given() && std::none_of(fields.begin(), fields.end(), counts_bytes)) return takes_no_bytes;

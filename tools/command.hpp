@@ -3,6 +3,7 @@
 #pragma once
 #include <functional>
 #include <memory>
+#include <optional>
 #include <ostream>
 #include <string>
 #include <string_view>
@@ -79,7 +80,7 @@ struct strategy_options {
   std::string budget, select;    ///< instead of the preset's own; empty: its own
   std::string store;             ///< what kept rows are stored in; empty: the preset's own
   std::string evict;             ///< the same
-  double refit = 0;              ///< ridge; 0: none
+  std::optional<double> refit;   ///< ridge; 0: none; not given: the preset's own
   std::vector<std::string> set;  ///< "stage.field=value"
 };
 
@@ -98,9 +99,9 @@ void add_evict_option(CLI::App& command, std::string& evict);
 [[nodiscard]] message find_evict(std::string evict, run_options& options);
 
 /// --refit.
-void add_refit_option(CLI::App& command, double& ridge);
-/// The ridge into the options. A message means it is none.
-[[nodiscard]] message check_refit(double ridge, run_options& options);
+void add_refit_option(CLI::App& command, std::optional<double>& ridge);
+/// The ridge of a strategy into the options. A message means it is none.
+[[nodiscard]] message check_refit(strategy const& of, std::optional<double> ridge, run_options& options);
 
 /// Checks the options that do not need the dump. A message means the command line is wrong.
 [[nodiscard]] message check(dump_options const& given, std::vector<int>& layers, int& threads);

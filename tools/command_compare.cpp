@@ -18,7 +18,7 @@ struct options {
   dump_options from;
   std::string strategies = "all", keeps = "0.5,0.25,0.125", bytes;
   std::string budget, select, evict, stores;
-  double refit = 0;
+  std::optional<double> refit;
   std::string html, csv;
   bool json = false;
 };
@@ -75,7 +75,7 @@ message parse(options const& given, std::vector<strategy const*>& chosen, std::v
   any.stages = {{"budget", "uniform"}, {"select", "top_k"}};
   run_options known;
   if (auto wrong = find_evict(given.evict, known)) return wrong;
-  if (auto wrong = check_refit(given.refit, known)) return wrong;
+  if (auto wrong = check_refit(any, given.refit, known)) return wrong;
   return find_choice(any, given.budget, given.select, known);
 }
 
@@ -108,7 +108,7 @@ void run_all(cache_dump const& dump, std::vector<strategy const*> const& chosen,
     run.threads = threads;
     auto failed = find_choice(*s, given.budget, given.select, run);
     if (!failed) failed = find_evict(given.evict, run);
-    if (!failed) failed = check_refit(given.refit, run);
+    if (!failed) failed = check_refit(*s, given.refit, run);
     run.merges = merges_rows(*s, run);
     if (!failed) failed = s->run(dump, run, row.result);
     if (!failed) failed = check_outcome(dump, row.result);

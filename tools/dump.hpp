@@ -46,6 +46,7 @@ struct dump_layer {
   tensor less_query_in, less_query_out;                       ///< [Hq, D, units], [Hq, units, rank]
   tensor less_in, less_out;                                   ///< [Hkv, D, units], [Hkv, units, rank]
   tensor less_mix, less_scale, less_mix_scale;                ///< [Hkv, rank, rank], [Hkv, rank] each
+  tensor lean_k_mask;                                         ///< [Hkv, D], 1 for the channels of keys that stay
 };
 
 /// Tokens [from, to) of the cache and the queries of the pass that repeat them.
@@ -74,8 +75,8 @@ using message = std::optional<std::string>;
 /// @param only  the model's layer indices wanted; empty: all in the file.
 [[nodiscard]] message read_dump(std::filesystem::path const& file, std::vector<int> const& only, cache_dump& out);
 
-/// Reads KVzap's networks, the gates and LESS's of all layers of a dump from a file of their own, in place of those
-/// that the dump holds. On failure `dump` is left as it was.
+/// Reads KVzap's networks, the gates, LESS's and LeanK's masks of all layers of a dump from a file of their own, in
+/// place of those that the dump holds. On failure `dump` is left as it was.
 [[nodiscard]] message read_weights(std::filesystem::path const& file, cache_dump& dump);
 
 }  // namespace kvsieve::tool

@@ -31,7 +31,7 @@ struct network_part {
   char const* name;  ///< what the names of its tensors begin with
   std::vector<network_tensor> tensors;
 };
-/// KVzap's network, the second part of KVzap's network, the gate of Fast KVzip, the networks of LESS.
+/// KVzap's network, the second part of KVzap's network, the gate of Fast KVzip, the networks of LESS, LeanK's mask.
 [[nodiscard]] std::vector<network_part> const& network_parts();
 
 /// Reads the networks of a layer as far as they are there; `out.hidden` says how wide they are.

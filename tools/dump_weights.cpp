@@ -27,7 +27,8 @@ std::vector<network_part> const& network_parts() {
         {"less.out", &dump_layer::less_out},
         {"less.mix", &dump_layer::less_mix},
         {"less.scale", &dump_layer::less_scale},
-        {"less.mix_scale", &dump_layer::less_mix_scale}}}};
+        {"less.mix_scale", &dump_layer::less_mix_scale}}},
+      {"lean_k.", {{"lean_k.mask", &dump_layer::lean_k_mask}}}};
   return all;
 }
 
@@ -61,7 +62,8 @@ message read_networks(input_file const& file, safetensors::contents const& all, 
   if (read("less.out", {heads, hidden, rank}, out.less_out)) return failed;
   if (read("less.mix", {heads, rank, rank}, out.less_mix)) return failed;
   if (read("less.scale", {heads, rank}, out.less_scale)) return failed;
-  read("less.mix_scale", {heads, rank}, out.less_mix_scale);
+  if (read("less.mix_scale", {heads, rank}, out.less_mix_scale)) return failed;
+  read("lean_k.mask", {heads, dump.head_dim}, out.lean_k_mask);
   return failed;
 }
 
@@ -75,7 +77,7 @@ int layer_of(std::string_view name) {
   auto const [end, error] = std::from_chars(name.data(), name.data() + name.size(), layer);
   if (error != std::errc{} || layer < 0) return -1;
   name.remove_prefix(static_cast<std::size_t>(end - name.data()));
-  for (char const* const family : {".kv_zap.", ".gate.", ".less."})
+  for (char const* const family : {".kv_zap.", ".gate.", ".less.", ".lean_k."})
     if (name.starts_with(family)) return layer;
   return -1;
 }
@@ -98,7 +100,8 @@ message read_layer(input_file const& file, safetensors::contents const& all, cac
   // A network replaces the dump's as a whole: a linear one leaves no second part behind.
   for (auto const& [family, first] : {std::pair{"kv_zap.", &dump_layer::zap_weight},
                                       {"gate.", &dump_layer::gate_weight},
-                                      {"less.", &dump_layer::less_in}}) {
+                                      {"less.", &dump_layer::less_in},
+                                      {"lean_k.", &dump_layer::lean_k_mask}}) {
     if (!(read.*first).present()) continue;
     for (auto const& part : network_parts())
       for (auto const& t : part.tensors)
@@ -122,7 +125,7 @@ message read_weights(std::filesystem::path const& path, cache_dump& dump) {
       return where + "tensor \"" + e.name + "\": the dump's model has " + std::to_string(dump.num_layers) + " layers";
     if (layer >= 0) there.insert(layer);
   }
-  if (there.empty()) return where + "no tensor is named layers.<i>.kv_zap.*, layers.<i>.gate.* or layers.<i>.less.*";
+  if (there.empty()) return where + "no tensor is named layers.<i>.kv_zap.*, .gate.*, .less.* or .lean_k.mask";
   std::string list;
   for (int const layer : there) list += (list.empty() ? "" : ",") + std::to_string(layer);
   auto layers = dump.layers;

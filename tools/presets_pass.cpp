@@ -55,6 +55,7 @@ std::vector<strategy> pass_presets() {
                                 {"budget", "over_all"},
                                 {"select", "top_k"},
                                 {"evict", "merge_nearest"},
+                                {"refit", "0.1"},
                                 {"store", "levels"}}}),
       make_strategy<kv_compose<>>({"kv_compose",
                                    "KVCompose",

@@ -86,6 +86,12 @@ message fit(team_executor const& on, token_plan const& plan, cache_dump const& d
 }
 }  // namespace
 
+bool refits(run_options const& options, cache_dump const& dump) {
+  auto const has_values = [](dump_layer const& l) { return l.pass_values.present(); };
+  return options.refit > 0 && (!options.refit_own ||
+                               (!dump.pass.empty() && std::all_of(dump.layers.begin(), dump.layers.end(), has_values)));
+}
+
 message refit(team_executor const& on, token_plan const& plan, cache_dump const& dump, double ridge,
               kept_rows const& from, std::vector<std::vector<float>>& to) {
   for (auto const& l : dump.layers) {

@@ -6,6 +6,7 @@
 
 #include "choice.hpp"
 #include "dump.hpp"
+#include "strategy.hpp"
 
 namespace kvsieve::tool {
 
@@ -15,6 +16,9 @@ struct kept_rows {
   std::vector<int> rows;                    ///< of each layer
   std::vector<std::uint8_t const*> biases;  ///< of each layer [Hkv, rows] codes; empty: none
 };
+
+/// Whether a strategy's values are fitted: as asked for, or because the preset does so and the dump's pass has values.
+[[nodiscard]] bool refits(run_options const& options, cache_dump const& dump);
 
 /// Fits the kept values to the outputs of the pass behind the cache, a chunk of it after another, or without a pass to
 /// those of the dump's own queries (evict::refit_values).

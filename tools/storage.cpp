@@ -170,7 +170,10 @@ message store_packed(run_options const& options, team_executor const& on, token_
                      outcome& out) {
   storage const& form = options.store == nullptr ? storages().front() : *options.store;
   bool const dense = form.name == "dense";
-  if (dense && options.refit == 0) return {};
+  bool const fits = refits(options, dump);
+  if (options.refit > 0 && !fits && out.note.empty())
+    out.note = "values are not refitted: the pass of this dump has none (pass_v)";
+  if (dense && !fits) return {};
   // Merged rows take the place of the kept ones.
   std::deque<std::vector<float>> merged;  // keys and values of each layer, whose places stay
   std::vector<std::vector<std::uint8_t>> codes;
@@ -225,7 +228,7 @@ message store_packed(run_options const& options, team_executor const& on, token_
   from.plan.score_offset = score_offset.data();
   from.bytes = static_cast<index>(options.bytes);
   std::vector<std::vector<float>> refitted;
-  if (options.refit > 0) {
+  if (fits) {
     if (message m = refit_before(form, on, plan, from, dump, options.refit, out, refitted)) return m;
     for (std::size_t v = 0; v < refitted.size(); ++v) from.values[v] = refitted[v].data();
   }
@@ -259,6 +262,7 @@ std::vector<storage> const& storages() {
       encoded_storage<half_bitmap, half_bitmap>("bitmap50", "the larger half of a row's channels in f16, and a bitmap",
                                                 "our definition"),
       think_storage(),
+      lean_k_storage(),
       levels_storage(),
       levels_unrotated_storage(),
   };

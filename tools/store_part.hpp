@@ -137,5 +137,7 @@ template <class Keys, class Values, int D>
 [[nodiscard]] storage levels_unrotated_storage();
 /// ThinK: half of the channels of keys.
 [[nodiscard]] storage think_storage();
+/// LeanK: the channels of keys that a trained mask keeps.
+[[nodiscard]] storage lean_k_storage();
 
 }  // namespace kvsieve::tool

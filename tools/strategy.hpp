@@ -31,6 +31,7 @@ struct run_options {
   storage const* store = nullptr;       ///< what kept rows are stored in; null: dense
   bool merges = false;                  ///< whether rows may get an attention bias, a byte each
   double refit = 0;                     ///< ridge of a refit of the kept values, before they are stored; 0: none
+  bool refit_own = false;               ///< the preset's own: left out where the values of the pass are not there
   int threads = 1;
   std::vector<std::pair<std::string, std::string>> set;  ///< "stage.field" = value, applied last
 };

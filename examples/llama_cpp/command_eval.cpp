@@ -19,7 +19,8 @@ struct options {
   model_options from;
   std::string strategies = "streaming_llm,key_diff,lag_kv,snap_kv,ada_kv,kvzip,mixed_queries";
   std::string keeps = "0.5,0.25,0.1", bytes, stores, budget, select, evict, hold = "memory";
-  double refit = 0, pass = 1;
+  std::optional<double> refit;
+  double pass = 1;
   std::vector<std::string> texts, set;
   std::string offsets = "0", tasks, depths = "0.1,0.5,0.9";
   int tokens = 1024, scored = 128, items = 10, distractors = 0, queries = 64;

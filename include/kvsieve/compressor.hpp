@@ -87,7 +87,8 @@ struct compressor {
                 "kvsieve::protect::mass reads the mean attention beside the scores, which the aggregate policy folds: "
                 "use kvsieve::aggregate::worst_case_and_mean");
   static_assert(
-      !select_policy::in_partitions || requires { &score_policy::partitions; },
+      !select_policy::in_partitions || requires { &score_policy::partitions; } ||
+          requires { requires score_policy::brings_partitions; },
       "kvsieve::select::top_k_in_partitions needs a score that has partitions: use "
       "kvsieve::score::lag_relative_streaming, or select with kvsieve::select::top_k");
 

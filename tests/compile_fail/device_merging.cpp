@@ -1,13 +1,13 @@
-// expected-error: kvsieve::apply on the device merges rows of elements
+// expected-error: kvsieve::apply on the device merges rows by strides or of one table of pages
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <kvsieve/core/paged.hpp>
 #include <kvsieve/device/evict/merger.hpp>
-#include <kvsieve/encode/q8_0.hpp>
 #include <kvsieve/presets.hpp>
 
 #if defined(KVSIEVE_SHOULD_COMPILE)
 using rows = kvsieve::rows<float, 64>;
 #else
-using rows = kvsieve::encoded_rows<kvsieve::encode::q8_0, 64>;
+using rows = kvsieve::rows<float, 64, kvsieve::layout_ragged_paged<16>>;
 #endif
 
 struct launcher {

@@ -45,8 +45,14 @@ struct written_scores {
 /// Chooses by both, twice: scores are as good as before after a choice.
 template <class Budget, class Select, int Threads>
 void both_choose(support::scored_views const& g, typename Budget::params const& budget,
-                 typename Select::params const& select) {
-  written_scores const given(g);
+                 typename Select::params const& select, bool in_partitions = false) {
+  written_scores given(g);
+  for (std::size_t v = 0; in_partitions && v < given.seen.size(); ++v) {
+    int const tokens = given.seen[v].tokens, begin = *rc::gen::inRange(0, tokens + 1),
+              length = *rc::gen::inRange(1, 40), fits = (tokens - begin) / length;
+    given.seen[v].spans = {begin, length, *rc::gen::inRange(0, fits + 1)};
+    given.seen[v].ends = {begin, tokens - begin - given.seen[v].spans.count * length};  // as scorers have it
+  }
   kvs::host::on<> const inline_;
   support::workspace host_memory(
       kvs::choose_tokens_workspace_bytes<Budget, Select>(inline_, given.scores, budget, select));
@@ -105,6 +111,32 @@ TEST_CASE("choose on the device: scores from elsewhere, as on the host", "[devic
             g, {.keep = keep}, {.threshold = 0.5f, .sink = g.sink, .recent = g.recent});
     }
   }));
+}
+
+TEST_CASE("choose on the device: in the partitions of the scores, as on the host", "[device]") {
+  CHECK(support::holds("device choose in partitions", 30, [] {
+    auto g = support::draw_views(false, 250);
+    g.ends = {};
+    both_choose<kvs::budget::uniform, kvs::select::top_k_in_partitions, 64>(g, {.keep = *support::fractions()}, {},
+                                                                            true);
+  }));
+  support::scored_views g;
+  g.s.kv_heads = 1;
+  g.s.tokens = {20};
+  g.longest = 20;
+  g.table.assign(20, 1.0f);
+  written_scores given(g);
+  given.seen[0].spans = {5, 4, 4};
+  int launches = 0;
+  emulated_device<64> const on{&launches};
+  kvs::device::choosing<kvs::budget::uniform, kvs::select::top_k_in_partitions, emulated_device<64>> const call(
+      on, given.scores, {.keep = 0.5}, {});
+  char line[200];
+  CHECK(std::string(call.run({}).state.message(line)) == "view 0: end of seen.spans is 21, must be at most 20");
+  kvs::host::on<> const inline_;
+  CHECK(!kvs::choose_tokens<kvs::budget::uniform, kvs::select::top_k_in_partitions>(inline_, given.scores,
+                                                                                    {.keep = 0.5}, {}, {}));
+  CHECK(launches == 0);
 }
 
 TEST_CASE("score on the device: then choose is plan", "[device]") {

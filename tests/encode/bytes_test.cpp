@@ -17,39 +17,16 @@
 #include <kvsieve/reference/bitmap.hpp>
 #include <kvsieve/reference/small_float.hpp>
 
+#include "any_numbers.hpp"
 #include "codec.hpp"
 
 namespace {
 using namespace kvsieve::encode;
+using encode_tests::any_numbers;
 using encode_tests::byte;
 namespace reference = kvsieve::reference;
 using row_span = std::span<float const>;
 
-/// A row of one of many kinds: of any size down to denormals, all equal, zeros of both signs, ties at halves of steps
-/// and in magnitude, any bits at all, some numbers that are not finite or beyond the f16s.
-std::vector<float> any_numbers(std::size_t count) {
-  std::mt19937 random(*rc::gen::arbitrary<std::uint32_t>());
-  std::normal_distribution<float> normal;
-  float const sizes[] = {1.0f, 1e-3f, 300.0f, 1e-7f, 1e-30f, 1e-38f, 1e-42f, 1e5f, 1e30f}, size = sizes[random() % 9];
-  float const wild[] = {std::nanf(""), -std::nanf(""), INFINITY, -INFINITY, 65504.0f, 65520.0f, -65536.0f};
-  auto const kind = random() % 10;
-  std::vector<float> x;
-  for (std::size_t i = 0; i < count; ++i) {
-    float v = size * normal(random);
-    if (kind == 0) v = size;
-    if (kind == 1 && i != 5) v /= 1000;
-    if (kind == 2) v = kvsieve::to_float(kvsieve::from_float<kvsieve::bf16>(v));
-    if (kind == 3) v = std::round(normal(random) * 4) / 4;
-    if (kind == 4) v = v > 0 ? v : random() % 2 == 0 ? 0.0f : -0.0f;
-    if (kind == 5) v = std::round(normal(random) * 15) / 2;
-    if (kind == 6) v = static_cast<float>(random() % 3) - 1.0f;
-    if (kind == 7) v = std::bit_cast<float>(static_cast<std::uint32_t>(random()));
-    if (kind == 8 && random() % 40 == 0) v = wild[random() % 7];
-    if (kind == 9) v = std::abs(v) + size * 100;
-    x.push_back(v);
-  }
-  return x;
-}
 /// Rows of D channels, a tile of them, against what `want` gives for them.
 template <class C, int D, class Want, class... State>
 bool has_bytes(Want const& want, State... state) {
@@ -93,6 +70,7 @@ TEST_CASE("bytes of blocks of two to eight bits") {
   CHECK(bits_has_bytes<2>());
   CHECK(bits_has_bytes<3>());
   CHECK(bits_has_bytes<4>());
+  CHECK(bits_has_bytes<5>());
   CHECK(bits_has_bytes<6>());
   CHECK(bits_has_bytes<8>());
   CHECK(bits_has_bytes<3, scale_by::search>());

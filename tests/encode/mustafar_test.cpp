@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <kvsieve/encode/mustafar.hpp>
+#include <kvsieve/reference/mustafar.hpp>
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <random>
 #include <vector>
+
+#include "any_numbers.hpp"
 
 namespace encode = kvsieve::encode;
 using encode::mustafar_side;
@@ -94,4 +99,34 @@ TEST_CASE("mustafar: what was written reads back, and padding is 0") {
     for (kvsieve::index i = 0; i < h.written + 8; ++i) held += h.values[static_cast<std::size_t>(i)].bits != 0 ? 1 : 0;
     CHECK(held == kept);
   }
+}
+
+TEST_CASE("mustafar: what stays, tiles, places and values are the reference's, byte for byte") {
+  CHECK(support::holds("mustafar: bytes", 100, [] {
+    int const D = *rc::gen::element(64, 128, 192), tokens = *rc::gen::element(64, 128, 320);
+    double const sparsity = *rc::gen::element(0.0, 0.3, 0.5, 0.7, 0.99);
+    std::vector<float> rows;
+    for (int t = 0; t < tokens; ++t) {
+      auto row = encode_tests::any_numbers(static_cast<std::size_t>(D));
+      auto const want = kvsieve::reference::mustafar_pruned(row, sparsity);
+      auto const zeros =
+          std::ranges::count_if(row, [](float x) { return kvsieve::reference::as_scaled(double{x}) == 0; });
+      auto const kept = encode::mustafar_prune(row.data(), D, sparsity);
+      RC_ASSERT(std::equal(row.begin(), row.end(), want.begin(), [](float a, double b) { return double{a} == b; }));
+      // Where k numbers are 0 so is the threshold, which all reach.
+      bool const all = zeros >= std::max(1, static_cast<int>(sparsity * D));
+      RC_ASSERT(kept == (all ? D : static_cast<int>(std::ranges::count_if(want, [](double x) { return x != 0; }))));
+      rows.insert(rows.end(), row.begin(), row.end());
+    }
+    for (auto const side : {mustafar_side::keys, mustafar_side::values}) {
+      head const got = written(side, rows, D);
+      auto const want =
+          kvsieve::reference::mustafar_tiles(rows, static_cast<std::size_t>(D), side == mustafar_side::keys);
+      RC_ASSERT(got.bitmaps == want.bitmaps);
+      RC_ASSERT(std::equal(got.offsets.begin(), got.offsets.end(), want.offsets.begin(), want.offsets.end(),
+                           [](std::int32_t a, std::uint32_t b) { return static_cast<std::uint32_t>(a) == b; }));
+      RC_ASSERT(2 * static_cast<std::size_t>(got.written) == want.values.size());
+      RC_ASSERT(std::memcmp(got.values.data(), want.values.data(), want.values.size()) == 0);
+    }
+  }));
 }

@@ -215,6 +215,23 @@ TEST_CASE("evicted rows that are not finite reach no other row") {
   });
 }
 
+TEST_CASE("a cache with a head of fewer tokens than the plan is refused: what goes would lie behind it") {
+  using C = compressor<score::random, evict::merge_nearest>;
+  support::merged<C, float, 64, false> const whole(some_shape({40}), {.budget = {.keep = 0.1}});
+  auto const& plan = whole.p.plan;
+  std::vector<float> rows(2 * 40 * 64), out(rows.size());
+  kvsieve::index const offset[] = {0, 40, 79};
+  auto const view = make_ragged<64>(static_cast<float const*>(rows.data()), 2, offset);
+  kv_layer const to{make_rows<64>(out.data(), 2, 20), make_rows<64>(out.data() + 2 * 20 * 64, 2, 20)};
+  C::params const params{.budget = {.keep = 0.1}};
+  kv_layer const from{view, view};
+  REQUIRE(plan.kept(0, 1).back() < 39);  // or what stays would be refused
+  CHECK(apply_workspace_bytes<C>(host::on{}, plan, from, params) == 0);
+  char line[200];
+  CHECK(std::string(apply<C>(host::on{}, plan, from, to, params, {}).message(line)) ==
+        "view 0: from.tokens is 39, must, of each head, be at least the tokens of the plan, 40");
+}
+
 TEST_CASE("a result in ragged memory is the dense one, biases by offset") {
   using E = evict::merge_nearest;
   using C = compressor<score::random, select::threshold, store::ragged, E>;

@@ -6,21 +6,13 @@
 #include <string>
 
 #include "container_case.hpp"
+#include "refusal.hpp"
 
 using namespace kvsieve;
 using test::container_case;
 using test::file_bytes;
 using test::fnv;
-
-namespace {
-
-/// A number in header or directory set, and their checksum.
-file_bytes with(file_bytes f, std::uint64_t place, std::unsigned_integral auto number) {
-  io::store(f.data() + place, number);
-  test::forge<fnv>(f);
-  return f;
-}
-}  // namespace
+using test::with;
 
 TEST_CASE("container: masks of channels are refused when they are not those of the heads", "[io]") {
   std::mt19937 engine{14};
@@ -36,8 +28,7 @@ TEST_CASE("container: masks of channels are refused when they are not those of t
     io::container c;
     status const s = io::read<fnv>(forged, c, io::verify::plans);
     CHECK(s.code == errc::bad_file);
-    char buffer[300];
-    return std::string{s.message(buffer)};
+    return support::message_of(s);
   };
   using Catch::Matchers::ContainsSubstring;
   auto beyond = bytes;

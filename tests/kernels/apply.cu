@@ -4,8 +4,10 @@
 #include <kvsieve/aggregate/max.hpp>
 #include <kvsieve/aggregate/mean_variance.hpp>
 #include <kvsieve/aggregate/sum.hpp>
+#include <kvsieve/core/paged.hpp>
 #include <kvsieve/encode/bits.hpp>
 #include <kvsieve/encode/plain.hpp>
+#include <kvsieve/encode/q8_0.hpp>
 #include <kvsieve/encode/rotated.hpp>
 #include <kvsieve/evict/cam.hpp>
 #include <kvsieve/evict/merge.hpp>
@@ -27,6 +29,16 @@ kvs::status merge(kvs::device::on on, kvs::token_plan const& plan, bytes w) {
   typename strategy::params const p{};
   if (kvs::apply_workspace_bytes<strategy>(on, plan, layer, p) > w.size()) return {};
   return kvs::apply<strategy>(on, plan, layer, layer, p, w);
+}
+template <class Evict, class From, class To>
+kvs::status merge_into(kvs::device::on on, kvs::token_plan const& plan, From const& from, To const& to, bytes w) {
+  using strategy = kvs::random<Evict>;
+  typename strategy::params const p{};
+  return kvs::apply<strategy>(on, plan, kvs::kv_layer{from, from}, kvs::kv_layer{to, to}, p, w);
+}
+template <class Codec, int D>
+auto coded() {
+  return kvs::make_encoded<Codec, D>(static_cast<kvs::byte*>(nullptr), 1, 1);
 }
 template <class A, int D>
 kvs::status observe(kvs::device::on on, bytes w) {
@@ -67,6 +79,17 @@ kvs::status compile_apply_kernels(kvs::device::on on, kvs::token_plan const& pla
   if (s) s = merge<evict::zero_merge, bf16, 128>(on, plan, w);
   if (s) s = merge<evict::cam, bf16, 128>(on, plan, w);
   if (s) s = merge<evict::cam_prefill, bf16, 128>(on, plan, w);
+  auto* const elements = static_cast<bf16*>(nullptr);
+  auto const rows = kvs::make_rows<128>(elements, 1, 1);
+  auto const pages = kvs::make_paged<16, 128>(elements, 1, 1, kvs::page_pool_view{}, {});
+  auto const apart = kvs::make_ragged_paged<16, 128>(elements, 1, kvs::page_pool_view{}, {.longest = 1});
+  if (s) s = merge_into<evict::merge_on_evict>(on, plan, rows, pages, w);
+  if (s) s = merge_into<evict::merge_on_evict>(on, plan, rows, apart, w);
+  using q8_0 = kvs::encode::q8_0;
+  if (s) s = merge_into<evict::merge_on_evict>(on, plan, coded<q8_0, 128>(), coded<q8_0, 128>(), w);
+  using turned = kvs::encode::rotated<kvs::encode::bits<4>>;
+  auto const floats = kvs::make_rows<512>(static_cast<float*>(nullptr), 1, 1);
+  if (s) s = merge_into<evict::merge_runs>(on, plan, floats, coded<turned, 512>(), w);
   if (s) s = observe<kvs::aggregate::sum, 128>(on, w);
   if (s) s = observe<kvs::aggregate::max, 64>(on, w);
   if (s) s = observe<kvs::aggregate::mean_variance, 512>(on, w);

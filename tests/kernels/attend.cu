@@ -8,7 +8,9 @@
 #include <kvsieve/encode/bits.hpp>
 #include <kvsieve/encode/fp8.hpp>
 #include <kvsieve/encode/int8_row.hpp>
+#include <kvsieve/encode/kept_channels.hpp>
 #include <kvsieve/encode/kivi.hpp>
+#include <kvsieve/encode/plain.hpp>
 #include <kvsieve/encode/q4_0.hpp>
 #include <kvsieve/encode/q8_0.hpp>
 #include <kvsieve/encode/rotated.hpp>
@@ -66,6 +68,7 @@ kvs::status compile_attend_kernels(kvs::device::on on, bytes w) {
   if (s) s = format<enc::q8_0, enc::q4_0>(on, w);
   if (s) s = format<enc::int8_row, enc::fp8<enc::e4m3>>(on, w);
   if (s) s = format<enc::kivi_keys<2>, enc::kivi_values<2>>(on, w);
+  if (s) s = format<enc::kept_channels<64, enc::plain<kvs::f16>>, enc::q8_0>(on, w);
   auto const rows = kvs::make_rows<128>(static_cast<kvs::bf16 const*>(nullptr), 1, 1);
   if (s)
     s = one<kvs::bf16>(

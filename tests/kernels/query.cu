@@ -10,6 +10,7 @@
 #include <kvsieve/aggregate/root_mean_square.hpp>
 #include <kvsieve/aggregate/worst_case.hpp>
 #include <kvsieve/core/paged.hpp>
+#include <kvsieve/device/score_tokens.cuh>
 #include <kvsieve/kvsieve.cuh>
 #include <kvsieve/scale/z_score.hpp>
 #include <kvsieve/score/blend.hpp>
@@ -34,6 +35,16 @@ kvs::status in_pages(kvs::device::on on, kvs::device::workspace const& w) {
   typename C::params const p{};
   return kvs::plan<C>(on, layer, queries, p, w).state;
 }
+/// Queries that come in parts.
+template <class C, class T, int D>
+kvs::status in_parts(kvs::device::on on, kvs::device::workspace const& w) {
+  auto const rows = kvs::make_rows<D>(static_cast<T const*>(nullptr), 1, 0);
+  kvs::kv_layer const layer{rows, rows};
+  auto const one = [](auto const& x) { return kvs::cs::span<std::remove_cvref_t<decltype(x)> const>(&x, 1); };
+  typename C::params const p{};
+  if (kvs::score_tokens_state_floats<C>(on, one(layer), one(rows), p) > 0) return {};
+  return kvs::score_tokens<C>(on, one(layer), one(rows), p, kvs::query_part{}, w).state;
+}
 }  // namespace
 
 kvs::status compile_query_kernels(kvs::device::on on, kvs::device::workspace const& w) {
@@ -55,6 +66,10 @@ kvs::status compile_query_kernels(kvs::device::on on, kvs::device::workspace con
   if (s) s = one<kvs::snap_kv<kvs::aggregate::count_above>, kvs::f16, 128>(on, w);
   if (s) s = one<kvs::snap_kv<kvs::aggregate::last_above, kvs::aggregate::group_max>, kvs::bf16, 128>(on, w);
   if (s) s = one<kvs::snap_kv<kvs::aggregate::last_above_with_gap, kvs::aggregate::group_max>, kvs::bf16, 128>(on, w);
+  if (s) s = in_parts<kvs::snap_kv<>, kvs::bf16, 128>(on, w);
+  if (s) s = in_parts<kvs::snap_kv<kvs::aggregate::max, kvs::aggregate::group_max>, kvs::bf16, 128>(on, w);
+  if (s) s = in_parts<kvs::snap_kv<kvs::aggregate::mean_variance_entropy>, kvs::bf16, 128>(on, w);
+  if (s) s = in_parts<kvs::snap_kv<kvs::aggregate::last_above_with_gap, kvs::aggregate::group_max>, float, 64>(on, w);
   using kvs::observe::sets, kvs::observe::reconstruction, kvs::row_form::logits;
   namespace score = kvs::score;
   namespace agg = kvs::aggregate;

@@ -5,6 +5,7 @@
 #include <kvsieve/io/write.hpp>
 
 #include <algorithm>
+#include <concepts>
 #include <cstdint>
 #include <deque>
 #include <numeric>
@@ -162,6 +163,12 @@ void forge(file_bytes& f) {
   Hash seen;
   seen.update(f.data(), static_cast<std::size_t>(io::header_bytes + directory));
   io::store(f.data() + io::header_field::hash, seen.digest());
+}
+/// A file with a number in its header or directory set, and the checksum of these.
+[[nodiscard]] file_bytes with(file_bytes f, std::uint64_t place, std::unsigned_integral auto number) {
+  io::store(f.data() + place, number);
+  forge<fnv>(f);
+  return f;
 }
 
 /// Reads everything that a container offers; what sanitizers are to see. Returns a sum, so that nothing is left out.

@@ -210,7 +210,7 @@ TEST_CASE("dump with a pass: values are refitted to it, chunk by chunk, where it
   scratch const at;
   auto d = with_pass();
   d.write(at / "without");
-  std::vector<std::string> const how{"--strategy", "graded", "--bytes", "12%", "--refit", "0.1"};
+  std::vector<std::string> how{"--strategy", "graded", "--bytes", "12%", "--refit", "0.1"};
   auto const with = [&](char const* file) {
     auto all = how;
     all.insert(all.begin(), {"compress", at / file});
@@ -219,12 +219,27 @@ TEST_CASE("dump with a pass: values are refitted to it, chunk by chunk, where it
   program const missing{with("without")};
   CHECK(missing.status == 1);
   CHECK_THAT(missing.err, ContainsSubstring("layers.1.pass_v is missing, and --refit reads it"));
+  how.resize(4);
+  program const unfitted{with("without")};
+  CHECK(unfitted.status == 0);
+  CHECK_THAT(unfitted.out, ContainsSubstring("values are not refitted: the pass of this dump has none (pass_v)"));
   for (std::string const layer : {"layers.1.", "layers.3."})
     d.parts.push_back({layer + "pass_v", "F32", {2, 10, 64}, draw(2 * 10 * 64, 1, 5)});
   d.write(at / "d");
-  program const fitted{with("d")};
-  CAPTURE(fitted.err);
-  CHECK(fitted.status == 0);
+  how.push_back("--json");
+  auto const errors = [&] {
+    program const p{with("d")};
+    CAPTURE(p.err);
+    REQUIRE(p.status == 0);
+    return json::parse(p.out).at("error");
+  };
+  auto const own = errors();  // graded's own ridge
+  how.insert(how.end(), {"--refit", "0.1"});
+  CHECK(errors() == own);
+  how.back() = "0";
+  CHECK(errors() != own);
+  how.pop_back();
+  how.pop_back();
   // Values of a pass without its keys, or of another length, are refused.
   auto short_of = d;
   short_of["layers.3.pass_v"].shape = {2, 9, 64};

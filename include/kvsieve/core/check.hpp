@@ -5,6 +5,7 @@
 
 #include <kvsieve/core/arena.hpp>
 #include <kvsieve/core/encoded.hpp>
+#include <kvsieve/core/range.hpp>
 #include <kvsieve/core/rules.hpp>
 #include <kvsieve/core/status.hpp>
 #include <kvsieve/core/views.hpp>
@@ -103,6 +104,23 @@ template <class Score, class Queries, class Layer>
   return {};
 }
 
+/// Queries that come in parts: all views end with the same one.
+template <class Score, class Layer, class Queries>
+[[nodiscard]] status same_part(cs::span<Layer const> layers, cs::span<Queries const> queries,
+                               typename Score::params const& params, int view) {
+  auto const differ = [view](char const* name, index here, index first) {
+    if (here == first) return status{};
+    return fail(errc::bad_shape, name, static_cast<double>(here), "must be, in parts, as many as of the first view,",
+                static_cast<double>(first), view);
+  };
+  auto const v = static_cast<std::size_t>(view);
+  if (status const s = differ("observed queries", Score::queries(params, layers[v].tokens()),
+                              Score::queries(params, layers[0].tokens()));
+      !s)
+    return s;
+  return differ("queries.tokens", queries[v].extent(1), queries[0].extent(1));
+}
+
 /// The tables of a layout, where it has some: it looks after them itself.
 template <row_view V>
 [[nodiscard]] status table(V const& v, char const* name, int view) {
@@ -189,6 +207,17 @@ template <class List>
     before = t;
   }
   return {};
+}
+
+/// Partitions that lie in their view.
+[[nodiscard]] inline status partitions(scored_view const& seen, int view) {
+  partition const& p = seen.spans;
+  double const end = p.begin + double{1} * p.count * p.length;
+  status s = range::all(
+      range::at_least("seen.spans.begin", p.begin, 0), range::at_least("seen.spans.count", p.count, 0),
+      range::at_least("seen.spans.length", p.length, 0), range::within("end of seen.spans", end, 0, seen.tokens));
+  if (!s) s.layer = view;
+  return s;
 }
 
 /// The numbers of a selection against a view of `tokens`. Reads the lists.

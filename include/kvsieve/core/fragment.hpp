@@ -185,7 +185,13 @@ KVSIEVE_INLINE KVSIEVE_HD fragment load(float const* p) {
 }
 /// Loads `lanes` consecutive elements, widened; any alignment.
 KVSIEVE_INLINE KVSIEVE_HD fragment load(bf16 const* p) {
-#if KVSIEVE_HOST_VECTORS
+#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
+  __m512i const x = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<__m256i const*>(p)));
+  return (fragment::vector)_mm512_slli_epi32(x, 16);
+#elif KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 8
+  __m256i const x = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<__m128i const*>(p)));
+  return (fragment::vector)_mm256_slli_epi32(x, 16);
+#elif KVSIEVE_HOST_VECTORS
   typedef unsigned short half_vector __attribute__((vector_size(2 * KVSIEVE_HOST_LANES)));
   typedef unsigned word_vector __attribute__((vector_size(4 * KVSIEVE_HOST_LANES)));
   half_vector h;

@@ -85,6 +85,28 @@ KVSIEVE_INLINE KVSIEVE_HD fragment::mask minifloats(fragment x, float most, int 
 #endif
 }
 
+/// E2M1 codes of x / step, signs as bit 3; 0 where the step is 0.
+KVSIEVE_INLINE KVSIEVE_HD fragment::mask e2m1_codes(fragment x, fragment step) {
+#if KVSIEVE_HOST_VECTORS
+  using mask = fragment::mask;
+  // Codes are numbers of steps of 1/2, 1 and 2 from 0, 1 and 2 on. Each line rounds to its steps, ties to even codes,
+  // since the last bit of such a sum is 1, and lies above the others where another's steps are wider.
+  constexpr float round = 12582912.0f;  // 1.5 * 2^23
+  fragment const quotient = x / step;
+  fragment const size = max(fragment(0.0f), fragment{(fragment::vector)((mask)quotient.v & 0x7fffffff)});  // NaN: 0
+  fragment const halves = fma(size, fragment(2.0f), fragment(round)), ones = size + fragment(round + 2),
+                 twos = fma(size, fragment(0.5f), fragment(round + 4));
+  mask const code = (mask)min(min(halves, ones), min(twos, fragment(round + 7))).v - cs::bit_cast<int>(round);
+  mask const sign = -(mask)((mask)quotient.v < 0) << 3;
+  return (code | sign) & (mask)(step.v != 0.0f);
+#else
+  fragment::mask r;
+  for (int i = 0; i < fragment::lanes; ++i)
+    r[i] = step.v[i] == 0.0f ? 0 : static_cast<int>(to_e2m1(x.v[i] / step.v[i]));
+  return r;
+#endif
+}
+
 /// Writes integers of `Count` fragments, 32 or 16 of them, as bytes; they are -128 to 127 where Signed, else 0 to 255.
 template <bool Signed = false, int Count>
 KVSIEVE_INLINE KVSIEVE_HD void store_bytes(unsigned char* p, fragment::mask const (&c)[Count]) {

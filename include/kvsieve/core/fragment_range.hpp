@@ -102,6 +102,31 @@ KVSIEVE_INLINE KVSIEVE_HD fragment max_rows(fragment const (&a)[fragment::lanes]
   return r;
 #endif
 }
+/// The largest magnitude of each of `Count` groups of `Size` numbers, a multiple of 16.
+/// @param most  [Count], up to whole fragments
+/// @return false where numbers are not finite, or not within the f16s
+template <int Count, int Size>
+[[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD bool largest_magnitudes(float const* x, float* most) {
+  fragment odd(0.0f), magnitudes(0.0f);
+  auto const size_of = [&](int group) {
+    lane_range const r = lanes_of<Size>(x + group * Size);
+    fragment const size = max(fragment(0.0f), max(r.most, -r.least));
+    odd = odd + r.odd;
+    magnitudes = max(magnitudes, size);
+    return size;
+  };
+#if KVSIEVE_HOST_VECTORS
+  for (int first = 0; first < Count; first += fragment::lanes) {
+    fragment size[fragment::lanes];
+    KVSIEVE_UNROLL for (int i = 0; i < fragment::lanes; ++i)  // behind the last group it stands again
+        size[i] = size_of(first + i < Count ? first + i : Count - 1);
+    store(most + first, max_rows(size));
+  }
+#else
+  for (int group = 0; group < Count; ++group) most[group] = max_lane(size_of(group));
+#endif
+  return lane_range::all_within(magnitudes, odd);
+}
 /// x with its lower and its upper lanes in each other's place.
 KVSIEVE_INLINE KVSIEVE_HD fragment swap_halves(fragment x) {
 #if KVSIEVE_HOST_VECTORS

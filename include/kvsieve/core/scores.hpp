@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // The scores of a call by themselves: what score_tokens() gives and choose_tokens() takes.
 #pragma once
+#include <span>
+
 #include <cuda/std/span>
 
 #include <kvsieve/core/math.hpp>
@@ -16,6 +18,12 @@ struct layer_statistics {
   int each = 0;                   ///< numbers of a view
   /// Number `i` of a view.
   [[nodiscard]] constexpr double of(int view, int i) const { return value[index{view} * each + i]; }
+};
+
+/// A part of the observed queries, and what was folded of those before it.
+struct query_part {
+  std::span<float> state;  ///< score_tokens_state_floats() of them; the caller's memory, untouched between the calls
+  int first = 0;           ///< the first query of the call, counted from 0 among the observed ones; 0 begins anew
 };
 
 /// A row of scores for every view and KV head, after aggregation and smoothing. Converts to true when there are any;

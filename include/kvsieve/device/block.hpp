@@ -32,7 +32,7 @@ concept block = requires(B& b, unsigned& u, unsigned x, float f, typename B::sca
   { B::threads } -> cs::convertible_to<int>;
   { b.rank() } -> cs::same_as<int>;
   b.sync();                                                  // what was written before is seen by all threads after
-  { b.atomic_add(u, x) } -> cs::same_as<unsigned>;          // shared or device memory, relaxed: what u was
+  { b.atomic_add(u, x) } -> cs::same_as<unsigned>;           // shared or device memory, relaxed: what u was
   { b.exclusive_sum(x, u, scan) } -> cs::same_as<unsigned>;  // u: the total
   { b.all_sum(f, reduce) } -> cs::same_as<float>;            // a fixed tree
   { b.all_max(f, reduce) } -> cs::same_as<float>;            // a NaN counts as -inf

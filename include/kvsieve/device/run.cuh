@@ -144,7 +144,9 @@ template <strategy C, device_layer From, device_layer To, device_plan Plan>
 [[nodiscard]] status apply(device::on on, Plan const& plan, From const& from, To const& to) noexcept {
   return device::copy_kept<C>(on, plan, kv_group<From>(&from, 1), kv_group<To>(&to, 1));
 }
-/// Moves the kept rows of every head to its front; rows behind them keep what they hold.
+/// Moves the kept rows of every head to its front; rows behind them keep what they hold. Heads may have numbers of
+/// tokens of their own, packed or with a table of pages each, like those of `from` above: rows that a list names and a
+/// head does not have read as zeros, and lengths are not changed.
 template <strategy C, device_layer Layer, device_plan Plan>
 [[nodiscard]] status apply(device::on on, Plan const& plan, kv_group<Layer> layers) noexcept {
   return device::move_kept<C>(on, plan, layers);
@@ -169,8 +171,8 @@ template <strategy C, device_layer From, device_plan Plan>
   return apply_workspace_bytes<C>(on, plan, kv_group<From>(&from, 1), params);
 }
 /// Applies a plan and merges what it does not keep, as apply on the host says it and with its results, up to what
-/// exponentials and logarithms are rounded to. Rows of elements; tables and the span `before` of params are device
-/// memory, as are biases.
+/// exponentials and logarithms are rounded to. Results of evict::merge may be encoded, others are rows of elements;
+/// tables and the span `before` of params are device memory, as are biases.
 /// @param on         where to run
 /// @param plan       of the same views
 /// @param from       the views that the plan was made for; not changed

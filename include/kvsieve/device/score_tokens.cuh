@@ -42,6 +42,34 @@ template <strategy C, device_layer Layer>
   return device::scoring<C, device::on, Layer, device::no_queries>(on, layers, {}, params).run(workspace);
 }
 
+/// Floats of device memory that score_tokens<C> folds into when the queries come in parts, as on the host; 0 for
+/// arguments that it would refuse.
+template <strategy C, device_layer Layer, row_view Queries>
+  requires(C::folds_queries)
+[[nodiscard]] std::size_t score_tokens_state_floats(device::on on, kv_group<Layer> layers,
+                                                    cs::span<Queries const> queries,
+                                                    typename C::params const& params) noexcept {
+  return device::scoring<C, device::on, Layer, Queries>(on, layers, queries, params).state_floats();
+}
+/// Bytes of both parts of the workspace that score_tokens<C> needs for a part of the queries: those for all of them.
+template <strategy C, device_layer Layer, row_view Queries>
+  requires(C::folds_queries)
+[[nodiscard]] device::workspace_size score_tokens_part_workspace_bytes(device::on on, kv_group<Layer> layers,
+                                                                       cs::span<Queries const> queries,
+                                                                       typename C::params const& params) noexcept {
+  return device::scoring<C, device::on, Layer, Queries>(on, layers, queries, params).bytes();
+}
+/// score_tokens<C> with a part of the observed queries, as on the host: folded call after call into part.state, which
+/// is device memory; the call that brings the last ones returns the scores. Parts of multiples of 4 queries give the
+/// bits of a single call where the order of queries counts, or none of them is added; others differ by rounding.
+template <strategy C, device_layer Layer, row_view Queries>
+  requires(C::folds_queries)
+[[nodiscard]] token_scores score_tokens(device::on on, kv_group<Layer> layers, cs::span<Queries const> queries,
+                                        typename C::params const& params, query_part const& part,
+                                        device::workspace const& workspace) noexcept {
+  return device::scoring<C, device::on, Layer, Queries>(on, layers, queries, params).run_part(part, workspace);
+}
+
 /// Bytes of both parts of the workspace that choose_tokens needs with the same arguments; 0 where it would refuse them.
 template <policy_of<stages::budget> Budget, policy_of<stages::select> Select>
 [[nodiscard]] device::workspace_size choose_tokens_workspace_bytes(device::on on, token_scores const& scores,

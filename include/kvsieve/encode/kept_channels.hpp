@@ -93,18 +93,24 @@ struct kept_channels {
     for (int i = 0; i < K; ++i) to[i] = 0.0f;
     each<D>(of, [&](int channel, int place) { to[place] = x[channel]; });
   }
+  /// Where a channel is held; -1: it is not.
+  template <int D>
+  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static int place_of(int channel, head_channels of) {
+    int place = channel;
+    if (of.words != nullptr) {
+      cs::uint64_t const word = of.template word<D>(channel / 64);
+      if ((word >> channel % 64 & 1u) == 0) return -1;
+      place = cs::popcount(word & ((cs::uint64_t{1} << channel % 64) - 1));
+      for (int i = 0; i < channel / 64; ++i) place += cs::popcount(of.template word<D>(i));
+    }
+    return place < K ? place : -1;
+  }
   /// One number.
   template <int D>
   [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static float decode(byte const* row, int, int channel,
                                                               head_channels of = {}) {
-    int place = channel;
-    if (of.words != nullptr) {
-      cs::uint64_t const word = of.template word<D>(channel / 64);
-      if ((word >> channel % 64 & 1u) == 0) return 0.0f;
-      place = cs::popcount(word & ((cs::uint64_t{1} << channel % 64) - 1));
-      for (int i = 0; i < channel / 64; ++i) place += cs::popcount(of.template word<D>(i));
-    }
-    return place < K ? Codec::template decode<K>(row, 0, place) : 0.0f;
+    int const place = place_of<D>(channel, of);
+    return place < 0 ? 0.0f : Codec::template decode<K>(row, 0, place);
   }
   /// A row.
   template <int D>
@@ -114,9 +120,8 @@ struct kept_channels {
     Codec::template encode<K>(held, row);
   }
 
-  /// Ok, or which mask has more channels than rows hold, or channels that are not there.
-  template <int D>
-  [[nodiscard]] static status check(channel_masks const& s, index heads, char const* argument, int view) {
+  /// Ok, or what does not fit `heads` heads, as far as it shows without reading the masks.
+  [[nodiscard]] static status check_shape(channel_masks const& s, index heads, char const* argument, int view) {
     auto const at = [](index x) { return static_cast<double>(x); };
     if (s.words == nullptr) return {};
     if (s.heads != 1 && s.heads != heads)
@@ -125,6 +130,12 @@ struct kept_channels {
     if (s.offset == nullptr && s.head_rows < 1)
       return fail(errc::bad_shape, argument, at(s.head_rows),
                   "rows from a mask of channels to the next, must be at least", 1, view);
+    return {};
+  }
+  /// Ok, or which mask has more channels than rows hold, or channels that are not there.
+  template <int D>
+  [[nodiscard]] static status check(channel_masks const& s, index heads, char const* argument, int view) {
+    if (status const shape = check_shape(s, heads, argument, view); !shape || s.words == nullptr) return shape;
     for (index h = 0; h < s.heads; ++h) {
       int count = 0;
       cs::uint64_t beyond = 0;

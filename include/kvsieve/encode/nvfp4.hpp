@@ -3,6 +3,7 @@
 #pragma once
 #include <kvsieve/core/encoded.hpp>
 #include <kvsieve/core/fragment_pack.hpp>
+#include <kvsieve/core/fragment_range.hpp>
 #include <kvsieve/core/minifloat.hpp>
 #include <kvsieve/encode/block.hpp>
 #include <kvsieve/encode/head_scales.hpp>
@@ -55,10 +56,10 @@ struct nvfp4 {
     using host::fragment;
     constexpr int lanes = fragment::lanes;
     float room[D], most[steps<D>] = {}, step[steps<D>];
-    if (!find_most<D>(x, most)) {
+    if (!host::largest_magnitudes<D / group, group>(x, most)) {
       copy_finite<D>(x, room);
       x = room;
-      (void)find_most<D>(x, most);
+      (void)host::largest_magnitudes<D / group, group>(x, most);
     }
     byte scales[steps<D>];
     for (int first = 0; first < steps<D>; first += 16) {
@@ -71,15 +72,18 @@ struct nvfp4 {
       host::store(step + g, fragment::of_e4m3(scales + g) * fragment(256.0f * scale));
     __builtin_memcpy(row + D / 2, scales, D / group);
     for (int first = 0; first < D; first += 2 * group) {
-      byte code[2 * group] = {};
-      for (int g = first / group; g < D / group && g < first / group + 2; ++g) {
-        if (step[g] == 0.0f) continue;
-        fragment::mask c[group / lanes];
-        for (int f = 0; f < group / lanes; ++f)
-          c[f] = host::minifloats<1, 0>(host::load(x + g * group + f * lanes) / fragment(step[g]), 6.0f, 3);
-        host::store_bytes(code + (g * group - first), c);
-      }
-      byte pairs[group];
+      float const* from = x + first;
+      [[maybe_unused]] float last[D % (2 * group) == 0 ? 1 : 2 * group];
+      if constexpr (D % (2 * group) != 0)
+        if (first + 2 * group > D) {  // behind the last group comes another, of zeros
+          for (int i = 0; i < 2 * group; ++i) last[i] = i < group ? from[i] : 0.0f;
+          from = last;
+        }
+      fragment::mask c[host::fragments_of_32];
+      KVSIEVE_UNROLL for (int f = 0; f < host::fragments_of_32; ++f) c[f] =
+          host::e2m1_codes(host::load(from + f * lanes), fragment(step[(first + f * lanes) / group]));
+      byte code[2 * group], pairs[group];
+      host::store_bytes(code, c);
       host::store_codes<4>(pairs, code);
       __builtin_memcpy(row + first / 2, pairs, first + 2 * group <= D ? group : group / 2);
     }
@@ -88,19 +92,6 @@ struct nvfp4 {
  private:
   template <int D>
   static constexpr int steps = (D / group + 15) / 16 * 16;  // groups, up to whole fragments
-  /// The largest magnitude of each group; false where numbers are not finite, or not within the f16s.
-  template <int D>
-  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static bool find_most(float const* x, float* most) {
-    host::fragment odd(0.0f), magnitudes(0.0f);
-    for (int g = 0; g < D / group; ++g) {
-      host::lane_range const r = host::lanes_of<group>(x + g * group);
-      host::fragment const size = max(host::fragment(0.0f), max(r.most, -r.least));
-      odd = odd + r.odd;
-      magnitudes = max(magnitudes, size);
-      most[g] = host::max_lane(size);
-    }
-    return host::lane_range::all_within(magnitudes, odd);
-  }
   [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static float group_scale(byte sf, float scale) {
     return from_e4m3(sf) * (256.0f * scale);
   }

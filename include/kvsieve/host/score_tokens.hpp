@@ -11,12 +11,6 @@
 
 namespace kvsieve::inline v0 {
 
-/// A part of the observed queries, and what was folded of those before it.
-struct query_part {
-  std::span<float> state;  ///< score_tokens_state_floats() of them; the caller's memory, untouched between the calls
-  int first = 0;           ///< the first query of the call, counted from 0 among the observed ones; 0 begins anew
-};
-
 namespace host::inline KVSIEVE_TARGET {
 
 /// score_tokens() for all views of a call.
@@ -159,6 +153,9 @@ class choosing {
                     "numbers of a view; this budget reads", Budget::statistics);
     for (int v = 0; v < scores_.shape.views; ++v)
       if (status const s = check::selected_view(rules_.select, scores_.tokens(v), v); !s) return s;
+    if constexpr (Select::in_partitions)
+      for (int v = 0; v < scores_.shape.views; ++v)
+        if (status const s = check::partitions(scores_.seen[v], v); !s) return s;
     if (reads_unweighed<Select> && scores_.weighed == nullptr)
       return fail(errc::bad_pointer, "scores.weighed", 0, "must not be null for a selection by two scores;", 0);
     return {};

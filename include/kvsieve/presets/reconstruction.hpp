@@ -47,7 +47,8 @@ using mixed_queries = compressor<score::attention<observe::sets>, aggregate::roo
 
 /// Kvsieve's own composition: mixed_queries ranks, and the value of a token that goes merges by score into the nearest
 /// kept key of its head, with an attention bias. What stays is stored in levels of precision by the same scores
-/// (store/level_sets.hpp), all from one budget of bytes.
+/// (store/level_sets.hpp), all from one budget of bytes. Values may be moved before they are encoded, so that the same
+/// queries read from them what they read from all (evict::refit_values).
 template <policy... Override>
 using graded = mixed_queries<evict::merge_nearest, Override...>;
 }  // namespace kvsieve::inline v0

@@ -17,12 +17,20 @@ namespace kvsieve::inline v0 {
 namespace store {
 
 /// Words of the mask of a head.
-[[nodiscard]] constexpr index mask_words(int head_dim) { return (head_dim + 63) / 64; }
+[[nodiscard]] KVSIEVE_HD constexpr index mask_words(int head_dim) { return (head_dim + 63) / 64; }
 /// Channels that a head keeps, counted in the words `mask` of a head of `head_dim` channels.
 [[nodiscard]] constexpr int mask_count(cs::uint64_t const* mask, int head_dim) {
   int count = 0;
   for (index i = 0; i < mask_words(head_dim); ++i) count += cs::popcount(mask[i]);
   return count;
+}
+/// True when channel a counts more than channel b: by importance, of equal ones the lower; NaN is the least.
+template <class Number>
+[[nodiscard]] KVSIEVE_HD constexpr bool counts_more(Number const* importance, int a, int b) {
+  Number const x = importance[a], y = importance[b];
+  bool const number = x == x, other = y == y;
+  if (number != other) return number;
+  return number && x != y ? y < x : a < b;
 }
 namespace detail {
 /// The mask of the `keep` channels of largest importance, of equal ones the lower; NaN is the least.
@@ -30,13 +38,8 @@ template <class Number>
 void mask_of_largest(Number const* importance, int head_dim, int keep, cs::uint64_t* mask) {
   short order[512];
   for (int d = 0; d < head_dim; ++d) order[d] = static_cast<short>(d);
-  auto const before = [&](short a, short b) {
-    Number const x = importance[a], y = importance[b];
-    bool const number = x == x, other = y == y;
-    if (number != other) return number;
-    return number && x != y ? y < x : a < b;
-  };
-  std::nth_element(order, order + keep, order + head_dim, before);
+  std::nth_element(order, order + keep, order + head_dim,
+                   [&](short a, short b) { return counts_more(importance, a, b); });
   for (index i = 0; i < mask_words(head_dim); ++i) mask[i] = 0;
   for (int i = 0; i < keep; ++i) mask[order[i] / 64] |= cs::uint64_t{1} << order[i] % 64;
 }
@@ -48,17 +51,10 @@ struct think {
   int keep = 0;     ///< channels that each head keeps
   int window = 32;  ///< queries, the last ones; fewer where a view has fewer
 };
-/// Chooses the channels of every head of every view. NaN and infinities go as far as the sums take them; a NaN counts
-/// as the least.
-/// @param on       where to run
-/// @param layers   views of the keys that stay, ragged or not; values are not read
-/// @param queries  for each view [Hq, W, D], the queries of its last W positions after RoPE
-/// @param p        the numbers
-/// @param[out] masks  [views, Hkv, mask_words(D)]
-/// @returns ok, or what was refused, and then nothing was written
-template <host::executor Exec, class Layer, row_view Queries>
-[[nodiscard]] status think_channels(Exec const& on, cs::span<Layer const> layers, cs::span<Queries const> queries,
-                                    think const& p, cs::span<cs::uint64_t> masks) noexcept {
+/// What think_channels refuses; readable(rows, name, view) looks at views.
+template <class Layer, row_view Queries, class Readable>
+[[nodiscard]] status check_think(cs::span<Layer const> layers, cs::span<Queries const> queries, think const& p,
+                                 cs::size_t words, Readable const& readable) {
   constexpr int D = Layer::head_dim;
   static_assert(head_dim_of<Queries> == D, "kvsieve::store::think_channels: queries and keys have one head dimension");
   static_assert(D % 16 == 0 && D <= 512, "kvsieve: the head dimension must be a multiple of 16, up to 512");
@@ -74,14 +70,31 @@ template <host::executor Exec, class Layer, row_view Queries>
     int const w = static_cast<int>(v);
     auto const& q = queries[v];
     if (status const s = check::layer(layers[v], heads, w); !s) return s;
-    if (status const s = check::readable(layers[v].keys, "keys", w); !s) return s;
+    if (status const s = readable(layers[v].keys, "keys", w); !s) return s;
     if (q.extent(0) < heads || q.extent(0) % heads != 0)
       return fail(errc::bad_shape, "queries.heads", at(q.extent(0)), "must be a multiple of the KV heads,", heads, w);
     if (q.extent(1) < 1) return fail(errc::bad_shape, "queries.tokens", at(q.extent(1)), "must be at least", 1, w);
-    if (status const s = check::readable(q, "queries", w); !s) return s;
+    if (status const s = readable(q, "queries", w); !s) return s;
   }
   index const wanted = static_cast<index>(layers.size()) * heads * mask_words(D);
-  if (static_cast<index>(masks.size()) != wanted) return range::entries("masks", at(masks.size()), at(wanted));
+  if (static_cast<index>(words) != wanted) return range::entries("masks", at(words), at(wanted));
+  return {};
+}
+/// Chooses the channels of every head of every view. NaN and infinities go as far as the sums take them; a NaN counts
+/// as the least.
+/// @param on       where to run
+/// @param layers   views of the keys that stay, ragged or not; values are not read
+/// @param queries  for each view [Hq, W, D], the queries of its last W positions after RoPE
+/// @param p        the numbers
+/// @param[out] masks  [views, Hkv, mask_words(D)]
+/// @returns ok, or what was refused, and then nothing was written
+template <host::executor Exec, class Layer, row_view Queries>
+[[nodiscard]] status think_channels(Exec const& on, cs::span<Layer const> layers, cs::span<Queries const> queries,
+                                    think const& p, cs::span<cs::uint64_t> masks) noexcept {
+  constexpr int D = Layer::head_dim;
+  auto const readable = [](auto const& rows, char const* name, int v) { return check::readable(rows, name, v); };
+  if (status const s = check_think(layers, queries, p, masks.size(), readable); !s) return s;
+  int const heads = layers[0].heads();
   on.for_each(static_cast<index>(layers.size()) * heads, [&](index i, int) {
     auto const& keys = layers[static_cast<cs::size_t>(i / heads)].keys;
     auto const& q = queries[static_cast<cs::size_t>(i / heads)];

@@ -114,9 +114,19 @@ struct attend_segment_body {
     }
 
     float const scale = static_cast<float>(1.4426950408889634 / __builtin_sqrt(static_cast<double>(D)));
-    for (int i = b.rank(); i < R * D; i += Block::threads) {
-      index const r = row + i / D;
-      s.row[i] = i / D < rows ? to_float(view.queries(r / view.asked, r % view.asked, i % D)) * scale : 0.0f;
+    auto const put = [&](int g, int channel, int place) {
+      index const r = row + g;
+      s.row[g * D + place] = g < rows ? to_float(view.queries(r / view.asked, r % view.asked, channel)) * scale : 0.0f;
+    };
+    if constexpr (is_gathered<keys_view>) {
+      for (int i = b.rank(); i < R * D; i += Block::threads) s.row[i] = 0.0f;
+      b.sync();
+      auto const channels = view.layer.keys.accessor().state.of_head(w.y);
+      for (int i = b.rank(); i < R * D; i += Block::threads)
+        if (int const place = codec_of<keys_view>::template place_of<D>(i % D, channels); place >= 0)
+          put(i / D, i % D, place);
+    } else {
+      for (int i = b.rank(); i < R * D; i += Block::threads) put(i / D, i % D, i % D);
     }
     if constexpr (is_rotated<keys_view>)
       rotate_rows<D>(b, s.row, rows);
@@ -144,10 +154,13 @@ struct attend_segment_body {
       KVSIEVE_UNROLL for (int j = 0; j < step; ++j) {
         index const at = t + index{j} * shared<Block>::tiles;
         there[j] = at < end && row_is_there(view.layer.keys, w.y, at) && row_is_there(view.layer.values, w.y, at);
-        ask(view.layer.keys, w.y, at, there[j], tile.rank(), key[j]);
+        ask<held_channels<keys_view>>(there[j], tile.rank(), key[j], [&](int channel) {
+          return hold_row<keys_view>(held_row_of(view.layer.keys, w.y, at), channel);
+        });
       }
-      KVSIEVE_UNROLL for (int j = 0; j < step; ++j)
-          ask(view.layer.values, w.y, t + index{j} * shared<Block>::tiles, there[j], tile.rank(), value[j]);
+      KVSIEVE_UNROLL for (int j = 0; j < step; ++j) ask<D>(there[j], tile.rank(), value[j], [&](int channel) {
+        return hold(view.layer.values, w.y, t + index{j} * shared<Block>::tiles, channel);
+      });
       float z[R][step];
       KVSIEVE_UNROLL for (int j = 0; j < step; ++j) {
         index const at = t + index{j} * shared<Block>::tiles;
@@ -216,13 +229,13 @@ struct attend_segment_body {
     }
   };
 
-  template <class View, class Held>
-  KVSIEVE_HD static void ask(View const& rows, index head, index token, bool there, int thread,
-                             Held (&to)[slice::count]) {
+  /// What a thread holds of a row of `Channels` channels.
+  template <int Channels, class Held, class Hold>
+  KVSIEVE_HD static void ask(bool there, int thread, Held (&to)[slice::count], Hold const& hold_at) {
     KVSIEVE_UNROLL for (int i = 0; i < slice::count; ++i) {
       int const channel = slice::channel(thread, i);
       to[i] = Held{};
-      if (there && channel < D) to[i] = hold(rows, head, token, channel);
+      if (there && channel < Channels) to[i] = hold_at(channel);
     }
   }
   KVSIEVE_HD static float dot(octet const& a, octet const& b, float sum) {

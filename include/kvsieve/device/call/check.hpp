@@ -17,13 +17,26 @@ inline constexpr bool by_strides = Layer::keys_type::is_always_strided() && Laye
 /// True for rows that kernels find by strides or through one table of pages.
 template <row_view V>
 inline constexpr bool finds_rows = V::is_always_strided() || (paged_rows<V> && !ragged_rows<V>);
-/// True for views that kernels plan and apply. Those of a table for each head are for the host.
+/// True for views that kernels plan, and merge: those whose heads have as many tokens.
 template <class Layer>
 inline constexpr bool walks = finds_rows<typename Layer::keys_type> && finds_rows<typename Layer::values_type>;
+
+/// A state of a format that fits the view, as far as it shows without reading device memory.
+template <row_view V>
+  requires is_encoded<V>
+[[nodiscard]] status state_fits([[maybe_unused]] V const& v, [[maybe_unused]] char const* name,
+                                [[maybe_unused]] int view) {
+  if constexpr (requires { codec_of<V>::check_shape(v.accessor().state, v.extent(0), name, view); })
+    return codec_of<V>::check_shape(v.accessor().state, v.extent(0), name, view);
+  else
+    return {};
+}
 
 /// Rows that kernels reach an element at a time: there, in a pool that has a page where there are rows.
 template <row_view V>
 [[nodiscard]] status reached(V const& v, char const* name, int view) {
+  if constexpr (is_encoded<V>)
+    if (status const s = state_fits(v, name, view); !s) return s;
   if constexpr (V::is_always_strided()) {
     return check::addressable(v, name, view);
   } else {
@@ -51,7 +64,7 @@ template <row_view V>
     }
     if constexpr (paged_rows<V>) {
       if (status const s = check_tables(v, 4, name, view); !s) return s;
-    } else {
+    } else if constexpr (V::is_always_strided()) {
       for (typename V::rank_type r : {0, 1}) {
         if (v.extent(r) < 2) continue;
         if (status const s = stride_is_multiple(v.mapping().stride(r), 4, name, view); !s) return s;

@@ -19,9 +19,10 @@ template <strategy C, class Launcher, class Layer, class Queries>
   return s;
 }
 
-/// A view and its queries that cannot be scored.
+/// A view and its queries that cannot be scored; with `from` 0 or more, of a call that brings the queries from there
+/// on.
 template <strategy C, class Launcher, class Layer, class Queries>
-[[nodiscard]] status check_view(plan_call<C, Launcher, Layer, Queries> const& call, int v) {
+[[nodiscard]] status check_view(plan_call<C, Launcher, Layer, Queries> const& call, int v, int from) {
   using score = typename C::score_policy;
   using aggregate = typename C::aggregate_policy;
   auto const& l = call.layer(v);
@@ -40,10 +41,12 @@ template <strategy C, class Launcher, class Layer, class Queries>
     if (q.extent(0) > check::most_heads)
       return fail(errc::bad_shape, "queries.heads", static_cast<double>(q.extent(0)), "must be at most",
                   static_cast<double>(check::most_heads), v);
-    if (status const s =
-            check::queries<score>(q, l, call.params.score, v, least_queries<aggregate>, weighs_queries<aggregate>);
+    if (status const s = check::queries<score>(q, l, call.params.score, v, least_queries<aggregate>,
+                                               weighs_queries<aggregate>, from);
         !s)
       return s;
+    if (from >= 0)
+      if (status const s = check::same_part<score>(call.layers, call.queries, call.params.score, v); !s) return s;
     if constexpr (C::folds_queries) {
       using group = typename C::group_policy;
       if constexpr (requires { group::fits(call.params.group, q.extent(0), call.cached(v)); })
@@ -64,7 +67,7 @@ template <strategy C, class Launcher, class Layer, class Queries>
 
 /// Views and queries that cannot be scored; of a joined score what either half refuses.
 template <strategy C, class Launcher, class Layer, class Queries>
-[[nodiscard]] status check_scores(plan_call<C, Launcher, Layer, Queries> const& call) {
+[[nodiscard]] status check_scores(plan_call<C, Launcher, Layer, Queries> const& call, int from = -1) {
   if constexpr (plan_memory<C>::joins) {
     auto const first = call.first_half();
     auto const second = call.second_half();
@@ -77,21 +80,21 @@ template <strategy C, class Launcher, class Layer, class Queries>
   }
   if constexpr (!cs::is_same_v<Layer, scored_layer>)
     for (int v = 0; v < call.views(); ++v)
-      if (status const s = check_view(call, v); !s) return s;
+      if (status const s = check_view(call, v, from); !s) return s;
   return {};
 }
 
 /// The arguments of a call that scores: what check_params and check_scores refuse, and views that lie where no kernel
 /// reaches them.
 template <strategy C, class Launcher, class Layer, class Queries>
-[[nodiscard]] status check_call(plan_call<C, Launcher, Layer, Queries> const& call) {
+[[nodiscard]] status check_call(plan_call<C, Launcher, Layer, Queries> const& call, int from = -1) {
   if (call.layers.empty()) return fail(errc::bad_shape, "layers", 0, "must be at least", 1);
   if (call.layers.size() > 1u << 20)
     return fail(errc::bad_shape, "layers", static_cast<double>(call.layers.size()), "must be at most", 1 << 20);
   if (status const s = check_params(call); !s) return s;
   if constexpr (C::observes_queries)
     if (status const s = check::one_each("queries", call.queries.size(), call.layers.size()); !s) return s;
-  if (status const s = check_scores(call); !s) return s;
+  if (status const s = check_scores(call, from); !s) return s;
   status s;
   for (int v = 0; s && v < call.views(); ++v) {
     if constexpr (reads(C::reads, needs::keys)) s = rows_within_reach(call.on, call.layer(v).keys, "keys", v);

@@ -27,6 +27,8 @@ template <row_view V>
     index all;  // a power of two divides it where it divides all strides
     if constexpr (paged_rows<V>)
       all = v.mapping().pool.stride.page | v.mapping().pool.stride.head | v.mapping().pool.stride.token;
+    else if constexpr (ragged_rows<V>)
+      all = head_dim_of<V>;
     else
       all = v.mapping().stride(0) | v.mapping().stride(1);
     return reinterpret_cast<cs::uintptr_t>(v.data_handle()) % 16 == 0 && all % per == 0;
@@ -35,15 +37,15 @@ template <row_view V>
   }
 }
 
-/// Moves `From` rows to `To` rows in units of `Unit`: 16 bytes or an element. Of a page that the pool does not have,
-/// zeros are read and nothing is written.
+/// Moves `From` rows to `To` rows in units of `Unit`: 16 bytes or an element. Of a row that a head does not have, or a
+/// page that the pool does not have, zeros are read and nothing is written.
 template <class Unit, row_view From, row_view To>
 struct row_mover {
   static constexpr int elements = static_cast<int>(sizeof(Unit) / sizeof(element_of<From>));
   static constexpr int units = head_dim_of<From> / elements;  ///< of a row
 
   KVSIEVE_HD static Unit read(From const& from, index head, index token, int unit) {
-    if (!row_is_there(from, head, token)) return Unit{};
+    if (!row_can_be_read(from, head, token)) return Unit{};
     if constexpr (sizeof(Unit) == 16) {
       return *reinterpret_cast<Unit const*>(row_of(from, head, token) + unit * elements);
     } else {
@@ -68,7 +70,7 @@ struct row_mover<Unit, From, To> {
   static constexpr int units = static_cast<int>(row_bytes<To>() / index{sizeof(Unit)});  ///< of a row
 
   KVSIEVE_HD static Unit read(From const& from, index head, index token, int unit) {
-    if (!row_is_there(from, head, token)) return Unit{};
+    if (!row_can_be_read(from, head, token)) return Unit{};
     return reinterpret_cast<Unit const*>(row_of(from, head, token).tile)[unit];
   }
   KVSIEVE_HD static void write(To const& to, index head, index token, int unit, Unit const& u) {
@@ -189,9 +191,9 @@ struct move_body {
     int const* const list = view.kept.of(w.y);
     int const keep = view.kept.count(w.y);
     if (w.z % 2 == 0)
-      move(b, view.keys, w.y, list, keep);
+      move(b, view.keys, w.y, list, writable_rows(view.keys, w.y, keep));
     else
-      move(b, view.values, w.y, list, keep);
+      move(b, view.values, w.y, list, writable_rows(view.values, w.y, keep));
   }
 
  private:

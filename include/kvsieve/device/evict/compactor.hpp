@@ -30,6 +30,13 @@ inline constexpr bool packs = cs::is_same_v<typename Layer::keys_type::layout_ty
 /// Rows in pages of a table, or of one for each head.
 template <class Layer>
 inline constexpr bool in_pages = paged_rows<typename Layer::keys_type> && paged_rows<typename Layer::values_type>;
+/// Views whose rows kernels find by head, whatever number of tokens each has.
+template <class Layer>
+inline constexpr bool finds_by_head = [] {
+  auto const finds = []<class V>(cs::type_identity<V>) { return finds_rows<V> || ragged_rows<V>; };
+  return finds(cs::type_identity<typename Layer::keys_type>{}) &&
+         finds(cs::type_identity<typename Layer::values_type>{});
+}();
 /// Two views of pages of one shape of pool, but for one table of one pool: which pages they have their tables say,
 /// which no host reads.
 template <row_view A, row_view B>
@@ -124,9 +131,9 @@ template <class Plan, class From, class To, class Rows>
 [[nodiscard]] status check_copied(Plan const& plan, cs::span<From const> from, cs::span<To const> to,
                                   Rows const& rows_of_view) {
   static_assert(
-      walks<From>,
-      "kvsieve on the device walks rows by strides or through one table of pages: give it kvsieve::make_rows or "
-      "make_paged, or plan and apply views with a table for each head on the host");
+      finds_by_head<From>,
+      "kvsieve::apply on the device reads rows by strides, packed ones, or pages: give it kvsieve::make_rows, "
+      "make_ragged, make_paged or make_ragged_paged");
   static_assert(by_strides<To> || packs<To> || in_pages<To>,
                 "kvsieve::apply on the device writes rows by strides, packed ones, or pages: give it "
                 "kvsieve::make_rows, make_ragged, make_paged or make_ragged_paged");
@@ -205,13 +212,10 @@ template <class Launcher, class Plan, class From, class To>
   return s;
 }
 
-/// Copies the kept rows of every view into other memory, in their own type and format or another; `Plan` is a
-/// token_plan or an open_plan.
-template <strategy C, class Launcher, class Plan, class From, class To>
-[[nodiscard]] status copy_kept(Launcher const& on, Plan const& plan, cs::span<From const> from, cs::span<To const> to) {
-  require_no_merge<C>();
-  if (status const s = check_copied(plan, from, to, [&](int v) { return lists_of(plan, v).most; }); !s) return s;
-  if (status const s = copied_within_reach(on, plan, from, to); !s) return s;
+/// Launches a copy of the kept rows of every view into other memory.
+template <class Launcher, class Plan, class From, class To>
+[[nodiscard]] status launch_copy(Launcher const& on, Plan const& plan, cs::span<From const> from,
+                                 cs::span<To const> to) {
   copy_args<From, To> args{};
   auto const describe = [&](int v, copy_part<From, To>& part) {
     auto const& f = from[static_cast<std::size_t>(v)];
@@ -233,6 +237,16 @@ template <strategy C, class Launcher, class Plan, class From, class To>
   }
 }
 
+/// Copies the kept rows of every view into other memory, in their own type and format or another; `Plan` is a
+/// token_plan or an open_plan.
+template <strategy C, class Launcher, class Plan, class From, class To>
+[[nodiscard]] status copy_kept(Launcher const& on, Plan const& plan, cs::span<From const> from, cs::span<To const> to) {
+  require_no_merge<C>();
+  if (status const s = check_copied(plan, from, to, [&](int v) { return lists_of(plan, v).most; }); !s) return s;
+  if (status const s = copied_within_reach(on, plan, from, to); !s) return s;
+  return launch_copy(on, plan, from, to);
+}
+
 /// Rows that kernels move in place.
 template <row_view View>
 inline constexpr bool moves = [] {
@@ -245,9 +259,9 @@ inline constexpr bool moves = [] {
 template <strategy C, class Launcher, class Plan, class Layer>
 [[nodiscard]] status move_kept(Launcher const& on, Plan const& plan, cs::span<Layer const> layers) {
   static_assert(
-      walks<Layer>,
-      "kvsieve on the device walks rows by strides or through one table of pages: give it kvsieve::make_rows or "
-      "make_paged, or plan and apply views with a table for each head on the host");
+      finds_by_head<Layer>,
+      "kvsieve::apply on the device moves rows by strides, packed ones, or pages: give it kvsieve::make_rows, "
+      "make_ragged, make_paged or make_ragged_paged");
   require_no_merge<C>();
   static_assert(!cs::is_const_v<typename Layer::keys_type::element_type> &&
                     !cs::is_const_v<typename Layer::values_type::element_type>,

@@ -43,8 +43,8 @@ struct spread_all_body {
     double* const ring = a.params.memory.spread + (view.row + w.y) * room * D;
     for (int i = b.rank(); i < keep * D; i += Block::threads) {
       int const k = i / D, d = i % D;
-      part.keys(w.y, k, d) = view.keys(w.y, kept[k], d);
-      part.values(w.y, k, d) = view.values(w.y, kept[k], d);
+      put_element(part.keys, w.y, k, d, view.keys(w.y, kept[k], d));
+      put_element(part.values, w.y, k, d, view.values(w.y, kept[k], d));
       if (part.bias && d == 0) part.bias.row(w.y)[k] = 0;
     }
     attention_of_head const attention = a.views.part[w.z].attention_of(b, w.y, s.reduce);
@@ -64,7 +64,8 @@ struct spread_all_body {
       bool all_finite = true;
       for (int d = b.rank(); d < D; d += Block::threads) {
         s.row[d] = static_cast<float>(static_cast<double>(to_float(view.values(w.y, t, d))) + s.sum[d]);
-        if (merged) part.values(w.y, next, d) = from_float<element_of<typename Target::values_type>>(s.row[d]);
+        if (merged)
+          put_element(part.values, w.y, next, d, from_float<element_of<typename Target::values_type>>(s.row[d]));
         all_finite = all_finite && finite(s.row[d]);
         if (!leaves) continue;
         s.sum[d] -= own[d];

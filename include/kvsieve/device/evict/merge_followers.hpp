@@ -136,7 +136,7 @@ struct write_spread_body {
     int const candidates = static_cast<int>(view.memory.end[at + w.y]);
     for (int i = b.rank(); i < rows * D; i += Block::threads) {
       int const k = first + i / D, d = i % D;
-      part.keys(w.y, k, d) = view.keys(w.y, kept[k], d);
+      put_element(part.keys, w.y, k, d, view.keys(w.y, kept[k], d));
       // Candidates that spread over row k: those with the first kept token behind them in (k - followers, k].
       int const begin = count_below(behind, candidates, k - a.params.followers + 1);
       int const end = count_below(behind, candidates, k + 1);
@@ -149,8 +149,8 @@ struct write_spread_body {
         any = true;
         value = factor * to_float(view.values(w.y, view.memory.source[at + c], d)) + value;
       }
-      part.values(w.y, k, d) =
-          any ? from_float<element_of<typename Target::values_type>>(value) : view.values(w.y, kept[k], d);
+      put_element(part.values, w.y, k, d,
+                  any ? from_float<element_of<typename Target::values_type>>(value) : view.values(w.y, kept[k], d));
       if (part.bias && d == 0) part.bias.row(w.y)[k] = 0;
     }
   }

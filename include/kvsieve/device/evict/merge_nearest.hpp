@@ -6,6 +6,7 @@
 
 #include <kvsieve/core/entry_bias.hpp>
 #include <kvsieve/device/evict/merge_gate.hpp>
+#include <kvsieve/device/tile/table_rows.hpp>
 #include <kvsieve/evict/merge_weight.hpp>
 
 namespace kvsieve::inline v0 {
@@ -92,9 +93,10 @@ struct merged_in_place {
 /// Kept rows of a block.
 inline constexpr int merged_rows_of_block = 64;
 
-/// Block (segment of kept rows, head, view): rows of the result, 8 threads each.
-template <class Evict, class Layer, class Target>
-struct write_merged_body {
+/// What merges into a kept row: the sums of a thread's channels, each row with its factor, and what they are divided
+/// by.
+template <class Evict, class Layer>
+struct merged_row {
   using weight = typename Evict::weight;
   using what = typename Evict::what;
   static constexpr int D = Layer::head_dim, own_channels = D / merge_lanes;
@@ -103,43 +105,31 @@ struct write_merged_body {
     typename weight::params weigh;
     float most_bias;
   };
-  using args = merge_args<merge_target_part<Layer, Target>, numbers>;
 
-  template <block Block>
-  struct shared {};
+  float keys[own_channels], values[own_channels];
+  float own = 1, before = 1, divisor = 1;  ///< factor of the kept row; its mass before, and what came with it
+  bool any = false;                        ///< something merges into it
 
-  template <block Block>
-  KVSIEVE_HD static void run(Block& b, args const& a, work w, shared<Block>&) {
-    auto const& part = a.views.part[w.z];
-    auto const& view = part.from;
-    auto const tile = b.template tile<merge_lanes>();
-    int const count = view.kept.count(w.y), first = w.x * merged_rows_of_block;
-    int const last = count - first < merged_rows_of_block ? count : first + merged_rows_of_block;
-    for (int k = first + tile.index(); k < last; k += Block::threads / merge_lanes) row(tile, a, part, w.y, k);
-  }
-
- private:
+  /// Sums what merges into kept row k of a head, by the threads of a tile.
   template <class Tile>
-  KVSIEVE_HD static void row(Tile const& tile, args const& a, merge_target_part<Layer, Target> const& part, int head,
-                             int k) {
-    auto const& view = part.from;
+  KVSIEVE_HD void sum(Tile const& tile, numbers const& p, merge_part<Layer> const& view, int head, int k) {
     index const at = view.at(head);
     int const token = view.kept.of(head)[k];
     unsigned const* const ends = view.memory.end + at + head;
     unsigned const begin = k > 0 ? ends[k - 1] : 0u, end = ends[k];
-    float own = 1, before = 1, largest = 0;
+    float largest = 0;
+    own = before = 1;
+    any = false;
     if constexpr (weight::scores) {
       // A kept token without mass gives way to whatever merges into it.
       largest = view.memory.largest[head];
       float const m = mass(view.scores(head)[token], largest);
       own = before = m < 1e-30f ? 1e-30f : m;
     }
-    float divisor = own;
+    divisor = own;
     merge_weight::pair x;
     if constexpr (weight::value_norms) x.norm_own = ::sqrtf(view.memory.value_square[at + token]);
     if constexpr (weight::key_distances) measure(tile, view, head, token, begin, end, x);
-    bool any = false;
-    float keys[own_channels], values[own_channels];
     KVSIEVE_UNROLL for (int i = 0; i < own_channels; ++i) keys[i] = values[i] = 0.0f;
     KVSIEVE_NO_UNROLL for (unsigned i = begin; i < end; ++i) {
       int const e = view.memory.source[at + i], from = view.memory.evicted[at + e];
@@ -149,7 +139,7 @@ struct write_merged_body {
       if constexpr (weight::value_norms) x.norm = ::sqrtf(value);
       if constexpr (weight::scores) x.score = mass(view.scores(head)[from], largest);
       if constexpr (weight::key_distances) x.distance = distance_square(tile, view.keys, head, from, token);
-      auto const c = weight::of(a.params.weigh, x);
+      auto const c = weight::of(p.weigh, x);
       if (!(c.divisor > 0)) continue;
       any = true;
       own += c.own;
@@ -157,33 +147,20 @@ struct write_merged_body {
       if constexpr (what::of_keys) add(tile, keys, c.source, view.keys, head, from);
       if constexpr (what::of_values) add(tile, values, c.source, view.values, head, from);
     }
-    if (part.bias && tile.rank() == 0)
-      part.bias.row(head)[k] = encode_bias(any ? kvsieve::min(cs::log(divisor / before), a.params.most_bias) : 0.0f);
-    write<what::of_keys>(tile, keys, own, divisor, any, view.keys, part.keys, head, token, k);
-    write<what::of_values>(tile, values, own, divisor, any, view.values, part.values, head, token, k);
   }
-
+  /// The bias of the row.
+  [[nodiscard]] KVSIEVE_HD cs::uint8_t bias(numbers const& p) const {
+    return encode_bias(any ? kvsieve::min(cs::log(divisor / before), p.most_bias) : 0.0f);
+  }
+  /// Adds a row to the sums of a thread's channels.
   template <class Tile, class View>
   KVSIEVE_HD static void add(Tile const& tile, float (&sum)[own_channels], float factor, View const& rows, int head,
                              int token) {
     KVSIEVE_UNROLL for (int i = 0; i < own_channels; ++i) sum[i] =
         factor * to_float(rows(head, token, i * merge_lanes + tile.rank())) + sum[i];
   }
-  template <bool Merged, class Tile, class View, class To>
-  KVSIEVE_HD static void write(Tile const& tile, float (&sum)[own_channels], float own, float divisor, bool any,
-                               View const& rows, To const& to, int head, int token, int k) {
-    bool const merged = Merged && any;
-    if constexpr (requires { Target::in_place; }) {
-      if (!merged) return;
-      k = token;
-    }
-    if (merged) add(tile, sum, own, rows, head, token);
-    KVSIEVE_UNROLL for (int i = 0; i < own_channels; ++i) {
-      int const d = i * merge_lanes + tile.rank();
-      to(head, k, d) = merged ? from_float<element_of<To>>(sum[i] / divisor) : rows(head, token, d);
-    }
-  }
 
+ private:
   // The mean squared distance of a target's tokens, itself among them.
   template <class Tile>
   KVSIEVE_HD static void measure(Tile const& tile, merge_part<Layer> const& view, int head, int kept, unsigned begin,
@@ -200,6 +177,51 @@ struct write_merged_body {
     }
     x.sources = count;
     x.mean_distance = static_cast<float>(sum / (count + 1));
+  }
+};
+
+/// Block (segment of kept rows, head, view): rows of the result, 8 threads each.
+template <class Evict, class Layer, class Target>
+struct write_merged_body {
+  using merged = merged_row<Evict, Layer>;
+  using what = typename Evict::what;
+  static constexpr int own_channels = merged::own_channels;
+  using args = merge_args<merge_target_part<Layer, Target>, typename merged::numbers>;
+
+  template <block Block>
+  struct shared {};
+
+  template <block Block>
+  KVSIEVE_HD static void run(Block& b, args const& a, work w, shared<Block>&) {
+    auto const& part = a.views.part[w.z];
+    auto const& view = part.from;
+    auto const tile = b.template tile<merge_lanes>();
+    int const count = view.kept.count(w.y), first = w.x * merged_rows_of_block;
+    int const last = count - first < merged_rows_of_block ? count : first + merged_rows_of_block;
+    for (int k = first + tile.index(); k < last; k += Block::threads / merge_lanes) {
+      merged row;
+      row.sum(tile, a.params, view, w.y, k);
+      if (part.bias && tile.rank() == 0) part.bias.row(w.y)[k] = row.bias(a.params);
+      int const token = view.kept.of(w.y)[k];
+      write<what::of_keys>(tile, row.keys, row, view.keys, part.keys, w.y, token, k);
+      write<what::of_values>(tile, row.values, row, view.values, part.values, w.y, token, k);
+    }
+  }
+
+ private:
+  template <bool Merged, class Tile, class View, class To>
+  KVSIEVE_HD static void write(Tile const& tile, float (&sum)[own_channels], merged const& row, View const& rows,
+                               To const& to, int head, int token, int k) {
+    bool const any = Merged && row.any;
+    if constexpr (requires { Target::in_place; }) {
+      if (!any) return;
+      k = token;
+    }
+    if (any) merged::add(tile, sum, row.own, rows, head, token);
+    KVSIEVE_UNROLL for (int i = 0; i < own_channels; ++i) {
+      int const d = i * merge_lanes + tile.rank();
+      put_element(to, head, k, d, any ? from_float<element_of<To>>(sum[i] / row.divisor) : rows(head, token, d));
+    }
   }
 };
 }  // namespace device

@@ -38,8 +38,8 @@ struct fill_slots_body {
     int const* const kept = view.kept.of(w.y) + first;
     for (int i = b.rank(); i < rows * D; i += Block::threads) {
       int const k = i / D, d = i % D;
-      part.keys(w.y, slots + first + k, d) = view.keys(w.y, kept[k], d);
-      part.values(w.y, slots + first + k, d) = view.values(w.y, kept[k], d);
+      put_element(part.keys, w.y, slots + first + k, d, view.keys(w.y, kept[k], d));
+      put_element(part.values, w.y, slots + first + k, d, view.values(w.y, kept[k], d));
       if (codes != nullptr && d == 0) codes[slots + first + k] = 0;
     }
   }
@@ -61,12 +61,12 @@ struct fill_slots_body {
     auto const mean = [&](auto const& rows, auto const& to, int d) {
       using T = element_of<cs::remove_cvref_t<decltype(to)>>;
       if (used == 0) {
-        to(head, slot, d) = rows(head, list[begin], d);
+        put_element(to, head, slot, d, rows(head, list[begin], d));
         return;
       }
       double sum = 0;
       each([&](int token) { sum += static_cast<double>(to_float(rows(head, token, d))); });
-      to(head, slot, d) = from_float<T>(static_cast<float>(sum / used));
+      put_element(to, head, slot, d, from_float<T>(static_cast<float>(sum / used)));
     };
     for (int i = b.rank(); i < 2 * D; i += Block::threads)
       if (i < D)

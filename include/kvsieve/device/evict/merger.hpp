@@ -5,6 +5,7 @@
 #include <kvsieve/device/evict/compactor.hpp>
 #include <kvsieve/device/evict/find_nearest.hpp>
 #include <kvsieve/device/evict/merge_all.hpp>
+#include <kvsieve/device/evict/merge_encoded.hpp>
 #include <kvsieve/device/evict/merge_followers.hpp>
 #include <kvsieve/device/evict/merge_nearest.hpp>
 #include <kvsieve/device/evict/merge_slots.hpp>
@@ -24,8 +25,9 @@ class merge_call {
   static constexpr bool slots = cs::is_same_v<pattern, merge_patterns::into_slots>;
   static constexpr bool all = cs::is_same_v<pattern, merge_patterns::into_all>;
   static_assert(nearest || followers || slots || all);
-  static_assert(!is_encoded<typename Layer::keys_type> && !is_encoded<typename Layer::values_type>,
-                "kvsieve::apply on the device merges rows of elements: give it those, or merge on the host");
+  static_assert(walks<Layer>,
+                "kvsieve::apply on the device merges rows by strides or of one table of pages: give it "
+                "kvsieve::make_rows or make_paged");
   static_assert(D % merge_lanes == 0 && D <= 512,
                 "kvsieve::device: the head dimension is a multiple of 8, at most 512");
 
@@ -47,14 +49,12 @@ class merge_call {
     static_assert(cs::is_same_v<element_of<typename Target::keys_type>, element_of<typename Layer::keys_type>> &&
                       cs::is_same_v<element_of<typename Target::values_type>, element_of<typename Layer::values_type>>,
                   "kvsieve::apply: cache and result have the same element types");
-    static_assert(!is_encoded<typename Target::keys_type> && !is_encoded<typename Target::values_type>,
-                  "kvsieve::apply on the device merges rows of elements: give it those, or merge on the host");
-    static_assert(by_strides<Target> || packs<Target>,
-                  "kvsieve::apply on the device merges into rows by strides, or packed ones: give it "
-                  "kvsieve::make_rows or make_ragged");
-    static_assert(!slots || by_strides<Target>,
+    static_assert(nearest || !merges_encoded<Target>,
+                  "kvsieve::apply on the device encodes what evict::merge merges; with other policies give it rows of "
+                  "elements, or merge on the host");
+    static_assert(!slots || !packs<Target>,
                   "kvsieve::apply: rows in front of the kept ones have no place in the plan's table: give it "
-                  "kvsieve::make_rows");
+                  "kvsieve::make_rows or pages");
     if (status const s = check_arguments(); !s) return s;
     if (status const s = check_copied(plan_, from_, to, [this](int v) { return rows_of_view(v); }); !s) return s;
     if (status const s = check_bias(bias); !s) return s;
@@ -252,7 +252,10 @@ class merge_call {
             launch<gather_sources_body<policy, Layer>>(m, plan_.heads, 1, params_.gate, [](auto const&) { return 1; });
         !s)
       return s;
-    using body = write_merged_body<policy, Layer, Target>;
+    if constexpr (merges_encoded<Target>)
+      if (status const s = launch_copy(on_, plan_, from_, to); !s) return s;
+    using body = cs::conditional_t<merges_encoded<Target>, encode_merged_body<policy, Layer, Target>,
+                                   write_merged_body<policy, Layer, Target>>;
     typename body::args args{};
     args.params = {params_.weight, params_.most_bias};
     return launch_views<body>(on_, plan_.views, plan_.heads, 1, args, [&](int v, auto& part) {

@@ -11,8 +11,14 @@
 namespace kvsieve::inline v0 {
 namespace device {
 
+/// The queries of a call.
+struct brought_queries {
+  float* state = nullptr;  ///< of a part of the observed ones, what is folded between the calls: device memory
+  int first = -1;          ///< the first of the part; below 0: all
+};
+
 /// Of one plan; scored(v) tells where the tokens of a view that have scores end.
-template <class C, class Call, class Scored>
+template <class C, class Call, class Scored, bool InParts = false>
 class observe_queries {
   using score = typename C::score_policy;
   using aggregate = typename C::aggregate_policy;
@@ -23,7 +29,18 @@ class observe_queries {
   using queries_type = cs::remove_cvref_t<decltype(cs::declval<Call const&>().queries[0])>;
 
  public:
-  observe_queries(Call const& call, memory const& m, Scored const& scored) : call_(call), memory_(m), scored_(scored) {}
+  observe_queries(Call const& call, memory const& m, Scored const& scored, brought_queries const& brought = {})
+      : call_(call), memory_(m), scored_(scored), brought_(brought) {}
+
+  /// True when this call brings the last query.
+  [[nodiscard]] bool ends() const { return !InParts || brought_.first + brought(0) == all(0); }
+  /// Floats of state of all views between the calls.
+  [[nodiscard]] static index state_floats(Call const& call) {
+    index floats = state_floats_by<aggregate, group>(call);
+    if constexpr (memory::protects)
+      floats += state_floats_by<typename aggregate::beside, kvsieve::aggregate::group_mean>(call);
+    return floats;
+  }
 
   /// Launches it; scores lie in `out` afterwards.
   [[nodiscard]] status run(float* out) const {
@@ -31,14 +48,33 @@ class observe_queries {
       if (status const s = write_head_weights(); !s) return s;
     if constexpr (memory::protects) {
       using beside = typename aggregate::beside;
-      if (status const s = observe_by<beside, kvsieve::aggregate::group_mean>({}, memory_.beside); !s) return s;
+      float* const state = InParts ? brought_.state + state_floats_by<aggregate, group>(call_) : nullptr;
+      if (status const s = observe_by<beside, kvsieve::aggregate::group_mean>({}, memory_.beside, state); !s) return s;
     }
-    return observe_by<aggregate, group>(call_.params.aggregate, out);
+    return observe_by<aggregate, group>(call_.params.aggregate, out, brought_.state);
   }
 
  private:
   template <class Folded, class Grouped>
-  [[nodiscard]] status observe_by(typename Folded::params const& folding_params, float* out) const {
+  [[nodiscard]] static index state_floats_by(Call const& call) {
+    index floats = 0;
+    for (int v = 0; v < call.views(); ++v) floats += state_of<Folded, Grouped>(call, v);
+    return floats;
+  }
+  /// Floats of a view.
+  template <class Folded, class Grouped>
+  [[nodiscard]] static index state_of(Call const& call, int v) {
+    index const group = call.query_heads(static_cast<std::size_t>(v)) / call.heads();
+    return call.heads() * state_rows<Folded, Grouped>(group) * score_stride(call.cached(v));
+  }
+  /// Observed queries of a view, in all calls.
+  [[nodiscard]] int all(int v) const { return score::queries(call_.params.score, call_.layer(v).tokens()); }
+  /// The same that this call brings.
+  [[nodiscard]] int brought(int v) const {
+    return InParts ? static_cast<int>(call_.queries[static_cast<std::size_t>(v)].extent(1)) : all(v);
+  }
+  template <class Folded, class Grouped>
+  [[nodiscard]] status observe_by(typename Folded::params const& folding_params, float* out, float* state) const {
     using part_type = queries_part<queries_type, keys_type>;
     using tile = tile_shape<launcher::threads>;
     queries_args<queries_type, keys_type> args{};
@@ -53,7 +89,8 @@ class observe_queries {
       part.partial = memory_.partial + partial;
       part.mass = memory_.joined + joined;
       part.stride = score_stride(call_.cached(v));
-      part.observed = score::queries(call_.params.score, tokens);
+      part.observed = brought(v);
+      part.before = InParts ? brought_.first : 0;
       part.cached = call_.cached(v);
       part.past = scored_(v);
       part.kernel = 1;
@@ -65,7 +102,7 @@ class observe_queries {
         part.restricted = part.restricted || part.set[i].to >= 0;
       }
       part.group = static_cast<int>(call_.query_heads(static_cast<std::size_t>(v)) / call_.heads());
-      auto const segments = segments_of(part.rows(), tokens);
+      auto const segments = segments_of(index{all(v)} * part.group, tokens);  // the same in parts
       part.segments = segments.count;
       part.segment_tokens = segments.tokens;
       partial += round_up<index>(s.partial, 16);
@@ -85,13 +122,20 @@ class observe_queries {
           });
       if (!s) return s;
     }
-    fold_queries_args<Folded, Grouped, queries_type, keys_type> folding{{}, folding_params};
-    using fold = fold_queries_body<Folded, Grouped, typename score::form, queries_type, keys_type>;
-    using folded_part = typename folded<Folded, Grouped, queries_type, keys_type>::part;
-    index weighed = 0, measured = 0;
+    fold_queries_args<Folded, Grouped, queries_type, keys_type, InParts> folding{{}, folding_params};
+    using form = typename score::form;
+    using fold = cs::conditional_t<InParts, fold_part_body<Folded, Grouped, form, queries_type, keys_type>,
+                                   fold_queries_body<Folded, Grouped, form, queries_type, keys_type>>;
+    using folded_part = typename folded<Folded, Grouped, queries_type, keys_type, InParts>::part;
+    index weighed = 0, measured = 0, kept = 0;
     status const s =
         launch_views<fold>(call_.on, call_.views(), call_.heads(), 1, folding, [&](int v, folded_part& part) {
           fill(v, part);
+          if constexpr (InParts) {
+            part.all = all(v);
+            part.state = state + kept;
+            kept += state_of<Folded, Grouped>(call_, v);
+          }
           if constexpr (statistics_of<Folded> > 0) {
             part.measured = memory::gathers ? memory_.measured + measured : nullptr;
             measured += memory::measured_of(call_.heads(), part.cached);
@@ -106,7 +150,7 @@ class observe_queries {
           }
           return pieces(part.cached, fold::step_of(part, tile::tokens));
         });
-    if constexpr (memory::gathers && statistics_of<Folded> > 0) return s ? add_statistics<Folded>() : s;
+    if constexpr (memory::gathers && statistics_of<Folded> > 0) return s && ends() ? add_statistics<Folded>() : s;
     return s;
   }
   /// What the accumulator measured of whole views.
@@ -140,6 +184,7 @@ class observe_queries {
   Call const& call_;
   memory const& memory_;
   Scored const& scored_;
+  brought_queries brought_;
 };
 }  // namespace device
 }  // namespace kvsieve::inline v0

@@ -38,6 +38,21 @@ class plan_scores {
     return s;
   }
 
+  /// Launches what a part of the observed queries adds to `state`.
+  /// @returns true in `ended` when the last one came: scores then lie in memory.scores
+  [[nodiscard]] status run_part(float* state, int first, bool& ended) const {
+    auto const own = [this](int v) { return scored(v); };
+    float* const out = memory::pools ? memory_.raw : memory_.scores;
+    observe_queries<C, call_type, decltype(own), true> const part(call_, memory_, own, {state, first});
+    status s = part.run(out);
+    ended = part.ends();
+    return s && ended ? shape() : s;
+  }
+  /// Floats of that state.
+  [[nodiscard]] static index state_floats(call_type const& call) {
+    return observe_queries<C, call_type, int, true>::state_floats(call);
+  }
+
   /// For a selection by two scores: `to` becomes what run() made, with the weight.
   [[nodiscard]] status weigh_beside(float* to) const {
     scores_args<copy_params> args{};

@@ -123,7 +123,7 @@ class plan_selection {
         return 0;
       }
       if constexpr (select_policy::in_partitions) {
-        part.spans = C::score_policy::partitions(call_.params.score, tokens);
+        part.spans = call_.seen(v).spans;
         part.keep =
             C::budget_policy::count(call_.params.budget, {part.spans.length, v, call_.views(), 0, call_.heads()});
         part.sink = part.recent = 0;

@@ -44,6 +44,36 @@ class scoring {
     return s ? placed : s;
   }
 
+  /// Floats of device memory that parts of the queries are folded into; 0 for arguments that run_part() refuses.
+  [[nodiscard]] std::size_t state_floats() const {
+    if (!check_call(call_, 0)) return 0;
+    return static_cast<std::size_t>(plan_scores<C, Launcher, Layer, Queries>::state_floats(call_));
+  }
+  /// Folds a part of the queries; the last one gives scores.
+  [[nodiscard]] token_scores run_part(query_part const& part, workspace const& w) const {
+    token_scores s;
+    if (part.first < 0) s.state = fail(errc::bad_params, "part.first", part.first, "must be at least", 0);
+    if (s) s.state = check_call(call_, part.first);
+    if (!s) return s;
+    std::size_t const floats = state_floats();
+    if (part.state.size() < floats)
+      s.state = fail(errc::workspace_too_small, "part.state", static_cast<double>(part.state.size()),
+                     "floats; it must be at least", static_cast<double>(floats));
+    if (s) s.state = fits(w, bytes());
+    if (s) s.state = within_reach(call_.on, part.state.data(), "part.state");
+    if (s) s.state = within_reach(call_.on, w.device.data(), "workspace.device");
+    if (!s) return s;
+    arena device(w.device), host(w.host);
+    token_scores placed;
+    memory const m = carve(device, host, placed);
+    plan_scores<C, Launcher, Layer, Queries> const scores(call_, m);
+    bool ended = false;
+    s.state = scores.run_part(part.state.data(), part.first, ended);
+    if constexpr (two_scores)
+      if (s && ended) s.state = scores.weigh_beside(placed.weighed);
+    return s && ended ? placed : s;
+  }
+
  private:
   [[nodiscard]] memory carve(arena& device, arena& host, token_scores& s) const {
     auto const views = static_cast<std::size_t>(call_.views());
@@ -75,6 +105,7 @@ class scoring {
 struct given_scores : policy_base<stages::score> {
   using pattern = patterns::by_position;           ///< it walks nothing
   static constexpr bool brings_statistics = true;  ///< numbers of views are given as well
+  static constexpr bool brings_partitions = true;  ///< and the partitions that they are in
   struct params {
     template <class Self, class Visit>
     static constexpr void each(Self&, Visit&&) {}
@@ -102,6 +133,8 @@ class choosing {
       "kvsieve::choose_tokens takes scores as they are: a selection that scores anew needs kvsieve::plan");
   static_assert(!reads_links<Select>,
                 "kvsieve::choose_tokens sees scores alone: kvsieve::select::runs reads keys and needs kvsieve::plan");
+  static_assert(!Select::in_partitions || closed_budget<Budget>,
+                "kvsieve::select::top_k_in_partitions needs a budget that reads no scores: kvsieve::budget::uniform");
 
  public:
   choosing(Launcher const& on, token_scores const& scores, typename Budget::params const& budget,
@@ -131,6 +164,9 @@ class choosing {
                   scores_.shape.heads < 1 ? 1 : most_blocks_across);
     if (scores_.seen == nullptr || scores_.score_offset == nullptr || scores_.score == nullptr)
       return fail(errc::bad_pointer, "scores", 0, "must not be null;", 0);
+    if constexpr (Select::in_partitions)
+      for (int v = 0; v < scores_.shape.views; ++v)
+        if (status const s = check::partitions(scores_.seen[v], v); !s) return s;
     if (reads_unweighed<Select> && scores_.weighed == nullptr)
       return fail(errc::bad_pointer, "scores.weighed", 0, "must not be null for a selection by two scores;", 0);
     if constexpr (requires { Budget::statistics; })

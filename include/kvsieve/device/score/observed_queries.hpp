@@ -13,8 +13,8 @@ namespace device {
 /// Sets of queries that a view of a launch has room for.
 inline constexpr int most_query_sets = 4;
 
-/// One view of a per-query launch. Row r of a KV head is observed query r % observed of query head r / observed of its
-/// group; its set says which keys it sees.
+/// One view of a per-query launch. Row r of a KV head is query r % observed of query head r / observed of its group;
+/// its set says which keys it sees.
 template <row_view Queries, row_view Keys>
 struct queries_part {
   Keys keys;        ///< [heads, tokens, D]: the cache, and behind it the queries' own keys
@@ -24,6 +24,7 @@ struct queries_part {
   float* mass;      ///< [heads, rows]: log2 of the sum of 2^logit; NaN: the query is passed over
   index stride;
   int observed, group, segments, segment_tokens;
+  int before;       ///< observed queries that earlier calls brought; sets count from the first of all
   int cached;       ///< tokens that are scored
   int set_count;    ///< of `set`
   int past;         ///< of these, the ones before the scorer's own tail, which pools along the tokens meet
@@ -43,7 +44,7 @@ struct queries_part {
     int set, query;
   };
   [[nodiscard]] KVSIEVE_HD place place_of(int row) const {
-    int query = row % observed, s = 0;
+    int query = row % observed + before, s = 0;
     for (; s + 1 < set_count && query >= set[s].count; ++s) query -= set[s].count;
     return {s, query};
   }
@@ -60,7 +61,8 @@ struct queries_part {
   template <class F>
   KVSIEVE_HD void each_set(int first, int last, F const& f) const {
     bool const one_head = first / observed == (last - 1) / observed;
-    int const from = one_head ? first % observed : 0, to = one_head ? (last - 1) % observed : observed - 1;
+    int const from = before + (one_head ? first % observed : 0);
+    int const to = before + (one_head ? (last - 1) % observed : observed - 1);
     for (int s = 0, begin = 0; s < set_count; begin += set[s++].count)
       if (begin <= to && from < begin + set[s].count)
         f(set[s].seen((to < begin + set[s].count ? to - begin : set[s].count - 1), cached));
@@ -94,18 +96,32 @@ template <class Part>
 struct measured_queries_part : Part {
   double* measured;  ///< [heads, token tiles, statistics], or null where nobody reads them
 };
+/// The same for a call that brings some of the observed queries.
+template <class Part>
+struct resumed_queries_part : Part {
+  int all;       ///< observed queries of all calls
+  float* state;  ///< [heads, state_rows] rows of `stride`: what was folded of those before
+  /// True when the last query came.
+  [[nodiscard]] KVSIEVE_HD bool ends() const { return this->before + this->observed == all; }
+};
 /// What a launch that folds is told of a view.
-template <class Aggregate, class Group, row_view Queries, row_view Keys>
+template <class Aggregate, class Group, row_view Queries, row_view Keys, bool InParts = false>
 struct folded {
   using plain = cs::conditional_t<weighs_heads<Group> || weighs_tokens<Group>, weighed_queries_part<Queries, Keys>,
                                   queries_part<Queries, Keys>>;
-  using part = cs::conditional_t<(statistics_of<Aggregate> > 0), measured_queries_part<plain>, plain>;
+  using whole = cs::conditional_t<(statistics_of<Aggregate> > 0), measured_queries_part<plain>, plain>;
+  using part = cs::conditional_t<InParts, resumed_queries_part<whole>, whole>;
 };
-template <accumulator Aggregate, class Group, row_view Queries, row_view Keys>
+template <accumulator Aggregate, class Group, row_view Queries, row_view Keys, bool InParts = false>
 struct fold_queries_args {
-  batch<typename folded<Aggregate, Group, Queries, Keys>::part> views;
+  batch<typename folded<Aggregate, Group, Queries, Keys, InParts>::part> views;
   typename Aggregate::params params;
 };
+/// Rows of state of a KV head between the calls that bring its queries; query heads that are folded at once share them.
+template <class Aggregate, class Group>
+[[nodiscard]] KVSIEVE_HD constexpr index state_rows(index group) {
+  return (Aggregate::linear && Group::additive ? 1 : group) * Aggregate::states;
+}
 
 /// Floats of a row's part in `partial`: with a pool also the sums over the tokens that it meets.
 template <class Aggregate>

@@ -1,135 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Kernel bodies of the per-query scorers, in three launches: the log-sum-exp of every observed query over segments of
-// the keys, the join of its segments, and the probabilities folded by the accumulator and over the group. Logits are
-// formed twice and never stored (once where logits themselves are folded); scratch is one number for each query and two
-// for each query and segment.
+// Kernel body of the per-query scorers, behind the two of sum_exponentials.hpp: the probabilities of the observed
+// queries folded by the accumulator and over the group. Logits are formed anew and never stored.
 #pragma once
 #include <cmath>
 
 #include <kvsieve/device/score/observed_queries.hpp>
+#include <kvsieve/device/score/sum_exponentials.hpp>
 #include <kvsieve/device/tile/product_tile.hpp>
 #include <kvsieve/device/tile/sum_of_all.hpp>
 
 namespace kvsieve::inline v0 {
 namespace device {
 
-/// Block (row tile + row tiles * segment, head, view): a part of the log-sum-exp of its rows. Where probabilities are
-/// pooled along the tokens also, of the tokens that pools meet, the sum and what all pools together have of it.
-template <row_view Queries, row_view Keys, int Floats>
-struct sum_exponentials_body {
-  static constexpr bool pools = Floats > 2;
-
-  template <block Block>
-  struct shared {
-    tile_of_logits<Block, Queries, Keys> tile;
-  };
-
-  template <block Block>
-  KVSIEVE_HD static void run(Block& b, queries_args<Queries, Keys> const& a, work w, shared<Block>& s) {
-    using shape = tile_shape<Block::threads>;
-    auto const& view = a.views.part[w.z];
-    int const rows = view.rows(), row_tiles = pieces(rows, shape::rows), segment = w.x / row_tiles;
-    if (segment >= view.segments) return;
-    int const first_row = w.x % row_tiles * shape::rows;
-    int const last_row = rows - first_row < shape::rows ? rows : first_row + shape::rows;
-    int const begin = segment * view.segment_tokens;
-    int const end_of_segment =
-        view.tokens() - begin < view.segment_tokens ? view.tokens() : begin + view.segment_tokens;
-    int const seen = view.last_seen(first_row, last_row) + 1, end = seen < end_of_segment ? seen : end_of_segment;
-    auto const tile = b.template tile<shape::columns>();
-
-    float largest[4], sum[4][Floats - 1];
-    bool passed_over[4] = {};
-    KVSIEVE_UNROLL for (int j = 0; j < 4; ++j) {
-      largest[j] = -__builtin_inff();
-      KVSIEVE_UNROLL for (int k = 0; k < Floats - 1; ++k) sum[j][k] = 0;
-    }
-    s.tile.reset(b);
-    int parity = 0;
-    for (int first = begin; first < end; first += shape::tokens) {
-      if (view.restricted && !view.sees_some(first_row, last_row, first, first + shape::tokens)) continue;
-      float logit[4][4];
-      s.tile.compute(b, view, w.y, first_row, last_row, first, end, parity, logit);
-      KVSIEVE_UNROLL for (int j = 0; j < 4; ++j) {
-        int const slot = tile.index() * 4 + j, row = first_row + slot;
-        if (row >= last_row) continue;
-        passed_over[j] = s.tile.bad_query[parity][slot] != 0;
-        seen_keys const visible = view.seen_of(row);
-        float top = largest[j];
-        KVSIEVE_UNROLL for (int i = 0; i < 4; ++i) {
-          int const column = tile.rank() * 4 + i, token = first + column;
-          bool const counts = token < end && view.sees(visible, token) && s.tile.bad_key[parity][column] == 0;
-          if (!counts || !finite(logit[j][i])) logit[j][i] = -__builtin_inff();
-          top = max(top, logit[j][i]);
-        }
-        if (top == -__builtin_inff()) continue;
-        KVSIEVE_UNROLL for (int k = 0; k < Floats - 1; ++k) sum[j][k] *= ::exp2f(largest[j] - top);
-        KVSIEVE_UNROLL for (int i = 0; i < 4; ++i) {
-          float const e = ::exp2f(logit[j][i] - top);
-          sum[j][0] += e;
-          if constexpr (pools) {
-            int const in = view.pools_of(first + tile.rank() * 4 + i);
-            sum[j][1] += in > 0 ? e : 0.0f;
-            sum[j][2] += e * static_cast<float>(in);
-          }
-        }
-        largest[j] = top;
-      }
-      parity ^= 1;
-    }
-    KVSIEVE_UNROLL for (int j = 0; j < 4; ++j) {
-      float const top = tile.all_max(largest[j]);
-      float const scale = top == -__builtin_inff() ? 0.0f : ::exp2f(largest[j] - top);
-      float all[Floats - 1];
-      KVSIEVE_UNROLL for (int k = 0; k < Floats - 1; ++k) all[k] = tile.all_sum(sum[j][k] * scale);
-      int const row = first_row + tile.index() * 4 + j;
-      if (row >= last_row || tile.rank() != 0) continue;
-      float* const out = view.partial + ((index{w.y} * view.segments + segment) * rows + row) * Floats;
-      out[0] = passed_over[j] ? __builtin_nanf("") : top;
-      KVSIEVE_UNROLL for (int k = 0; k < Floats - 1; ++k) out[k + 1] = all[k];
-    }
-  }
-};
-
-/// Block (chunk of rows, head, view): joins the segments of its rows in ascending order. Where probabilities are pooled
-/// the row's mass becomes such that its pools together have what its tokens had; a row without any is passed over.
-template <row_view Queries, row_view Keys, int Floats>
-struct join_exponentials_body {
-  template <block Block>
-  struct shared {};
-
-  template <block Block>
-  KVSIEVE_HD static void run(Block& b, queries_args<Queries, Keys> const& a, work w, shared<Block>&) {
-    auto const& view = a.views.part[w.z];
-    int const rows = view.rows(), row = w.x * Block::threads + b.rank();
-    if (row >= rows) return;
-    float const* const partial = view.partial + index{w.y} * view.segments * rows * Floats;
-    float top = -__builtin_inff(), sum[Floats - 1] = {};
-    bool passed_over = false;
-    for (int i = 0; i < view.segments; ++i) {
-      float const* const part = partial + (index{i} * rows + row) * Floats;
-      float const largest = part[0];
-      if (largest != largest) passed_over = true;
-      if (!(largest > -__builtin_inff())) continue;
-      float const next = max(top, largest);
-      for (int k = 0; k < Floats - 1; ++k)
-        sum[k] = sum[k] * ::exp2f(top - next) + part[k + 1] * ::exp2f(largest - next);
-      top = next;
-    }
-    bool usable = !passed_over && sum[0] > 0.0f;
-    float scaled = sum[0];
-    if constexpr (Floats > 2) {
-      usable = usable && sum[1] > 0.0f;
-      scaled = sum[0] * (sum[2] / sum[1]);
-    }
-    view.mass[index{w.y} * rows + row] = usable ? top + ::log2f(scaled) : __builtin_nanf("");
-  }
-};
-
 /// Block (token tile, head, view): the scores of its tokens. Linear accumulators under a group policy that adds fold
-/// all query heads at once, others one query head after the other; neither stores a column of probabilities.
-template <accumulator Aggregate, class Group, class Form, row_view Queries, row_view Keys>
-struct fold_queries_body {
+/// all query heads at once, others one query head after the other; neither stores a column of probabilities. In parts,
+/// a block goes on from the state of its tokens and leaves it, until the last query came.
+template <accumulator Aggregate, class Group, class Form, row_view Queries, row_view Keys, bool InParts>
+struct fold_queries {
   static_assert(
       !requires { requires Form::joins_group; }, "kvsieve::row_form::softmax_of_largest is formed on the host");
   static_assert(Form::normalises || takes_logits<Aggregate>,
@@ -162,7 +49,7 @@ struct fold_queries_body {
   };
 
   template <block Block>
-  KVSIEVE_HD static void run(Block& b, fold_queries_args<Aggregate, Group, Queries, Keys> const& a, work w,
+  KVSIEVE_HD static void run(Block& b, fold_queries_args<Aggregate, Group, Queries, Keys, InParts> const& a, work w,
                              shared<Block>& s) {
     using shape = tile_shape<Block::threads>;
     auto const& view = a.views.part[w.z];
@@ -186,6 +73,9 @@ struct fold_queries_body {
       float state[4][states], whole[states];
       KVSIEVE_UNROLL for (int i = 0; i < 4; ++i) start(a.params, state[i]);
       start(a.params, whole);
+      if constexpr (InParts)
+        if (has_token && view.before > 0)
+          each_state(view, w.y, begin, own, whole, [](float& x, float& kept) { x = kept; });
       for (int first_row = begin; first_row < begin + step; first_row += shape::rows) {
         int const last_row = begin + step - first_row < shape::rows ? begin + step : first_row + shape::rows;
         // The first tile is formed in any case: it tells which keys are not finite, and syncs after states were read.
@@ -199,10 +89,10 @@ struct fold_queries_body {
             KVSIEVE_UNROLL for (int i = 0; i < 4; ++i) s.probability[slot][tile.rank() * 4 + i] = 0.0f;
           }
           if (row >= last_row) continue;
-          int const query = row % view.observed;
+          int const query = row % view.observed + view.before;
           auto const at = view.place_of(row);
           seen_keys const seen = view.set[at.set].seen(at.query, view.cached);
-          float weight = Aggregate::weight(a.params, query, view.observed, seen.count());
+          float weight = Aggregate::weight(a.params, query, all_of(view), seen.count());
           if (view.set[at.set].weight != 1.0f) weight *= query_factor<Aggregate>(view.set[at.set].weight);
           if constexpr (weighs_heads<Group> && at_once) weight *= *weights_of(view, w.y, row / view.observed);
           float log_mass = 0;
@@ -242,6 +132,11 @@ struct fold_queries_body {
       }
       if (has_token) {
         if constexpr (!in_order()) join_lines(a.params, whole, column, s);
+        if constexpr (InParts)
+          if (!view.ends()) {
+            each_state(view, w.y, begin, own, whole, [](float& x, float& kept) { kept = x; });
+            continue;
+          }
         observation<float> seen{0, 0};
         for (int i = 0; i < view.set_count; ++i) {
           seen.queries += view.set[i].weight * static_cast<float>(view.set[i].count);
@@ -260,6 +155,8 @@ struct fold_queries_body {
         joined = begin == 0 ? result : Group::combine(joined, result);
       }
     }
+    if constexpr (InParts)
+      if (!view.ends()) return;
     if (has_token) view.score[w.y * view.stride + own] = bad ? __builtin_nanf("") : Group::result(joined, view.group);
     if constexpr (statistics > 0) {
       if (view.measured == nullptr) return;
@@ -272,6 +169,21 @@ struct fold_queries_body {
   }
 
  private:
+  /// Observed queries of a view.
+  template <class View>
+  KVSIEVE_HD static int all_of(View const& view) {
+    if constexpr (InParts)
+      return view.all;
+    else
+      return view.observed;
+  }
+  /// Calls f(number, where it is kept between the calls) for the state of a token.
+  template <class View, class F>
+  KVSIEVE_HD static void each_state(View const& view, int head, int begin, int token, float (&state)[states],
+                                    F const& f) {
+    index const first = head * state_rows<Aggregate, Group>(view.group) + index{begin / view.observed} * states;
+    KVSIEVE_UNROLL for (int k = 0; k < states; ++k) f(state[k], view.state[(first + k) * view.stride + token]);
+  }
   template <class View>
   KVSIEVE_HD static float const* weights_of(View const& view, int head, int of_group) {
     return view.weight + (index{head} * view.group + of_group) * view.weight_stride;
@@ -335,5 +247,12 @@ struct fold_queries_body {
     }
   }
 };
+
+/// All observed queries of a call.
+template <accumulator Aggregate, class Group, class Form, row_view Queries, row_view Keys>
+struct fold_queries_body : fold_queries<Aggregate, Group, Form, Queries, Keys, false> {};
+/// Some of them.
+template <accumulator Aggregate, class Group, class Form, row_view Queries, row_view Keys>
+struct fold_part_body : fold_queries<Aggregate, Group, Form, Queries, Keys, true> {};
 }  // namespace device
 }  // namespace kvsieve::inline v0

@@ -79,7 +79,9 @@ template <row_view From, row_view To>
 struct row_writer<From, To, row_change::format> {
   using codec = codec_of<To>;
   static constexpr int D = head_dim_of<To>, tokens = codec::tile_tokens;
+  static constexpr int held = held_channels<To>;               ///< channels of a row that are encoded
   static constexpr int bytes = codec::template tile_bytes<D>;  ///< of a tile
+  using written = typename written_format<codec>::type;        ///< once rows are rotated, or what is not held is gone
   static constexpr bool by_channel = encodes_by_channel<codec>;
   /// Channels of tokens that are encoded by channel, as many as a block holds.
   static constexpr int slice = 4096 / tokens < D ? 4096 / tokens / 16 * 16 : D;
@@ -89,7 +91,7 @@ struct row_writer<From, To, row_change::format> {
     if constexpr (by_channel)
       return 1;
     else
-      return encoded_piece<codec, D>::tiles;
+      return encoded_piece<written, held>::tiles;
   }();
   [[nodiscard]] static constexpr int blocks(int most) {
     return by_channel ? most / tokens * slices : pieces(most / tokens, tiles);
@@ -97,7 +99,7 @@ struct row_writer<From, To, row_change::format> {
 
   template <block Block>
   struct shared {
-    alignas(16) float number[by_channel ? slice * (tokens + 1) : tiles * tokens * (D + 1)];
+    alignas(16) float number[by_channel ? slice * (tokens + 1) : tiles * tokens * (held + 1)];
     alignas(16) byte encoded[by_channel ? 16 : tiles * bytes];
   };
   template <block Block>
@@ -120,30 +122,36 @@ struct row_writer<From, To, row_change::format> {
   template <block Block>
   KVSIEVE_HD static void whole_tiles(Block& b, From const& from, To const& to, int head, int const* list, int count,
                                      int x, shared<Block>& s) {
-    constexpr bool rotates = is_rotated<To>;
-    using stored = decltype([] {
-      if constexpr (rotates)
-        return typename codec::stored{};
-      else
-        return codec{};
-    }());
-    using piece = encoded_piece<stored, D>;
-    constexpr int row = tokens == 1 ? D + 1 : D;
+    using piece = encoded_piece<written, held>;
+    constexpr int row = tokens == 1 ? held + 1 : held;
     int const first = x * tiles, all = count / tokens;
     if (first >= all) return;
     int const here = all - first < tiles ? all - first : tiles, rows = here * tokens;
-    read_rows(b, from, head, list + first * tokens, rows, 0, D,
-              [&](int r, int channel, float number) { s.number[r * row + channel] = number; });
-    if constexpr (rotates)
+    if constexpr (is_gathered<To>) {
+      auto const channels = to.accessor().state.at(row_at(to, head, first));
+      for (int i = b.rank(); i < rows * row; i += Block::threads) s.number[i] = 0.0f;
+      b.sync();
+      read_rows(b, from, head, list + first, rows, 0, D, [&](int r, int channel, float number) {
+        if (int const place = codec::template place_of<D>(channel, channels); place >= 0)
+          s.number[r * row + place] = number;
+      });
+    } else {
+      read_rows(b, from, head, list + first * tokens, rows, 0, D,
+                [&](int r, int channel, float number) { s.number[r * row + channel] = number; });
+    }
+    if constexpr (is_rotated<To>)
       rotate_finite<D>(b, s.number, row, rows);
     else
       b.sync();
     // Neighbours take the same piece of neighbouring rows, which lie in different banks.
     for (int i = b.rank(); i < here * piece::count; i += Block::threads) {
       int const tile = i % here, part = i / here;
-      auto const local = to.accessor().state.at(row_at(to, head, (first + tile) * tokens));
-      piece::encode(s.number + tile * tokens * row + part * piece::channels,
-                    s.encoded + tile * bytes + part * piece::bytes, local);
+      float const* const number = s.number + tile * tokens * row + part * piece::channels;
+      byte* const encoded = s.encoded + tile * bytes + part * piece::bytes;
+      if constexpr (has_state<written>)
+        piece::encode(number, encoded, to.accessor().state.at(row_at(to, head, (first + tile) * tokens)));
+      else
+        piece::encode(number, encoded, no_state{});
     }
     b.sync();
     auto const warp = b.template tile<32>();

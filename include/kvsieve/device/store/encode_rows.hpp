@@ -11,6 +11,22 @@
 namespace kvsieve::inline v0 {
 namespace device {
 
+/// What threads encode in: the format of rotated rows, or of the channels that are held.
+template <class Codec>
+struct written_format {
+  using type = Codec;
+};
+template <class Codec>
+  requires requires { typename Codec::stored; }
+struct written_format<Codec> {
+  using type = typename Codec::stored;
+};
+template <class Codec>
+  requires requires { typename Codec::gathered; }
+struct written_format<Codec> {
+  using type = typename Codec::gathered;
+};
+
 /// Formats whose rows are blocks of channels that are encoded each by itself, one behind another.
 template <class Codec, int D>
 inline constexpr bool encodes_in_blocks = [] {
@@ -70,16 +86,24 @@ KVSIEVE_HD void copy_bytes(Tile const& tile, byte const* from, byte* to, int byt
     units(byte{});
 }
 
-/// Rows list[0 .. rows) of a head as floats, channels [first, first + channels): put(row, channel - first, number).
+/// Rows list[0 .. rows) of a head as floats, zeros for those that a head of its own length does not have, channels
+/// [first, first + channels): put(row, channel - first, number).
 template <block Block, row_view View, class Put>
 KVSIEVE_HD void read_rows(Block& b, View const& from, int head, int const* list, int rows, int first, int channels,
                           Put const& put) {
+  auto const may_be_read = [&]([[maybe_unused]] int row) {
+    if constexpr (ragged_rows<View>)
+      return row_can_be_read(from, head, list[row]);
+    else
+      return true;
+  };
   if constexpr (contiguous_rows<View>) {
     if (quad_rows(from) && first % octet::lanes == 0 && channels % octet::lanes == 0) {
       int const per_row = channels / octet::lanes;
       for (int i = b.rank(); i < rows * per_row; i += Block::threads) {
         int const row = i / per_row, at = i % per_row * octet::lanes;
-        octet const x = widened(hold(from, head, list[row], first + at));
+        octet x(0.0f);
+        if (may_be_read(row)) x = widened(hold(from, head, list[row], first + at));
         KVSIEVE_UNROLL for (int c = 0; c < octet::lanes; ++c) put(row, at + c, x.v[c]);
       }
       return;
@@ -87,7 +111,7 @@ KVSIEVE_HD void read_rows(Block& b, View const& from, int head, int const* list,
   }
   for (int i = b.rank(); i < rows * channels; i += Block::threads) {
     int const row = i / channels, at = i % channels;
-    put(row, at, to_float(from(head, list[row], first + at)));
+    put(row, at, may_be_read(row) ? to_float(from(head, list[row], first + at)) : 0.0f);
   }
 }
 

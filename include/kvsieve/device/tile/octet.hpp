@@ -134,11 +134,10 @@ template <class T>
 template <row_view V>
 using held_octet = cs::conditional_t<contiguous_rows<V>, eight<element_of<V>>, octet>;
 
-/// Channels [channel, channel + 8) of the row of a token of a head as it is stored: by loads of 16 bytes where rows are
-/// contiguous, as their format knows how to where they are encoded, else an element at a time.
-template <row_view V>
-[[nodiscard]] KVSIEVE_HD inline held_octet<V> hold(V const& view, index head, index token, int channel) {
-  auto const row = stored_row_of(view, head, token);
+/// Channels [channel, channel + 8) of a row of a view: by loads of 16 bytes where rows are contiguous, as their format
+/// knows how to where they are encoded, else an element at a time.
+template <row_view V, class Row>
+[[nodiscard]] KVSIEVE_HD inline held_octet<V> hold_row(Row const& row, int channel) {
   if constexpr (contiguous_rows<V>) {
     held_octet<V> r;
     __builtin_memcpy(&r, __builtin_assume_aligned(row + channel, 16), sizeof r);
@@ -150,6 +149,11 @@ template <row_view V>
     KVSIEVE_UNROLL for (int i = 0; i < octet::lanes; ++i) r.v[i] = to_float(row[channel + i]);
     return r;
   }
+}
+/// The same of the row of a token of a head as it is stored.
+template <row_view V>
+[[nodiscard]] KVSIEVE_HD inline held_octet<V> hold(V const& view, index head, index token, int channel) {
+  return hold_row<V>(stored_row_of(view, head, token), channel);
 }
 }  // namespace device
 }  // namespace kvsieve::inline v0

@@ -38,6 +38,14 @@ template <row_view V>
     return true;
   }
 }
+/// False for such a row, and for one that the head does not have: what a list says is not held against heads that have
+/// numbers of tokens of their own.
+template <row_view V>
+[[nodiscard]] KVSIEVE_HD bool row_can_be_read(V const& v, index head, index token) {
+  if constexpr (ragged_rows<V>)
+    if (token >= readable_tokens(v, head)) return false;
+  return row_is_there(v, head, token);
+}
 /// Rows of `count` that a head has room for: of tables in device memory no more than they have pages for.
 template <row_view V>
 [[nodiscard]] KVSIEVE_HD int writable_rows([[maybe_unused]] V const& v, [[maybe_unused]] index head, int count) {
@@ -47,6 +55,18 @@ template <row_view V>
   } else {
     return count;
   }
+}
+/// False for a row that a head has no room for, and for one of a page that the pool does not have.
+template <row_view V>
+[[nodiscard]] KVSIEVE_HD bool row_can_be_written(V const& v, index head, index token) {
+  if constexpr (paged_rows<V> && ragged_rows<V>)
+    if (token >= (index{v.mapping().first[head + 1]} - v.mapping().first[head]) * V::layout_type::page) return false;
+  return row_is_there(v, head, token);
+}
+/// Writes an element of such a row; of another nothing.
+template <row_view V>
+KVSIEVE_HD void put_element(V const& v, index head, index token, index channel, element_of<V> const& x) {
+  if (row_can_be_written(v, head, token)) v(head, token, channel) = x;
 }
 }  // namespace device
 }  // namespace kvsieve::inline v0

@@ -3,13 +3,13 @@
 // maximum. Bound by reading keys and values, once for all of the query rows.
 #pragma once
 #include <kvsieve/core/encoded.hpp>
-#include <kvsieve/core/exponent.hpp>
 #include <kvsieve/core/fragment.hpp>
 #include <kvsieve/core/math.hpp>
 #include <kvsieve/core/rotate.hpp>
 #include <kvsieve/core/scalar.hpp>
 #include <kvsieve/host/attend/ask_ahead.hpp>
 #include <kvsieve/host/attend/key_columns.hpp>
+#include <kvsieve/host/attend/running_softmax.hpp>
 #include <kvsieve/host/row/row_block.hpp>
 
 namespace kvsieve::inline v0 {
@@ -104,7 +104,7 @@ class attention_segment {
         if (rows.logits[g] != nullptr)
           __builtin_memcpy(rows.logits[g] + t, z[g], sizeof(float) * static_cast<std::size_t>(here));
         for (int j = here; j < block; ++j) z[g][j] = -__builtin_inff();
-        raise(z[g], most[g], total[g], out[g]);
+        raise<D>(z[g], most[g], total[g], out[g]);
       }
       for (int g = 0; g < rows.count; ++g) soften(z[g], most[g], total[g]);
       value_block values;
@@ -205,34 +205,6 @@ class attention_segment {
       keys.template numbers<Count>(j, c, out);
   }
 
-  // Raises the running maximum to that of some logits; what was summed before is scaled down to it.
-  KVSIEVE_INLINE static void raise(float const* z, float& most, fragment& total, float* out) {
-    fragment m(most);
-    KVSIEVE_UNROLL for (int j = 0; j < block; j += lanes) m = max(m, load(z + j));
-    float const next = max_lane(m);
-    if (next == most || next == -__builtin_inff()) return;
-    fragment const down = exp2(fragment(most - next));
-    total = total * down;
-    for (int d = 0; d < D; d += lanes) store(out + d, load(out + d) * down);
-    most = next;
-  }
-  // Logits to weights against the maximum.
-  KVSIEVE_INLINE static void soften(float* z, float most, fragment& total) {
-    if (most == -__builtin_inff()) {  // nothing is visible yet; a NaN stays one
-      for (int j = 0; j < block; j += lanes) {
-        fragment const x = load(z + j), w = where(x == fragment(most), fragment(0.0f), x);
-        total += w;
-        store(z + j, w);
-      }
-      return;
-    }
-    KVSIEVE_UNROLL for (int j = 0; j < block; j += lanes) {
-      fragment const w = exp2(load(z + j) - fragment(most));
-      total += w;
-      store(z + j, w);
-    }
-  }
-
   // Fragments whose sums stay in registers, for G query rows, and whose scales begin where theirs do.
   template <int G>
   static constexpr int width_of = [] {
@@ -278,8 +250,7 @@ class attention_segment {
     for (int from = 0; from < here; from += every, ++asked) {
       char const* const key = place_of(l_.keys, head_, first + block + asked);
       int const to = from + every < here ? from + every : here;
-      for (int j = from; j < to; ++j) {
-        ask<keys_view>(key, (j - from) * some, (j - from + 1) * some);
+      auto const token = [&](int j) {
         fragment weight[G];
         KVSIEVE_UNROLL for (int c = 0; c < Width; c += 2) {
           fragment v[2];
@@ -295,6 +266,19 @@ class attention_segment {
               sums[g][c + i] = fma(v[i], weight[g], sums[g][c + i]);
             }
           }
+        }
+      };
+      // Where a pass holds few channels, counting tokens would take a fifth of its instructions.
+      if (every <= 8 && !value_block::placed && to - from == every) {
+        constexpr int count = every <= 8 ? every : 1;
+        KVSIEVE_UNROLL for (int j = 0; j < count; ++j) {
+          ask<keys_view>(key, j * some, (j + 1) * some);
+          token(from + j);
+        }
+      } else {
+        for (int j = from; j < to; ++j) {
+          ask<keys_view>(key, (j - from) * some, (j - from + 1) * some);
+          token(j);
         }
       }
     }

@@ -83,11 +83,11 @@ class key_columns {
   }
   template <int I, int G, int Together>
   KVSIEVE_INLINE static void add_channel(unsigned const* words, float const* q, fragment (&sums)[G][Together]) {
-    fragment query[G];
-    KVSIEVE_UNROLL for (int g = 0; g < G; ++g) query[g] = fragment(q[g * channels]);
-    KVSIEVE_UNROLL for (int t = 0; t < Together; ++t) {
-      fragment const key = fragment::codes::of_column<I>(words + t * lanes);
-      KVSIEVE_UNROLL for (int g = 0; g < G; ++g) sums[g][t] = fma(key, query[g], sums[g][t]);
+    fragment key[Together];
+    KVSIEVE_UNROLL for (int t = 0; t < Together; ++t) key[t] = fragment::codes::of_column<I>(words + t * lanes);
+    KVSIEVE_UNROLL for (int g = 0; g < G; ++g) {
+      fragment const query(q[g * channels]);
+      KVSIEVE_UNROLL for (int t = 0; t < Together; ++t) sums[g][t] = fma(key[t], query, sums[g][t]);
     }
   }
 

@@ -27,7 +27,7 @@ class merge_call {
   template <class Exec>
   [[nodiscard]] static std::size_t bytes(Exec const& on, token_plan const& plan, cs::span<Layer const> from,
                                          params const& p) {
-    if (!detail::check_plan(plan, from) || !check_params(plan, p)) return 0;
+    if (!detail::check_plan(plan, from) || !check_params(plan, p) || !check_whole(plan, from)) return 0;
     return count_bytes(on, plan, p);
   }
 
@@ -44,6 +44,7 @@ class merge_call {
     if (status const s = detail::check_plan(plan, from); !s) return s;
     if (status const s = check_params(plan, p); !s) return s;
     if (status const s = detail::check_result(plan, from, to, rows); !s) return s;
+    if (status const s = check_whole(plan, from); !s) return s;
     if (status const s = check_bias(plan, p, bias); !s) return s;
     if (status const s = check::workspace(workspace, count_bytes(on, plan, p)); !s) return s;
     if (status const s = check_plan_apart(plan, workspace); !s) return s;
@@ -70,6 +71,18 @@ class merge_call {
     call_shape const call{plan.views, plan.heads, Layer::head_dim, 0};
     if (status const s = check::one_stage(p, call); !s) return s;
     return driver::check(plan, p);
+  }
+  // All tokens that are not kept are read, so no head may have fewer than the plan says.
+  [[nodiscard]] static status check_whole(token_plan const& plan, cs::span<Layer const> from) {
+    for (int v = 0; v < plan.views; ++v) {
+      Layer const& l = from[static_cast<std::size_t>(v)];
+      for (int h = 0; h < plan.heads; ++h)
+        for (index const own : {tokens_of(l.keys, h), tokens_of(l.values, h)})
+          if (own < plan.tokens(v))
+            return fail(errc::bad_plan, "from.tokens", static_cast<double>(own),
+                        "must, of each head, be at least the tokens of the plan,", plan.tokens(v), v);
+    }
+    return {};
   }
   // The plan is read until the end, so it may not lie where this works.
   [[nodiscard]] static status check_plan_apart(token_plan const& plan, std::span<std::byte> workspace) {

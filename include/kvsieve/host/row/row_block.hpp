@@ -112,11 +112,12 @@ class row_block {
   static constexpr int lanes = fragment::lanes;
   static constexpr bool halves = detail::gives_halves<row>, by_channel = detail::scales_channels<row>;
   static constexpr bool bytes = detail::gives_codes<row>;
-  // A table of rows would not stay in the first cache beside a block of large ones, and what is read through it waits.
-  static constexpr bool placed =
-      contiguous_rows<V> && strided_run<V> % block_rows == 0 && row_bytes<V>() * block_rows > 16384;
 
  public:
+  /// Whether rows are read where they lie, one place computed from another. A table of rows would not stay in the first
+  /// cache beside a block of large ones, and what is read through it waits.
+  static constexpr bool placed =
+      contiguous_rows<V> && strided_run<V> % block_rows == 0 && row_bytes<V>() * block_rows > 16384;
   static constexpr int channels = Part == row_part::held ? held_channels<V> : head_dim_of<V>;  ///< of a row
   /// Channels that share a scale; 0: there are none.
   static constexpr int group = [] {

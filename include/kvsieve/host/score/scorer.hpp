@@ -141,17 +141,8 @@ class scorer {
             s.layer = at;
             return s;
           }
-        if (first >= 0) {  // all views end with the same part
-          index const here = score::queries(params_.score, l.tokens()),
-                      there = score::queries(params_.score, layer(0).tokens());
-          if (here != there)
-            return fail(errc::bad_shape, "observed queries", static_cast<double>(here),
-                        "must be, in parts, as many as of the first view,", static_cast<double>(there), at);
-          if (q.extent(1) != queries_[0].extent(1))
-            return fail(errc::bad_shape, "queries.tokens", static_cast<double>(q.extent(1)),
-                        "must be, in parts, as many as of the first view,", static_cast<double>(queries_[0].extent(1)),
-                        at);
-        }
+        if (first >= 0)
+          if (status const s = check::same_part<score>(layers_, queries_, params_.score, at); !s) return s;
         if (status const s = check::readable(q, "queries", at); !s) return s;
       }
     }

@@ -1,13 +1,14 @@
-// expected-error: kvsieve on the device walks rows by strides
+// expected-error: kvsieve::apply in place on the device moves encoded rows that stand by themselves
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#include <kvsieve/core/paged.hpp>
 #include <kvsieve/device/evict/compactor.hpp>
+#include <kvsieve/encode/kivi.hpp>
+#include <kvsieve/encode/q8_0.hpp>
 #include <kvsieve/presets.hpp>
 
 #if defined(KVSIEVE_SHOULD_COMPILE)
-using rows = kvsieve::rows<float, 64>;
+using rows = kvsieve::encoded_rows<kvsieve::encode::q8_0, 64, kvsieve::byte>;
 #else
-using rows = kvsieve::rows<float, 64, kvsieve::layout_ragged_paged<16>>;
+using rows = kvsieve::encoded_rows<kvsieve::encode::kivi_keys<2>, 64, kvsieve::byte>;
 #endif
 using layer = kvsieve::kv_layer<rows>;
 
