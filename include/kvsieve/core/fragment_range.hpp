@@ -103,6 +103,7 @@ KVSIEVE_INLINE KVSIEVE_HD fragment max_rows(fragment const (&a)[fragment::lanes]
 #endif
 }
 /// The largest magnitude of each of `Count` groups of `Size` numbers, a multiple of 16.
+/// @param x     [Count, Size]
 /// @param most  [Count], up to whole fragments
 /// @return false where numbers are not finite, or not within the f16s
 template <int Count, int Size>
