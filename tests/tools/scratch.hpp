@@ -3,6 +3,7 @@
 #pragma once
 #include <catch2/catch_all.hpp>
 #include <nlohmann/json.hpp>
+#include <random>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -11,6 +12,15 @@
 #include "files.hpp"
 
 namespace kvsieve::test {
+
+/// Normally distributed numbers times `scale`.
+inline std::vector<float> draw(std::size_t size, float scale, unsigned seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> all(size);
+  for (float& x : all) x = scale * normal(random);
+  return all;
+}
 
 /// A folder with a small dump in it.
 struct with_dump : scratch {

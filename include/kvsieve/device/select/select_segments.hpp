@@ -22,6 +22,11 @@ struct segmented_shape {
 
   /// Blocks of a row.
   [[nodiscard]] KVSIEVE_HD constexpr int segments() const { return pieces(tokens, length); }
+  /// The first token of a block; behind the last one the end of the row.
+  [[nodiscard]] KVSIEVE_HD constexpr index begin(int block) const {
+    index const first = index{block} * length;
+    return first < tokens ? first : tokens;
+  }
   /// Tokens inside of a bracket that there is room for; the bracket's share is 2 * margin / sample of the row.
   [[nodiscard]] KVSIEVE_HD constexpr int room() const { return tokens / 8; }
   /// Words of scratch that a row takes.
@@ -163,8 +168,7 @@ struct gather_keys_body {
     if (w.x >= shape.segments() || row.keep <= 0) return;
     row_keys const keys = row.keys();
     unsigned const least = scratch.least(), most = scratch.most(), room = static_cast<unsigned>(shape.room());
-    index const from = index{w.x} * shape.length, end = from + shape.length;
-    index const to = end < shape.tokens ? end : shape.tokens;
+    index const from = shape.begin(w.x), to = shape.begin(w.x + 1);
     unsigned own_above = 0, own_equal = 0, total = 0;
     for (index base = from; base < to; base += chunk) {
       float x[per_thread];
@@ -285,8 +289,7 @@ struct write_kept_body {
     segmented_scratch const& scratch = row.scratch;
     segmented_shape const shape = scratch.shape;
     if (w.x >= shape.segments()) return;
-    index const from = index{w.x} * shape.length, end = from + shape.length;
-    index const to = end < shape.tokens ? end : shape.tokens;
+    index const from = shape.begin(w.x), to = shape.begin(w.x + 1);
     if (row.keep > 0)
       row_pick::write(b, row.keys(), 0, from, to, {scratch.limit(), scratch.ties()}, scratch.above()[w.x],
                       scratch.equal()[w.x], row.list, s);

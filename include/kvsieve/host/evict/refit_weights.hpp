@@ -139,7 +139,7 @@ class refit_weights {
       most = max(x, most);
       poison = poison + where(x < infinite, none, nan);
     }
-    float const top = largest(most), wrong = sum(poison);
+    float const top = max_lane(most), wrong = sum(poison);
     if (top == -__builtin_inff() && wrong == 0.0f) return false;
     double total = 0;
     for (index t = 0; t < width; t += panel) {
@@ -154,13 +154,6 @@ class refit_weights {
     fragment const factor(static_cast<float>(1 / total) + wrong);
     for (index t = 0; t < width; t += lanes) store(z + t, load(z + t) * factor);
     return true;
-  }
-  static float largest(fragment x) {
-    alignas(64) float part[lanes];
-    store(part, x);
-    float most = part[0];
-    for (float const p : part) most = most < p ? p : most;
-    return most;
   }
   /// to[i] += sign * weights of row i over values [first, first + rows).
   template <class View>
