@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Kvsieve's own composition on one layer, from one budget of bytes: ranked by a pass that repeats the text and by the
-// last window, what goes merged into what stays, and what stays in levels of precision by the same scores.
+// last window, what goes merged into what stays, and what stays in levels of precision by the same scores. The
+// program's preset also moves the merged values to what the pass reads (kvsieve::refit_values), which needs values of
+// the pass.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
