@@ -107,34 +107,72 @@ KVSIEVE_INLINE KVSIEVE_HD fragment::mask e2m1_codes(fragment x, fragment step) {
 #endif
 }
 
-/// Writes integers of `Count` fragments, 32 or 16 of them, as bytes; they are -128 to 127 where Signed, else 0 to 255.
+#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 8
+namespace detail {
+/// Bytes of fragments in order. Packing works in halves: those of c[0], c[1], .. stand in words 0, 4, 1, 5, ..
+KVSIEVE_INLINE __m256i in_order(__m256i packed) {
+  return _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+}
+}  // namespace detail
+#endif
+/// Writes integers of `Count` fragments, 32 or 16 of them, as bytes; they are -128 to 127 where Signed, else from 0 on,
+/// and what exceeds `most` is written as that.
 template <bool Signed = false, int Count>
-KVSIEVE_INLINE KVSIEVE_HD void store_bytes(unsigned char* p, fragment::mask const (&c)[Count]) {
+KVSIEVE_INLINE KVSIEVE_HD void store_bytes(unsigned char* p, fragment::mask const (&c)[Count], int most = 255) {
   static_assert(Count * fragment::lanes == 32 || Count * fragment::lanes == 16);
 #if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
-  KVSIEVE_UNROLL for (int i = 0; i < Count; ++i)
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 16 * i), _mm512_maskz_cvtepi32_epi8(0xffff, (__m512i)c[i]));
+  KVSIEVE_UNROLL for (int i = 0; i < Count; ++i) {
+    __m512i const x = Signed ? (__m512i)c[i] : _mm512_maskz_min_epi32(0xffff, (__m512i)c[i], _mm512_set1_epi32(most));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 16 * i), _mm512_maskz_cvtepi32_epi8(0xffff, x));
+  }
 #elif KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 8
   __m256i const words = _mm256_packs_epi32((__m256i)c[0], (__m256i)c[1]);
   __m256i const more = Count == 4 ? _mm256_packs_epi32((__m256i)c[Count - 2], (__m256i)c[Count - 1]) : words;
   __m256i const mixed = Signed ? _mm256_packs_epi16(words, more) : _mm256_packus_epi16(words, more);
-  // Packing works in halves: bytes of c[0], c[1], .. stand in words 0, 4, 1, 5, ..
-  __m256i const bytes = _mm256_permutevar8x32_epi32(mixed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+  __m256i bytes = detail::in_order(mixed);
+  if (!Signed && most < 255) bytes = _mm256_min_epu8(bytes, _mm256_set1_epi8(static_cast<char>(most)));
   if constexpr (Count == 4)
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), bytes);
   else
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_castsi256_si128(bytes));
 #else
   for (int i = 0; i < Count; ++i)
-    for (int j = 0; j < fragment::lanes; ++j) p[i * fragment::lanes + j] = static_cast<unsigned char>(c[i][j]);
+    for (int j = 0; j < fragment::lanes; ++j)
+      p[i * fragment::lanes + j] = static_cast<unsigned char>(Signed || c[i][j] < most ? c[i][j] : most);
 #endif
 }
-/// Writes 32 codes of 4 bits as 16 bytes: code j in the low bits of byte j, code j + 16 in its high ones. Further bits
-/// of codes do not count.
+#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES >= 8
+namespace detail {
+/// Half of integers of 16 bits, rounded away from 0.
+KVSIEVE_INLINE __m256i half_of_words(__m256i x) {
+  return _mm256_srai_epi16(_mm256_sub_epi16(x, _mm256_cmpgt_epi16(x, _mm256_set1_epi16(-1))), 1);
+}
+}  // namespace detail
+#endif
+/// Writes half of 32 integers of at most 254, rounded away from 0, as signed bytes.
+KVSIEVE_INLINE KVSIEVE_HD void store_half_bytes(unsigned char* p, fragment::mask const (&c)[fragments_of_32]) {
+#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
+  KVSIEVE_UNROLL for (int i = 0; i < 2; ++i) {
+    __m256i const half = detail::half_of_words(_mm512_maskz_cvtepi32_epi16(0xffff, (__m512i)c[i]));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 16 * i), _mm256_maskz_cvtepi16_epi8(0xffff, half));
+  }
+#elif KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 8
+  __m256i const low = detail::half_of_words(_mm256_packs_epi32((__m256i)c[0], (__m256i)c[1]));
+  __m256i const high = detail::half_of_words(_mm256_packs_epi32((__m256i)c[2], (__m256i)c[3]));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), detail::in_order(_mm256_packs_epi16(low, high)));
+#else
+  fragment::mask half[fragments_of_32];
+  for (int i = 0; i < fragments_of_32; ++i) half[i] = half_of(c[i]);
+  store_bytes<true>(p, half);
+#endif
+}
+/// Writes 32 codes of 4 bits as 16 bytes: code j in the low bits of byte j, code j + 16 in its high ones.
+/// @tparam Wider  codes have further bits, which do not count
+template <bool Wider>
 KVSIEVE_INLINE KVSIEVE_HD void store_nibbles(unsigned char* p, unsigned char const* codes) {
 #if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES >= 8
   __m256i const all = _mm256_loadu_si256(reinterpret_cast<__m256i const*>(codes));
-  __m256i const low = _mm256_and_si256(all, _mm256_set1_epi8(15));
+  __m256i const low = Wider ? _mm256_and_si256(all, _mm256_set1_epi8(15)) : all;
   __m128i const high = _mm_slli_epi16(_mm256_extracti128_si256(low, 1), 4);
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm_or_si128(_mm256_castsi256_si128(low), high));
 #else

@@ -65,7 +65,7 @@ template <int Count>
 }
 #if KVSIEVE_HOST_VECTORS
 namespace detail {
-// One step of max_rows: pieces of Half lanes of a and b take turns, the first ones of each group of lanes in one
+// One step of largest_of_all: pieces of Half lanes of a and b take turns, the first ones of each group of lanes in one
 // fragment and the last ones in another. Groups of four lanes, while pieces are smaller, are what one instruction
 // moves.
 template <int Half, bool Second, int Lane>
@@ -74,69 +74,137 @@ inline constexpr int turn_of = [] {
   return Lane / group * group + j / (2 * Half) * Half + j % Half + (Second ? group / 2 : 0) +
          (j / Half % 2 != 0 ? fragment::lanes : 0);
 }();
-template <int Half, int... Lane>
-KVSIEVE_INLINE fragment larger_turns(fragment a, fragment b, cs::integer_sequence<int, Lane...>) {
-  return max(fragment{__builtin_shufflevector(a.v, b.v, turn_of<Half, false, Lane>...)},
-             fragment{__builtin_shufflevector(a.v, b.v, turn_of<Half, true, Lane>...)});
+// Bits of floats as whole numbers: of one sign, larger magnitudes are larger numbers, and NaN exceeds all of them.
+typedef unsigned words __attribute__((vector_size(4 * KVSIEVE_HOST_LANES)));
+KVSIEVE_INLINE words larger(words a, words b) { return a < b ? b : a; }
+KVSIEVE_INLINE fragment::vector larger(fragment::vector a, fragment::vector b) {
+  return max(fragment(a), fragment(b)).v;
 }
-template <int Count>
-KVSIEVE_INLINE fragment largest_of_all(fragment const (&a)[Count]) {
+KVSIEVE_INLINE fragment::mask larger(fragment::mask a, fragment::mask b) { return a < b ? b : a; }
+template <int Half, class Vector, int... Lane>
+KVSIEVE_INLINE Vector larger_turns(Vector a, Vector b, cs::integer_sequence<int, Lane...>) {
+  return larger(__builtin_shufflevector(a, b, turn_of<Half, false, Lane>...),
+                __builtin_shufflevector(a, b, turn_of<Half, true, Lane>...));
+}
+// Lane i of the result is the largest lane of a[i].
+template <class Vector, int Count>
+KVSIEVE_INLINE Vector largest_of_all(Vector const (&a)[Count]) {
   if constexpr (Count == 1) {
     return a[0];
   } else {
-    fragment half[Count / 2];
+    Vector half[Count / 2];
     KVSIEVE_UNROLL for (int i = 0; i < Count / 2; ++i) half[i] = larger_turns<fragment::lanes / Count>(
         a[2 * i], a[2 * i + 1], cs::make_integer_sequence<int, fragment::lanes>{});
     return largest_of_all(half);
   }
 }
+template <class Words>
+KVSIEVE_INLINE Words bits_at(float const* p) {
+  Words bits;
+  __builtin_memcpy(&bits, p, sizeof bits);
+  return bits;
+}
+inline constexpr int most_f16_bits = 0x477fe000;  // of 65504
 }  // namespace detail
 #endif
-/// The largest lane of each of L fragments without NaN: lane i of the result is that of a[i].
-KVSIEVE_INLINE KVSIEVE_HD fragment max_rows(fragment const (&a)[fragment::lanes]) {
-#if KVSIEVE_HOST_VECTORS
-  return detail::largest_of_all(a);
-#else
-  fragment r(0.0f);
-  for (int i = 0; i < fragment::lanes; ++i) r.v[i] = max_lane(a[i]);
-  return r;
-#endif
-}
-/// The largest magnitude of each of `Count` groups of `Size` numbers, a multiple of 16.
-/// @param x     [Count, Size]
+/// The largest magnitude of each of some groups of `Size` numbers, a multiple of 16; group_at(i) is where group i lies.
 /// @param most  [Count], up to whole fragments
-/// @return false where numbers are not finite, or not within the f16s
-template <int Count, int Size>
-[[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD bool largest_magnitudes(float const* x, float* most) {
-  fragment odd(0.0f), magnitudes(0.0f);
-  auto const size_of = [&](int group) {
-    lane_range const r = lanes_of<Size>(x + group * Size);
-    fragment const size = max(fragment(0.0f), max(r.most, -r.least));
-    odd = odd + r.odd;
-    magnitudes = max(magnitudes, size);
-    return size;
-  };
+/// @return false where numbers are not finite, or not within the f16s; then `most` has no meaning
+template <int Count, int Size, class Groups>
+[[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD bool largest_magnitudes(Groups const& group_at, float* most) {
+  constexpr int lanes = fragment::lanes;
 #if KVSIEVE_HOST_VECTORS
-  for (int first = 0; first < Count; first += fragment::lanes) {
-    fragment size[fragment::lanes];
-    KVSIEVE_UNROLL for (int i = 0; i < fragment::lanes; ++i)  // behind the last group it stands again
-        size[i] = size_of(first + i < Count ? first + i : Count - 1);
-    store(most + first, max_rows(size));
+  using mask = fragment::mask;
+  mask wild = {};
+  for (int first = 0; first < Count; first += lanes) {
+    mask magnitude[lanes];
+    KVSIEVE_UNROLL for (int i = 0; i < lanes; ++i) {  // behind the last group it stands again
+      float const* const x = group_at(first + i < Count ? first + i : Count - 1);
+      magnitude[i] = detail::bits_at<mask>(x) & 0x7fffffff;
+      KVSIEVE_UNROLL for (int d = lanes; d < Size; d += lanes) magnitude[i] =
+          detail::larger(magnitude[i], detail::bits_at<mask>(x + d) & 0x7fffffff);
+    }
+    mask const largest = detail::largest_of_all(magnitude);
+    wild |= largest > detail::most_f16_bits;
+    store(most + first, fragment((fragment::vector)largest));
   }
+  return !any(wild);
 #else
-  for (int group = 0; group < Count; ++group) most[group] = max_lane(size_of(group));
+  bool within = true;
+  for (int group = 0; group < Count; ++group) {
+    lane_range const r = lanes_of<Size>(group_at(group));
+    most[group] = max_lane(max(fragment(0.0f), max(r.most, -r.least)));
+    within = within && !r.wild();
+  }
+  for (int i = Count; i % lanes != 0; ++i) most[i] = most[Count - 1];
+  return within;
 #endif
-  return lane_range::all_within(magnitudes, odd);
 }
-/// x with its lower and its upper lanes in each other's place.
-KVSIEVE_INLINE KVSIEVE_HD fragment swap_halves(fragment x) {
+/// The largest number of each of some groups, of zeros any, and the least one, negated, as largest_magnitudes.
+template <int Count, int Size, class Groups>
+[[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD bool ranges_of(Groups const& group_at, float* most, float* negated) {
+  constexpr int lanes = fragment::lanes;
 #if KVSIEVE_HOST_VECTORS
-  return detail::turned<fragment::lanes / 2>(x, cs::make_integer_sequence<int, fragment::lanes>{});
+  fragment odd(0.0f), magnitudes(0.0f);
+  for (int first = 0; first < Count; first += lanes) {
+    fragment::vector up[lanes], down[lanes];
+    KVSIEVE_UNROLL for (int i = 0; i < lanes; ++i) {
+      lane_range const r = lanes_of<Size>(group_at(first + i < Count ? first + i : Count - 1));
+      up[i] = r.most.v;
+      down[i] = (-r.least).v;
+      odd = odd + r.odd;
+    }
+    fragment const highest = detail::largest_of_all(up), lowest = detail::largest_of_all(down);
+    store(most + first, highest);
+    store(negated + first, lowest);
+    magnitudes = max(magnitudes, max(highest, lowest));
+  }
+  return lane_range::all_within(magnitudes, odd);
 #else
-  constexpr int half = fragment::lanes / 2;
-  fragment r(0.0f);
-  for (int i = 0; i < fragment::lanes; ++i) r.v[i] = x[i < half ? i + half : i - half];
-  return r;
+  bool within = true;
+  for (int group = 0; group < Count; ++group) {
+    lane_range const r = lanes_of<Size>(group_at(group));
+    most[group] = max_lane(r.most);
+    negated[group] = max_lane(-r.least);
+    within = within && !r.wild();
+  }
+  for (int i = Count; i % lanes != 0; ++i) {
+    most[i] = most[Count - 1];
+    negated[i] = negated[Count - 1];
+  }
+  return within;
+#endif
+}
+/// The largest number of each of some groups, and the least one, negated, as largest_magnitudes. That of the two which
+/// is of larger magnitude is right; the other one may be any number of the same sign.
+template <int Count, int Size, class Groups>
+[[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD bool largest_numbers(Groups const& group_at, float* most, float* negated) {
+#if KVSIEVE_HOST_VECTORS
+  constexpr int lanes = fragment::lanes;
+  using words = detail::words;
+  using mask = fragment::mask;
+  mask wild = {};
+  for (int first = 0; first < Count; first += lanes) {
+    mask up[lanes];
+    words down[lanes];
+    KVSIEVE_UNROLL for (int i = 0; i < lanes; ++i) {
+      float const* const x = group_at(first + i < Count ? first + i : Count - 1);
+      // Bits of negative numbers are below others as signed numbers, and above them as unsigned ones.
+      up[i] = detail::bits_at<mask>(x);
+      down[i] = detail::bits_at<words>(x);
+      KVSIEVE_UNROLL for (int d = lanes; d < Size; d += lanes) {
+        up[i] = detail::larger(up[i], detail::bits_at<mask>(x + d));
+        down[i] = detail::larger(down[i], detail::bits_at<words>(x + d));
+      }
+    }
+    mask const highest = detail::largest_of_all(up), lowest = (mask)(detail::largest_of_all(down) ^ 0x80000000u);
+    wild |= (highest > detail::most_f16_bits) | (lowest > detail::most_f16_bits);
+    store(most + first, fragment((fragment::vector)highest));
+    store(negated + first, fragment((fragment::vector)lowest));
+  }
+  return !any(wild);
+#else
+  return ranges_of<Count, Size>(group_at, most, negated);
 #endif
 }
 }  // namespace host::inline KVSIEVE_TARGET

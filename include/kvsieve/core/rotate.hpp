@@ -26,9 +26,8 @@ namespace detail {
 /// Sums of lanes Half apart, and their differences in the upper ones of each pair.
 template <int Half, int... Lane>
 KVSIEVE_INLINE fragment add_across(fragment x, cs::integer_sequence<int, Lane...>) {
-  constexpr fragment::mask minus = {((Lane & Half) != 0 ? -0x7fffffff - 1 : 0)...};
-  return turned<Half>(x, cs::integer_sequence<int, Lane...>{}) +
-         fragment{(fragment::vector)((fragment::mask)x.v ^ minus)};
+  constexpr fragment::vector sign = {((Lane & Half) != 0 ? -1.0f : 1.0f)...};
+  return fma(x, fragment(sign), turned<Half>(x, cs::integer_sequence<int, Lane...>{}));
 }
 template <int Half = 1>
 KVSIEVE_INLINE fragment add_all_across(fragment x) {
@@ -50,16 +49,30 @@ KVSIEVE_INLINE KVSIEVE_HD void rotate(float* x) {
   using host::fragment;
   constexpr int lanes = fragment::lanes, count = D / lanes;
   if constexpr (rotation_block(D) >= lanes) {
-    fragment f[count];
-    for (int i = 0; i < count; ++i) f[i] = host::detail::add_all_across(host::load(x + i * lanes));
-    for (int half = 1; half < rotation_block(D) / lanes; half *= 2)
+    constexpr int blocks = rotation_block(D) / lanes, some = blocks < 8 ? blocks : 8;  // what registers hold
+    fragment const scale(rotation_scale<D>);
+    for (int first = 0; first < count; first += some) {
+      fragment f[some];
+      KVSIEVE_UNROLL for (int i = 0; i < some; ++i) f[i] =
+          host::detail::add_all_across(host::load(x + (first + i) * lanes));
+      KVSIEVE_UNROLL for (int half = 1; half < some; half *= 2) KVSIEVE_UNROLL for (int i = 0; i < some; ++i) {
+        if ((i & half) != 0) continue;
+        fragment const a = f[i], b = f[i + half];
+        f[i] = a + b;
+        f[i + half] = a - b;
+      }
+      KVSIEVE_UNROLL for (int i = 0; i < some; ++i)
+          host::store(x + (first + i) * lanes, some == blocks ? f[i] * scale : f[i]);
+    }
+    for (int half = some; half < blocks; half *= 2)
       for (int first = 0; first < count; first += 2 * half)
         for (int i = first; i < first + half; ++i) {
-          fragment const a = f[i], b = f[i + half];
-          f[i] = a + b;
-          f[i + half] = a - b;
+          float *const low = x + i * lanes, *const high = low + half * lanes;
+          fragment const a = host::load(low), b = host::load(high);
+          bool const last = 2 * half == blocks;
+          host::store(low, last ? (a + b) * scale : a + b);
+          host::store(high, last ? (a - b) * scale : a - b);
         }
-    for (int i = 0; i < count; ++i) host::store(x + i * lanes, f[i] * fragment(rotation_scale<D>));
     return;
   }
 #endif

@@ -60,16 +60,23 @@ struct asymmetric {
   /// A row.
   template <int D>
   KVSIEVE_INLINE KVSIEVE_HD static void encode(float const* x, byte* row) {
-    float room[D];
-    auto const s = block_scales<D / block, block>::of_ranges(x, room, 3);
-    for (int b = 0; b < D / block; ++b, x += block, row += block_bytes) {
-      s.store_scale(row, b);
-      s.store_least(row + 2, b);
+    encode_one<asymmetric, D>(x, row);
+  }
+  /// Some rows.
+  template <int D, int N, class Ahead>
+  KVSIEVE_INLINE KVSIEVE_HD static void encode_rows(float const* (&x)[N], byte* const (&row)[N], Ahead const& ahead) {
+    float room[N * D];
+    auto const s = block_scales<N, D / block, block>::of_ranges(x, room, 3);
+    s.template each<block_bytes>(x, row, ahead, [&](int b, float const* from, byte* to) {
+      s.store_scale(to, b);
+      s.store_least(to + 2, b);
       byte code[block];
-      codes_above(x, s.least(b), s.inverse(b), code);
-      unsigned const plane[2] = {host::plane_of(code, 0), host::plane_of(code, 1)};
-      __builtin_memcpy(row + 4, plane, 8);
-    }
+      codes_above(from, s.least(b), s.inverse(b), code);
+      KVSIEVE_UNROLL for (int p = 0; p < 2; ++p) {
+        unsigned const plane = host::plane_of(code, p);
+        __builtin_memcpy(to + 4 + 4 * p, &plane, 4);
+      }
+    });
   }
 };
 }  // namespace encode

@@ -79,23 +79,29 @@ struct bits {
   /// A row.
   template <int D>
   KVSIEVE_INLINE KVSIEVE_HD static void encode(float const* x, byte* row) {
-    float room[D];
-    auto const s = block_scales<D / block, block>::of_extremes(x, room, -half);
-    for (int b = 0; b < D / block; ++b, x += block, row += block_bytes) {
+    encode_one<bits, D>(x, row);
+  }
+  /// Some rows.
+  template <int D, int N, class Ahead>
+  KVSIEVE_INLINE KVSIEVE_HD static void encode_rows(float const* (&x)[N], byte* const (&row)[N], Ahead const& ahead) {
+    float room[N * D];
+    auto const s = block_scales<N, D / block, block>::of_extremes(x, room, -half);
+    s.template each<block_bytes>(x, row, ahead, [&](int b, float const* from, byte* to) {
       byte code[block];
       if constexpr (By == scale_by::search) {
-        float const scale = searched(x, s.scale(b));
-        host::store_f16(row, scale);
-        codes_within(x, inverse_of(scale), half, code);
+        float const scale = searched(from, s.scale(b));
+        host::store_f16(to, scale);
+        codes_within(from, inverse_of(scale), half, code);
       } else {
-        s.store_scale(row, b);
-        codes_around(x, s.inverse(b), half, code);
+        s.store_scale(to, b);
+        codes_around(from, s.inverse(b), half, code);
       }
-      if constexpr (low > 0) host::store_nibbles(row + 2, code);
-      unsigned plane[planes + 1];
-      for (int p = 0; p < planes; ++p) plane[p] = host::plane_of(code, B - planes + p);
-      __builtin_memcpy(row + 2 + low, plane, 4 * planes);
-    }
+      if constexpr (low > 0) host::store_nibbles<(B > 4)>(to + 2, code);
+      KVSIEVE_UNROLL for (int p = 0; p < planes; ++p) {
+        unsigned const plane = host::plane_of(code, B - planes + p);
+        __builtin_memcpy(to + 2 + low + 4 * p, &plane, 4);
+      }
+    });
   }
 
  private:

@@ -10,11 +10,11 @@ namespace encode {
 
 namespace detail {
 /// Writes what of(fragment) gives of each number of a block.
-template <bool Signed = false, class Of>
+template <class Of>
 KVSIEVE_INLINE KVSIEVE_HD void store_block(float const* x, byte* codes, Of const& of) {
   host::fragment::mask c[host::fragments_of_32];
   KVSIEVE_UNROLL for (int f = 0; f < host::fragments_of_32; ++f) c[f] = of(host::load(x + f * host::fragment::lanes));
-  host::store_bytes<Signed>(codes, c);
+  host::store_bytes(codes, c);
 }
 }  // namespace detail
 
@@ -31,17 +31,20 @@ KVSIEVE_INLINE KVSIEVE_HD void codes_above_even(float const* x, float least, flo
   detail::store_block(
       x, codes, [&](host::fragment v) { return host::truncated(host::nearest_even((host::rounded(v) - from) * by)); });
 }
+/// trunc(x * inverse + half + 1/2), at most 2 half - 1, of 32 numbers of magnitudes of at most half / inverse.
+KVSIEVE_INLINE KVSIEVE_HD void codes_around(float const* x, float inverse, int half, byte* codes) {
+  host::fragment const by(inverse), up(static_cast<float>(half) + 0.5f);
+  host::fragment::mask c[host::fragments_of_32];
+  KVSIEVE_UNROLL for (int f = 0; f < host::fragments_of_32; ++f) c[f] =
+      host::truncated(host::rounded(host::load(x + f * host::fragment::lanes) * by) + up);
+  host::store_bytes(codes, c, 2 * half - 1);
+}
 /// x * inverse + half + 1/2 of each lane, below 2 half.
 [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD host::fragment around(host::fragment x, host::fragment inverse, int half) {
   host::fragment const most(static_cast<float>(half - 1)), up(static_cast<float>(half) + 0.5f);
   return host::rounded(min(most, x * inverse)) + up;
 }
-/// trunc(x * inverse + half + 1/2), at most 2 half - 1, of 32 numbers that are at least -half / inverse.
-KVSIEVE_INLINE KVSIEVE_HD void codes_around(float const* x, float inverse, int half, byte* codes) {
-  host::fragment const by(inverse);
-  detail::store_block(x, codes, [&](host::fragment v) { return host::truncated(around(v, by, half)); });
-}
-/// The same of any numbers, at least 0.
+/// trunc(x * inverse + half + 1/2), from 0 to 2 half - 1, of any 32 numbers.
 KVSIEVE_INLINE KVSIEVE_HD void codes_within(float const* x, float inverse, int half, byte* codes) {
   host::fragment const by(inverse), least(0.0f);
   detail::store_block(x, codes, [&](host::fragment v) { return host::truncated(max(least, around(v, by, half))); });
@@ -50,7 +53,10 @@ KVSIEVE_INLINE KVSIEVE_HD void codes_within(float const* x, float inverse, int h
 /// goes on in integers.
 KVSIEVE_INLINE KVSIEVE_HD void codes_signed(float const* x, float inverse, byte* codes) {
   host::fragment const by(2.0f * inverse);
-  detail::store_block<true>(x, codes, [&](host::fragment v) { return host::half_of(host::truncated(v * by)); });
+  host::fragment::mask c[host::fragments_of_32];
+  KVSIEVE_UNROLL for (int f = 0; f < host::fragments_of_32; ++f) c[f] =
+      host::truncated(host::load(x + f * host::fragment::lanes) * by);
+  host::store_half_bytes(codes, c);
 }
 
 /// Calls block(numbers, where their codes go) for all of D numbers in blocks of 32; behind the last ones come zeros,

@@ -76,24 +76,29 @@ struct ggml_block {
   /// A row.
   template <int D>
   KVSIEVE_INLINE KVSIEVE_HD static void encode(float const* x, byte* row) {
-    float room[D];
-    using scales = block_scales<D / block, block>;
+    encode_one<ggml_block, D>(x, row);
+  }
+  /// Some rows.
+  template <int D, int N, class Ahead>
+  KVSIEVE_INLINE KVSIEVE_HD static void encode_rows(float const* (&x)[N], byte* const (&row)[N], Ahead const& ahead) {
+    float room[N * D];
+    using scales = block_scales<N, D / block, block>;
     scales const s = Minimum ? scales::of_ranges(x, room, top) : scales::of_extremes(x, room, -half);
-    for (int b = 0; b < D / block; ++b, x += block, row += block_bytes) {
+    s.template each<block_bytes>(x, row, ahead, [&](int b, float const* from, byte* to) {
       byte code[block];
-      s.store_scale(row, b);
+      s.store_scale(to, b);
       if constexpr (Minimum) {
-        s.store_least(row + 2, b);
-        codes_above(x, s.least(b), s.inverse(b), code);
+        s.store_least(to + 2, b);
+        codes_above(from, s.least(b), s.inverse(b), code);
       } else {
-        codes_around(x, s.inverse(b), half, code);
+        codes_around(from, s.inverse(b), half, code);
       }
       if constexpr (Bits == 5) {
         unsigned const fifth = host::plane_of(code, 4);
-        __builtin_memcpy(row + fifth_at, &fifth, 4);
+        __builtin_memcpy(to + fifth_at, &fifth, 4);
       }
-      host::store_nibbles(row + codes_at, code);
-    }
+      host::store_nibbles<(Bits > 4)>(to + codes_at, code);
+    });
   }
 };
 }  // namespace encode

@@ -58,7 +58,7 @@ struct int4_row {
     for (int first = 0; first < D; first += 32) {
       byte code[32];
       codes_above(x + first, r.least, inverse, code);
-      host::store_nibbles(row + first / 2, code);
+      host::store_nibbles<false>(row + first / 2, code);
     }
     store_f32(row + D / 2, scale);
     store_f32(row + D / 2 + 4, r.least);

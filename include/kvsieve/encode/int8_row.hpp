@@ -4,6 +4,7 @@
 #include <kvsieve/core/encoded.hpp>
 #include <kvsieve/encode/block.hpp>
 #include <kvsieve/encode/codes.hpp>
+#include <kvsieve/encode/scales.hpp>
 
 namespace kvsieve::inline v0 {
 namespace encode {
@@ -47,10 +48,28 @@ struct int8_row {
   /// A row.
   template <int D>
   KVSIEVE_INLINE KVSIEVE_HD static void encode(float const* x, byte* row) {
-    float room[D];
-    float const scale = range_of_finite<D>(x, room).magnitude() / 127.0f, inverse = inverse_of(scale);
-    in_blocks<D>(x, row, [&](float const* from, byte* to) { codes_signed(from, inverse, to); });
-    store_f32(row + D, scale);
+    if constexpr (D % 32 == 0) {
+      encode_one<int8_row, D>(x, row);
+    } else {
+      float room[D];
+      float const scale = range_of_finite<D>(x, room).magnitude() / 127.0f, inverse = inverse_of(scale);
+      in_blocks<D>(x, row, [&](float const* from, byte* to) { codes_signed(from, inverse, to); });
+      store_f32(row + D, scale);
+    }
+  }
+  /// Some rows.
+  template <int D, int N, class Ahead>
+    requires(D % 32 == 0)
+  KVSIEVE_INLINE KVSIEVE_HD static void encode_rows(float const* (&x)[N], byte* const (&row)[N], Ahead const& ahead) {
+    float room[N * D];
+    auto const s = block_scales<N, 1, D>::of_magnitudes(x, room, 127.0f);
+    for (int r = 0; r < N; ++r) {
+      for (int c = 0; c < D; c += 32) {
+        codes_signed(x[r] + c, s.inverse(r), row[r] + c);
+        ahead(r, c);
+      }
+      store_f32(row[r] + D, s.scale(r));
+    }
   }
 };
 }  // namespace encode

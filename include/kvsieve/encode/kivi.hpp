@@ -158,21 +158,27 @@ struct kivi_values {
   /// A row.
   template <int D>
   KVSIEVE_INLINE KVSIEVE_HD static void encode(float const* x, byte* row) {
-    float room[D];
-    auto const s = block_scales<D / G, G>::of_ranges(x, room, (1 << B) - 1);
-    for (int g = 0; g < D / G; ++g, x += G) {
-      s.store_scale(row + D * B / 8 + 2 * g, g);
-      s.store_least(row + D * B / 8 + 2 * (D / G + g), g);
+    encode_one<kivi_values, D>(x, row);
+  }
+  /// Some rows.
+  template <int D, int N, class Ahead>
+  KVSIEVE_INLINE KVSIEVE_HD static void encode_rows(float const* (&x)[N], byte* const (&row)[N], Ahead const& ahead) {
+    float room[N * D];
+    auto const s = block_scales<N, D / G, G>::of_ranges(x, room, (1 << B) - 1);
+    s.template each<G * B / 8>(x, row, ahead, [&](int b, float const* from, byte* to) {
+      int const g = b % (D / G);
+      byte* const scales = to - g * (G * B / 8) + D * B / 8 + 2 * g;
+      s.store_scale(scales, b);
+      s.store_least(scales + D / G * 2, b);
       byte code[(G + 31) / 32 * 32];
-      in_blocks<G>(x, code, [&](float const* from, byte* to) { codes_above_even(from, s.least(g), s.inverse(g), to); });
-      byte* const to = row + g * G * B / 8;
+      in_blocks<G>(from, code, [&](float const* p, byte* c) { codes_above_even(p, s.least(b), s.inverse(b), c); });
       for (int i = 0; i < G / 32; ++i) host::store_codes<B>(to + 4 * B * i, code + 32 * i);
       if constexpr (G % 32 != 0) {
         byte last[4 * B];
         host::store_codes<B>(last, code + G / 32 * 32);
         __builtin_memcpy(to + G / 32 * 4 * B, last, 2 * B);
       }
-    }
+    });
   }
 };
 }  // namespace encode

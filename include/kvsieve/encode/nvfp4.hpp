@@ -56,10 +56,11 @@ struct nvfp4 {
     using host::fragment;
     constexpr int lanes = fragment::lanes;
     float room[D], most[steps<D>] = {}, step[steps<D>];
-    if (!host::largest_magnitudes<D / group, group>(x, most)) {
+    auto const at = [&](int g) { return x + g * group; };
+    if (!host::largest_magnitudes<D / group, group>(at, most)) {
       copy_finite<D>(x, room);
       x = room;
-      (void)host::largest_magnitudes<D / group, group>(x, most);
+      (void)host::largest_magnitudes<D / group, group>(at, most);
     }
     byte scales[steps<D>];
     for (int first = 0; first < steps<D>; first += 16) {

@@ -52,12 +52,17 @@ struct q8_0 {
   /// A row.
   template <int D>
   KVSIEVE_INLINE KVSIEVE_HD static void encode(float const* x, byte* row) {
-    float room[D];
-    auto const s = block_scales<D / block, block>::of_magnitudes(x, room, 127.0f);
-    for (int b = 0; b < D / block; ++b, x += block, row += block_bytes) {
-      s.store_scale(row, b);
-      codes_signed(x, s.inverse(b), row + 2);
-    }
+    encode_one<q8_0, D>(x, row);
+  }
+  /// Some rows.
+  template <int D, int N, class Ahead>
+  KVSIEVE_INLINE KVSIEVE_HD static void encode_rows(float const* (&x)[N], byte* const (&row)[N], Ahead const& ahead) {
+    float room[N * D];
+    auto const s = block_scales<N, D / block, block>::of_magnitudes(x, room, 127.0f);
+    s.template each<block_bytes>(x, row, ahead, [&](int b, float const* from, byte* to) {
+      s.store_scale(to, b);
+      codes_signed(from, s.inverse(b), to + 2);
+    });
   }
 };
 }  // namespace encode

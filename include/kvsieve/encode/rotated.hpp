@@ -57,6 +57,20 @@ struct rotated {
     rotate<D>(turned);
     Codec::template encode<D>(turned, row);
   }
+  /// Some rows, where Codec can.
+  template <int D, int N, class Ahead>
+    requires requires(float const* (&x)[N], byte* const (&row)[N], Ahead const& ahead) {
+      Codec::template encode_rows<D>(x, row, ahead);
+    }
+  KVSIEVE_INLINE KVSIEVE_HD static void encode_rows(float const* (&x)[N], byte* const (&row)[N], Ahead const& ahead) {
+    float turned[N][D];
+    for (int r = 0; r < N; ++r) {
+      copy_finite<D>(x[r], turned[r]);
+      rotate<D>(turned[r]);
+      x[r] = turned[r];
+    }
+    Codec::template encode_rows<D>(x, row, ahead);
+  }
 };
 }  // namespace encode
 }  // namespace kvsieve::inline v0

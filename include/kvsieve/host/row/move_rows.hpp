@@ -88,28 +88,37 @@ void move_rows(From const& from, To const& to, index head, int const* kept, inde
     for (index i = first; i < last; ++i)
       for (int d = 0; d < D; ++d) to(head, i, d) = from(head, kept[i], d);
   } else {
-    constexpr int tile = tile_tokens_of<To>();
-    constexpr index ahead = tile < 16 ? 16 : tile;
+    constexpr int tile = tile_tokens_of<To>(), together = encodes_together<To> ? rows_together : tile;
+    constexpr index ahead = tile > 1 ? 8 : 16;
     // Between rows comes arithmetic, and what fetches memory ahead falls behind.
-    auto const ask = [&](index i) {
+    auto const ask = [&](index i, int channel, int channels) {
       if constexpr (contiguous_rows<From>) {
         if (i >= last) return;
-        auto const* const p = reinterpret_cast<char const*>(row_of(from, head, kept[i]));
-        KVSIEVE_UNROLL for (std::size_t b = 0; b < sizeof(T) * D; b += 64) __builtin_prefetch(p + b);
+        T const* const p = row_of(from, head, kept[i]) + channel;
+        KVSIEVE_UNROLL for (int d = 0; d < channels; d += static_cast<int>(64 / sizeof(T))) __builtin_prefetch(p + d);
       }
     };
-    alignas(64) float rows[tile * D];
-    for (index i = first; i < last; i += tile) {
-      if constexpr (contiguous_rows<From> && cs::is_same_v<T, float> && tile == 1) {
-        ask(i + ahead);
-        store_tile(to, head, i, row_of(from, head, kept[i]));
-      } else {
-        for (int j = 0; j < tile; ++j) {
-          ask(i + j + ahead);
-          read_row(from, head, kept[i + j], rows + j * D);
-        }
-        store_tile(to, head, i, rows);
+    alignas(64) float rows[together * D];
+    auto const read = [&](index i, float* room) -> float const* {
+      if constexpr (contiguous_rows<From> && cs::is_same_v<T, float> && tile == 1) return row_of(from, head, kept[i]);
+      read_row(from, head, kept[i], room);
+      return room;
+    };
+    index i = first;
+    if constexpr (encodes_together<To>)
+      for (; i + together <= last; i += together) {
+        float const* row[together];
+        for (int j = 0; j < together; ++j) row[j] = read(i + j, rows + j * D);
+        store_together(to, head, i, row, [&](int j, int channel) { ask(i + ahead + j, channel, 32); });
       }
+    for (; i < last; i += tile) {
+      ask(i + ahead, 0, D);
+      float const* const row = read(i, rows);
+      for (int j = 1; j < tile; ++j) {
+        ask(i + ahead + j, 0, D);
+        (void)read(i + j, rows + j * D);
+      }
+      store_tile(to, head, i, row);
     }
   }
 }

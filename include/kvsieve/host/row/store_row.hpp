@@ -46,6 +46,29 @@ KVSIEVE_INLINE void store_tile(V const& to, index head, index token, float const
     for (int d = 0; d < D; ++d) to(head, token, d) = from_float<element_of<V>>(rows[d]);
   }
 }
+/// Rows that are encoded together where the format can: what one waits for, others do meanwhile.
+inline constexpr int rows_together = 4;
+/// Whether the format of a view can.
+template <row_view V>
+inline constexpr bool encodes_together = [] {
+  if constexpr (is_encoded<V>)
+    return requires(float const*(&from)[rows_together], byte* const(&to)[rows_together]) {
+      codec_of<V>::template encode_rows<head_dim_of<V>>(from, to, [](int, int) {});
+    };
+  else
+    return false;
+}();
+/// Writes rows [token, token + rows_together) of a head from floats [D] each; ahead(j, channel) is called along
+/// the way for every 32 channels of row j.
+template <row_view V, class Ahead>
+KVSIEVE_INLINE void store_together(V const& to, index head, index token, float const* (&row)[rows_together],
+                                   Ahead const& ahead) {
+  auto const place = [&](int j) {
+    return to.data_handle() + V::accessor_type::tile_of(to.mapping()(head, token + j, 0) / head_dim_of<V>);
+  };
+  byte* const places[rows_together] = {place(0), place(1), place(2), place(3)};
+  codec_of<V>::template encode_rows<head_dim_of<V>>(row, places, ahead);
+}
 /// Writes one row from floats [D]; for formats whose tokens stand by themselves.
 template <row_view V>
 KVSIEVE_INLINE void store_row(V const& to, index head, index token, float const* row) {
