@@ -19,9 +19,9 @@ using byte = unsigned char;
 /// Both are plain code for host and device, always inlined, and define the format. A format may also have
 /// - `load<Fragment, D>(tile, token, channel)`: as many channels as a fragment has lanes, bit for bit what decode
 /// gives;
-/// - `encode_rows<D>(rows, tiles, ahead)`: some rows at once, in arrays of as many pointers, the same bytes as one by
-/// one, where what a row waits for leaves time for others; ahead(row, channel) is called along the way for every 32
-/// channels from one on. Pointers to rows are its own to change;
+/// - `encode_rows<D>(rows, tiles, ahead)`: some tiles at once, or one whose rows lie anywhere, in arrays of pointers to
+/// rows and to tiles, the same bytes as one by one, where what a row waits for leaves time for others; ahead(row,
+/// channel) is called along the way for every 32 channels from one on. Pointers to rows are its own to change;
 /// - `decode_row<D>(tile, token, to)`: a whole row [D], bit for bit what decode gives, where numbers one by one are
 /// dear;
 /// - `channels_of_scale<D>`, `scale<D>(tile, token, group)` and, where decode adds one, `least<D>(tile, token, group)`,

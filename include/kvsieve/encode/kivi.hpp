@@ -59,31 +59,47 @@ struct kivi_keys {
   /// A tile, from rows [G, D].
   template <int D>
   KVSIEVE_INLINE KVSIEVE_HD static void encode(float const* x, byte* tile) {
-    constexpr int lanes = host::fragment::lanes;
-    for (int c = 0; c < D; c += lanes) {
-      byte *const codes = tile + 4 * c, *const scales = tile + 4 * words * D + 2 * c;
-      auto const plain = [](float const* p) { return host::load(p); };
-      auto const within = [](float const* p) { return host::within_f16(host::load(p)); };
-      host::lane_range const r = range<D>(x + c, plain);
-      if (r.wild())
-        encode_channels<D>(x + c, range<D>(x + c, within), codes, scales, within);
-      else
-        encode_channels<D>(x + c, r, codes, scales, plain);
-    }
+    encode_tile<D>([&](int t) { return x + t * D; }, tile, [](int) {});
+  }
+  /// The same of rows that lie anywhere.
+  template <int D, class Ahead>
+  KVSIEVE_INLINE KVSIEVE_HD static void encode_rows(float const* (&x)[G], byte* const (&tile)[1], Ahead const& ahead) {
+    int asked = 0;
+    encode_tile<D>([&](int t) { return x[t]; }, tile[0],
+                   [&](int done) {
+                     for (; asked * D < done * G; ++asked)
+                       for (int c = 0; c < D; c += 32) ahead(asked, c);
+                   });
   }
 
  private:
+  /// Calls row(t) for row t of the tile, and done(channels) whenever so many channels of all are.
+  template <int D, class Row, class Done>
+  KVSIEVE_INLINE KVSIEVE_HD static void encode_tile(Row const& row, byte* tile, Done const& done) {
+    constexpr int lanes = host::fragment::lanes;
+    for (int c = 0; c < D; c += lanes) {
+      byte *const codes = tile + 4 * c, *const scales = tile + 4 * words * D + 2 * c;
+      auto const plain = [&](int t) { return host::load(row(t) + c); };
+      auto const within = [&](int t) { return host::within_f16(plain(t)); };
+      host::lane_range const r = range(plain);
+      if (r.wild())
+        encode_channels<D>(range(within), codes, scales, within);
+      else
+        encode_channels<D>(r, codes, scales, plain);
+      done(c + lanes);
+    }
+  }
   /// The range of as many channels as a fragment has lanes; `read` gives those of a token.
-  template <int D, class Read>
-  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static host::lane_range range(float const* x, Read const& read) {
-    host::lane_range r(read(x));
-    for (int t = 1; t < G; ++t) r.see(read(x + t * D));
+  template <class Read>
+  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static host::lane_range range(Read const& read) {
+    host::lane_range r(read(0));
+    for (int t = 1; t < G; ++t) r.see(read(t));
     return r;
   }
   /// Writes as many channels.
   template <int D, class Read>
-  KVSIEVE_INLINE KVSIEVE_HD static void encode_channels(float const* x, host::lane_range const& r, byte* codes,
-                                                        byte* scales, Read const& read) {
+  KVSIEVE_INLINE KVSIEVE_HD static void encode_channels(host::lane_range const& r, byte* codes, byte* scales,
+                                                        Read const& read) {
     using host::fragment;
     constexpr float top = (1 << B) - 1;
     fragment const scale = (r.most - r.least) / fragment(top);
@@ -95,7 +111,7 @@ struct kivi_keys {
       for (int h = 0; h < 2; ++h) {
         half[h] = fragment(0.0f);
         KVSIEVE_UNROLL for (int j = 0; j < per_word / 2; ++j) {
-          fragment const v = host::rounded(read(x + (w * per_word + h * (per_word / 2) + j) * D));
+          fragment const v = host::rounded(read(w * per_word + h * (per_word / 2) + j));
           fragment const code = host::nearest_even((v - r.least) * inverse);
           half[h] = fma(code, fragment(static_cast<float>(1 << B * j)), half[h]);
         }

@@ -88,8 +88,8 @@ void move_rows(From const& from, To const& to, index head, int const* kept, inde
     for (index i = first; i < last; ++i)
       for (int d = 0; d < D; ++d) to(head, i, d) = from(head, kept[i], d);
   } else {
-    constexpr int tile = tile_tokens_of<To>(), together = encodes_together<To> ? rows_together : tile;
-    constexpr index ahead = tile > 1 ? 8 : 16;
+    constexpr int tile = tile_tokens_of<To>(), together = encodes_together<To> ? rows_together<To> : tile;
+    constexpr index ahead = together > 16 ? together : 16;
     // Between rows comes arithmetic, and what fetches memory ahead falls behind.
     auto const ask = [&](index i, int channel, int channels) {
       if constexpr (contiguous_rows<From>) {
@@ -100,7 +100,8 @@ void move_rows(From const& from, To const& to, index head, int const* kept, inde
     };
     alignas(64) float rows[together * D];
     auto const read = [&](index i, float* room) -> float const* {
-      if constexpr (contiguous_rows<From> && cs::is_same_v<T, float> && tile == 1) return row_of(from, head, kept[i]);
+      if constexpr (contiguous_rows<From> && cs::is_same_v<T, float> && (tile == 1 || encodes_together<To>))
+        return row_of(from, head, kept[i]);
       read_row(from, head, kept[i], room);
       return room;
     };
@@ -111,15 +112,16 @@ void move_rows(From const& from, To const& to, index head, int const* kept, inde
         for (int j = 0; j < together; ++j) row[j] = read(i + j, rows + j * D);
         store_together(to, head, i, row, [&](int j, int channel) { ask(i + ahead + j, channel, 32); });
       }
-    for (; i < last; i += tile) {
-      ask(i + ahead, 0, D);
-      float const* const row = read(i, rows);
-      for (int j = 1; j < tile; ++j) {
-        ask(i + ahead + j, 0, D);
-        (void)read(i + j, rows + j * D);
+    if constexpr (tile == 1 || !encodes_together<To>)
+      for (; i < last; i += tile) {
+        ask(i + ahead, 0, D);
+        float const* const row = read(i, rows);
+        for (int j = 1; j < tile; ++j) {
+          ask(i + ahead + j, 0, D);
+          (void)read(i + j, rows + j * D);
+        }
+        store_tile(to, head, i, row);
       }
-      store_tile(to, head, i, row);
-    }
   }
 }
 }  // namespace host::inline KVSIEVE_TARGET

@@ -46,28 +46,33 @@ KVSIEVE_INLINE void store_tile(V const& to, index head, index token, float const
     for (int d = 0; d < D; ++d) to(head, token, d) = from_float<element_of<V>>(rows[d]);
   }
 }
-/// Rows that are encoded together where the format can: what one waits for, others do meanwhile.
-inline constexpr int rows_together = 4;
+/// Rows that are encoded together where the format can: a tile, or some tiles of a row, so that what one waits for
+/// leaves time for others.
+template <row_view V>
+inline constexpr int rows_together = tile_tokens_of<V>() > 1 ? tile_tokens_of<V>() : 4;
+namespace detail {
+template <row_view V>
+inline constexpr int tiles_together = rows_together<V> / tile_tokens_of<V>();
+}  // namespace detail
 /// Whether the format of a view can.
 template <row_view V>
 inline constexpr bool encodes_together = [] {
   if constexpr (is_encoded<V>)
-    return requires(float const*(&from)[rows_together], byte* const(&to)[rows_together]) {
+    return requires(float const*(&from)[rows_together<V>], byte* const(&to)[detail::tiles_together<V>]) {
       codec_of<V>::template encode_rows<head_dim_of<V>>(from, to, [](int, int) {});
     };
   else
     return false;
 }();
-/// Writes rows [token, token + rows_together) of a head from floats [D] each; ahead(j, channel) is called along
-/// the way for every 32 channels of row j.
+/// Writes rows [token, token + rows_together) of a head from floats [D] each, which begin a tile; ahead(j, channel) is
+/// called along the way for every 32 channels of row j.
 template <row_view V, class Ahead>
-KVSIEVE_INLINE void store_together(V const& to, index head, index token, float const* (&row)[rows_together],
+KVSIEVE_INLINE void store_together(V const& to, index head, index token, float const* (&row)[rows_together<V>],
                                    Ahead const& ahead) {
-  auto const place = [&](int j) {
-    return to.data_handle() + V::accessor_type::tile_of(to.mapping()(head, token + j, 0) / head_dim_of<V>);
-  };
-  byte* const places[rows_together] = {place(0), place(1), place(2), place(3)};
-  codec_of<V>::template encode_rows<head_dim_of<V>>(row, places, ahead);
+  [&]<int... I>(cs::integer_sequence<int, I...>) {
+    byte* const tile[] = {const_cast<byte*>(row_of(to, head, token + I * tile_tokens_of<V>()).tile)...};  // is written
+    codec_of<V>::template encode_rows<head_dim_of<V>>(row, tile, ahead);
+  }(cs::make_integer_sequence<int, detail::tiles_together<V>>{});
 }
 /// Writes one row from floats [D]; for formats whose tokens stand by themselves.
 template <row_view V>
