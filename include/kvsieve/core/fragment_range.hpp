@@ -107,8 +107,9 @@ KVSIEVE_INLINE Words bits_at(float const* p) {
 inline constexpr int most_f16_bits = 0x477fe000;  // of 65504
 }  // namespace detail
 #endif
-/// The largest magnitude of each of some groups of `Size` numbers, a multiple of 16; group_at(i) is where group i lies.
-/// @param most  [Count], up to whole fragments
+/// The largest magnitude of each of some groups of `Size` numbers, a multiple of 16.
+/// @param group_at  group_at(i) is where group i lies
+/// @param most      [Count], up to whole fragments
 /// @return false where numbers are not finite, or not within the f16s; then `most` has no meaning
 template <int Count, int Size, class Groups>
 [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD bool largest_magnitudes(Groups const& group_at, float* most) {
