@@ -115,22 +115,20 @@ KVSIEVE_INLINE __m256i in_order(__m256i packed) {
 }
 }  // namespace detail
 #endif
-/// Writes integers of `Count` fragments, 32 or 16 of them, as bytes; they are -128 to 127 where Signed, else from 0 on,
-/// and what exceeds `most` is written as that.
-template <bool Signed = false, int Count>
+/// Writes integers from 0 on of `Count` fragments, 32 or 16 of them, as bytes; what exceeds `most` is written as that.
+template <int Count>
 KVSIEVE_INLINE KVSIEVE_HD void store_bytes(unsigned char* p, fragment::mask const (&c)[Count], int most = 255) {
   static_assert(Count * fragment::lanes == 32 || Count * fragment::lanes == 16);
 #if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
   KVSIEVE_UNROLL for (int i = 0; i < Count; ++i) {
-    __m512i const x = Signed ? (__m512i)c[i] : _mm512_maskz_min_epi32(0xffff, (__m512i)c[i], _mm512_set1_epi32(most));
+    __m512i const x = _mm512_maskz_min_epi32(0xffff, (__m512i)c[i], _mm512_set1_epi32(most));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 16 * i), _mm512_maskz_cvtepi32_epi8(0xffff, x));
   }
 #elif KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 8
   __m256i const words = _mm256_packs_epi32((__m256i)c[0], (__m256i)c[1]);
   __m256i const more = Count == 4 ? _mm256_packs_epi32((__m256i)c[Count - 2], (__m256i)c[Count - 1]) : words;
-  __m256i const mixed = Signed ? _mm256_packs_epi16(words, more) : _mm256_packus_epi16(words, more);
-  __m256i bytes = detail::in_order(mixed);
-  if (!Signed && most < 255) bytes = _mm256_min_epu8(bytes, _mm256_set1_epi8(static_cast<char>(most)));
+  __m256i bytes = detail::in_order(_mm256_packus_epi16(words, more));
+  if (most < 255) bytes = _mm256_min_epu8(bytes, _mm256_set1_epi8(static_cast<char>(most)));
   if constexpr (Count == 4)
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), bytes);
   else
@@ -138,7 +136,7 @@ KVSIEVE_INLINE KVSIEVE_HD void store_bytes(unsigned char* p, fragment::mask cons
 #else
   for (int i = 0; i < Count; ++i)
     for (int j = 0; j < fragment::lanes; ++j)
-      p[i * fragment::lanes + j] = static_cast<unsigned char>(Signed || c[i][j] < most ? c[i][j] : most);
+      p[i * fragment::lanes + j] = static_cast<unsigned char>(c[i][j] < most ? c[i][j] : most);
 #endif
 }
 #if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES >= 8
@@ -161,9 +159,10 @@ KVSIEVE_INLINE KVSIEVE_HD void store_half_bytes(unsigned char* p, fragment::mask
   __m256i const high = detail::half_of_words(_mm256_packs_epi32((__m256i)c[2], (__m256i)c[3]));
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), detail::in_order(_mm256_packs_epi16(low, high)));
 #else
-  fragment::mask half[fragments_of_32];
-  for (int i = 0; i < fragments_of_32; ++i) half[i] = half_of(c[i]);
-  store_bytes<true>(p, half);
+  for (int i = 0; i < fragments_of_32; ++i) {
+    fragment::mask const half = half_of(c[i]);
+    for (int j = 0; j < fragment::lanes; ++j) p[i * fragment::lanes + j] = static_cast<unsigned char>(half[j]);
+  }
 #endif
 }
 /// Writes 32 codes of 4 bits as 16 bytes: code j in the low bits of byte j, code j + 16 in its high ones.

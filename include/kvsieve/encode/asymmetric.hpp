@@ -62,7 +62,7 @@ struct asymmetric {
   KVSIEVE_INLINE KVSIEVE_HD static void encode(float const* x, byte* row) {
     encode_one<asymmetric, D>(x, row);
   }
-  /// Some rows.
+  /// Some rows at once, see core/encoded.hpp.
   template <int D, int N, class Ahead>
   KVSIEVE_INLINE KVSIEVE_HD static void encode_rows(float const* (&x)[N], byte* const (&row)[N], Ahead const& ahead) {
     float room[N * D];

@@ -57,7 +57,7 @@ struct int8_row {
       store_f32(row + D, scale);
     }
   }
-  /// Some rows.
+  /// Some rows at once, see core/encoded.hpp.
   template <int D, int N, class Ahead>
     requires(D % 32 == 0)
   KVSIEVE_INLINE KVSIEVE_HD static void encode_rows(float const* (&x)[N], byte* const (&row)[N], Ahead const& ahead) {

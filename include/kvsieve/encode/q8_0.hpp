@@ -54,7 +54,7 @@ struct q8_0 {
   KVSIEVE_INLINE KVSIEVE_HD static void encode(float const* x, byte* row) {
     encode_one<q8_0, D>(x, row);
   }
-  /// Some rows.
+  /// Some rows at once, see core/encoded.hpp.
   template <int D, int N, class Ahead>
   KVSIEVE_INLINE KVSIEVE_HD static void encode_rows(float const* (&x)[N], byte* const (&row)[N], Ahead const& ahead) {
     float room[N * D];

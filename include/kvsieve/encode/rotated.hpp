@@ -57,7 +57,7 @@ struct rotated {
     rotate<D>(turned);
     Codec::template encode<D>(turned, row);
   }
-  /// Some rows, where Codec can.
+  /// Some rows at once, where Codec can, see core/encoded.hpp.
   template <int D, int N, class Ahead>
     requires requires(float const* (&x)[N], byte* const (&row)[N], Ahead const& ahead) {
       Codec::template encode_rows<D>(x, row, ahead);
