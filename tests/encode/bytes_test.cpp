@@ -40,27 +40,35 @@ void check_bytes(std::vector<byte> const& got, std::vector<byte> const& expected
 template <class C>
 constexpr int together = C::tile_tokens == 1 ? 3 : 1;
 /// Whether C encodes them together.
-template <class C, int D>
-concept encodes_together = requires(float const* (&x)[together<C> * C::tile_tokens], byte* const (&tile)[together<C>]) {
-  C::template encode_rows<D>(x, tile, [](int, int) {});
-};
+template <class C, int D, class... State>
+concept encodes_together =
+    requires(float const* (&x)[together<C> * C::tile_tokens], byte* const (&tile)[together<C>],
+             State const (&... state)[together<C>]) { C::template encode_rows<D>(x, tile, [](int, int) {}, state...); };
 static_assert(encodes_together<q8_0, 128> && encodes_together<q5_1, 128> && encodes_together<bits<3>, 128> &&
               encodes_together<int8_row, 128> && encodes_together<asymmetric, 128> &&
               encodes_together<kivi_keys<4>, 128> && encodes_together<kivi_values<4>, 128> &&
-              encodes_together<rotated<q4_1>, 96>);
-/// Such tiles, each against what `want` gives for it.
-template <class C, int D, class Want>
-bool has_bytes_together(Want const& want) {
+              encodes_together<rotated<q4_1>, 96> && encodes_together<bitmap<64>, 128> &&
+              encodes_together<nvfp4, 128, float>);
+/// Such tiles, each against what `want` gives for it; a state is multiplied so that each has its own.
+template <class C, int D, class Want, class... State>
+bool has_bytes_together(Want const& want, State... state) {
   constexpr int tiles = together<C>, tokens = C::tile_tokens;
   return support::holds(encode_tests::joined({C::name, ": bytes of rows together"}).c_str(), 200, [&] {
     std::vector<float> const rows = any_numbers(std::size_t{D} * tokens * tiles);
     std::vector<byte> got(std::size_t{tiles} * C::template tile_bytes<D>, byte{0xa5});
     float const* from[tiles * tokens];
     for (int r = 0; r < tiles * tokens; ++r) from[r] = rows.data() + r * D;
+    [[maybe_unused]] auto const scale_of = [&](int i) { return ((static_cast<float>(i + 1) * state) + ... + 0.0f); };
     auto const encode = [&](auto... i) {
       byte* const tile[] = {got.data() + i * C::template tile_bytes<D>...};
       std::vector<std::pair<int, int>> asked;
-      C::template encode_rows<D>(from, tile, [&](int row, int channel) { asked.emplace_back(row, channel); });
+      auto const ahead = [&](int row, int channel) { asked.emplace_back(row, channel); };
+      if constexpr (sizeof...(State) == 0) {
+        C::template encode_rows<D>(from, tile, ahead);
+      } else {
+        float const scales[] = {scale_of(i)...};
+        C::template encode_rows<D>(from, tile, ahead, scales);
+      }
       return asked;
     };
     std::vector<std::pair<int, int>> asked, all;
@@ -70,7 +78,8 @@ bool has_bytes_together(Want const& want) {
       asked = encode(0, 1, 2);
     std::vector<byte> expected;
     for (int i = 0; i < tiles; ++i) {
-      auto const tile = want(row_span(rows).subspan(std::size_t{D} * tokens * i, std::size_t{D} * tokens));
+      auto const tile = want(row_span(rows).subspan(std::size_t{D} * tokens * i, std::size_t{D} * tokens),
+                             static_cast<State>(i + 1) * state...);
       expected.insert(expected.end(), tile.begin(), tile.end());
     }
     check_bytes(got, expected);
@@ -82,13 +91,13 @@ bool has_bytes_together(Want const& want) {
 /// Rows of D channels, a tile of them, against what `want` gives for them.
 template <class C, int D, class Want, class... State>
 bool has_bytes(Want const& want, State... state) {
-  if constexpr (encodes_together<C, D>)
-    if (!has_bytes_together<C, D>(want)) return false;
+  if constexpr (encodes_together<C, D, State...>)
+    if (!has_bytes_together<C, D>(want, state...)) return false;
   return support::holds(encode_tests::joined({C::name, ": bytes"}).c_str(), 400, [&] {
     auto const rows = any_numbers(std::size_t{D} * C::tile_tokens);
     std::vector<byte> got(C::template tile_bytes<D>, byte{0xa5});
     C::template encode<D>(rows.data(), got.data(), state...);
-    check_bytes(got, want(row_span(rows)));
+    check_bytes(got, want(row_span(rows), state...));
   });
 }
 template <int B, scale_by By = scale_by::extreme>
@@ -145,14 +154,15 @@ TEST_CASE("bytes of KIVI's tiles and rows") {
 TEST_CASE("bytes of small floats") {
   CHECK(has_bytes<fp8<e4m3>, 128>([](row_span x) { return reference::fp8(x, reference::e4m3, 1.0); }));
   CHECK(has_bytes<fp8<e5m2>, 80>([](row_span x) { return reference::fp8(x, reference::e5m2, 1.0); }));
+  auto const scaled = [](row_span x, float scale) { return reference::fp8(x, reference::e4m3, double{scale}); };
   for (float const scale : {0.25f, -8.0f, 0.37f, 1e-40f, 0x1p-126f, 0x1p127f})
-    CHECK(
-        has_bytes<fp8<e4m3>, 37>([&](row_span x) { return reference::fp8(x, reference::e4m3, double{scale}); }, scale));
+    CHECK(has_bytes<fp8<e4m3>, 37>(scaled, scale));
   CHECK(has_bytes<fp8_row<e4m3>, 128>([](row_span x) { return reference::fp8_row(x, reference::e4m3); }));
   CHECK(has_bytes<fp8_row<e5m2>, 80>([](row_span x) { return reference::fp8_row(x, reference::e5m2); }));
-  for (float const scale : {1.0f, 0.01f, 300.0f}) {
-    CHECK(has_bytes<nvfp4, 128>([&](row_span x) { return reference::nvfp4(x, double{scale}); }, scale));
-    CHECK(has_bytes<nvfp4, 80>([&](row_span x) { return reference::nvfp4(x, double{scale}); }, scale));
+  auto const nv = [](row_span x, float scale) { return reference::nvfp4(x, double{scale}); };
+  for (float const scale : {1.0f, 0.01f, 300.0f, 1e-25f, -2.0f}) {
+    CHECK(has_bytes<nvfp4, 128>(nv, scale));
+    CHECK(has_bytes<nvfp4, 80>(nv, scale));
   }
 }
 

@@ -37,7 +37,8 @@ using byte = unsigned char;
 /// - `stored`: the format of the rows as they lie there, where they are rotated (core/rotate.hpp);
 /// - `gathered`, `kept`: the format of rows of `kept` channels, where only some are held (encode/kept_channels.hpp);
 /// - `state`: what rows are read with besides their bytes, such as scales held elsewhere. `state.at(row)` is what
-///   decode, load and encode take as their last argument for a row, counted from the view's first byte;
+///   decode, load and encode take as their last argument for a row, counted from the view's first byte, and encode_rows
+///   an array of such;
 /// - `check<D>(state, heads, name, view)`: a status, where calls can refuse a state; `check_shape` the same without
 ///   reading what the state points to.
 template <class C>

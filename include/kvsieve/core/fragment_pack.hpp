@@ -63,50 +63,6 @@ KVSIEVE_INLINE KVSIEVE_HD fragment::mask half_of(fragment::mask x) {
   return x;
 #endif
 }
-/// Bits of numbers in a small format of floats, the sign above them: what minifloat_bits gives of limited(x, most).
-template <int Mantissa, int Least>
-KVSIEVE_INLINE KVSIEVE_HD fragment::mask minifloats(fragment x, float most, int sign_bit) {
-#if KVSIEVE_HOST_VECTORS
-  using mask = fragment::mask;
-  mask const bits = (mask)x.v;
-  fragment const size = min(fragment(most), max(fragment(0.0f), fragment{(fragment::vector)(bits & 0x7fffffff)}));
-  mask const u = (mask)size.v;
-  constexpr int cut = 23 - Mantissa, base = (127 + Least - Mantissa + 23) << 23;
-  mask const normal = ((u + ((1 << (cut - 1)) - 1 - ((126 + Least) << 23)) + (u >> cut & 1)) >> cut);
-  mask const small = (mask)(size + fragment(cs::bit_cast<float>(base))).v - base;
-  mask const sign = -(mask)(bits < 0) << sign_bit;
-  return (u < (127 + Least) << 23 ? small : normal) | sign;
-#else
-  fragment::mask r;
-  for (int i = 0; i < fragment::lanes; ++i)
-    r[i] = static_cast<int>(minifloat_bits<Mantissa, Least>(limited(x.v[i], most)) |
-                            (cs::bit_cast<unsigned>(x.v[i]) >> 31) << sign_bit);
-  return r;
-#endif
-}
-
-/// E2M1 codes of x / step, signs as bit 3; 0 where the step is 0.
-KVSIEVE_INLINE KVSIEVE_HD fragment::mask e2m1_codes(fragment x, fragment step) {
-#if KVSIEVE_HOST_VECTORS
-  using mask = fragment::mask;
-  // Codes are numbers of steps of 1/2, 1 and 2 from 0, 1 and 2 on. Each line rounds to its steps, ties to even codes,
-  // since the last bit of such a sum is 1, and lies above the others where another's steps are wider.
-  constexpr float round = 12582912.0f;  // 1.5 * 2^23
-  fragment const quotient = x / step;
-  fragment const size = max(fragment(0.0f), fragment{(fragment::vector)((mask)quotient.v & 0x7fffffff)});  // NaN: 0
-  fragment const halves = fma(size, fragment(2.0f), fragment(round)), ones = size + fragment(round + 2),
-                 twos = fma(size, fragment(0.5f), fragment(round + 4));
-  mask const code = (mask)min(min(halves, ones), min(twos, fragment(round + 7))).v - cs::bit_cast<int>(round);
-  mask const sign = -(mask)((mask)quotient.v < 0) << 3;
-  return (code | sign) & (mask)(step.v != 0.0f);
-#else
-  fragment::mask r;
-  for (int i = 0; i < fragment::lanes; ++i)
-    r[i] = step.v[i] == 0.0f ? 0 : static_cast<int>(to_e2m1(x.v[i] / step.v[i]));
-  return r;
-#endif
-}
-
 #if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 8
 namespace detail {
 /// Bytes of fragments in order. Packing works in halves: those of c[0], c[1], .. stand in words 0, 4, 1, 5, ..
@@ -137,6 +93,31 @@ KVSIEVE_INLINE KVSIEVE_HD void store_bytes(unsigned char* p, fragment::mask cons
   for (int i = 0; i < Count; ++i)
     for (int j = 0; j < fragment::lanes; ++j)
       p[i * fragment::lanes + j] = static_cast<unsigned char>(c[i][j] < most ? c[i][j] : most);
+#endif
+}
+/// Writes 32 integers from 0 to 127 as bytes, and in bit `Bit` of each whether a number is negative, or -0.
+template <int Bit>
+KVSIEVE_INLINE KVSIEVE_HD void store_with_signs(unsigned char* p, fragment::mask const (&c)[fragments_of_32],
+                                                fragment const (&x)[fragments_of_32]) {
+#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
+  KVSIEVE_UNROLL for (int i = 0; i < 2; ++i) {
+    __m128i const bytes = _mm512_maskz_cvtepi32_epi8(0xffff, (__m512i)c[i]);
+    __m128i const marks = _mm_maskz_set1_epi8(_mm512_movepi32_mask((__m512i)x[i].v), static_cast<char>(1 << Bit));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 16 * i), _mm_or_si128(bytes, marks));
+  }
+#elif KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 8
+  __m256i const words = _mm256_packs_epi32((__m256i)c[0], (__m256i)c[1]);
+  __m256i const bytes = _mm256_packus_epi16(words, _mm256_packs_epi32((__m256i)c[2], (__m256i)c[3]));
+  // What is packed keeps its sign.
+  __m256i const first = _mm256_packs_epi32((__m256i)x[0].v, (__m256i)x[1].v);
+  __m256i const signs = _mm256_packs_epi16(first, _mm256_packs_epi32((__m256i)x[2].v, (__m256i)x[3].v));
+  __m256i const marks = _mm256_srli_epi16(_mm256_and_si256(signs, _mm256_set1_epi8(-128)), 7 - Bit);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), detail::in_order(_mm256_or_si256(bytes, marks)));
+#else
+  for (int i = 0; i < 32; ++i) {
+    int const f = i / fragment::lanes, lane = i % fragment::lanes;
+    p[i] = static_cast<unsigned char>(static_cast<unsigned>(c[f][lane]) | sign_bit(x[f].v[lane]) >> (7 - Bit));
+  }
 #endif
 }
 #if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES >= 8
@@ -282,7 +263,7 @@ KVSIEVE_INLINE KVSIEVE_HD unsigned above(unsigned char const* bytes, int than) {
   return set;
 #endif
 }
-#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 8
+#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES >= 8
 namespace detail {
 /// For each pattern of 8 bits how bytes of 8 f16s move: those of lanes that are set to the front, in order.
 struct gather_moves {
@@ -301,24 +282,20 @@ struct gather_moves {
 inline constexpr gather_moves gathers_of_bits;
 }  // namespace detail
 #endif
-/// Writes the lanes whose bit is set as f16, one behind another; up to 2 `lanes` bytes in all may be overwritten.
+/// Writes those of eight f16s whose bit is set, one behind another; 16 bytes may be overwritten.
 /// @return how many are set
-KVSIEVE_INLINE KVSIEVE_HD int store_set_f16s(unsigned char* p, fragment x, unsigned bits) {
-#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
-  unsigned const set = bits & 0xffffu;
-  store_f16s(p, (fragment::vector)_mm512_maskz_compress_ps(static_cast<__mmask16>(set), (__m512)x.v));
-  return __builtin_popcount(set);
-#elif KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 8
+KVSIEVE_INLINE KVSIEVE_HD int store_set_f16s(unsigned char* p, f16 const* eight, unsigned bits) {
   unsigned const set = bits & 0xffu;
+#if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES >= 8
   __m128i const move = _mm_load_si128(reinterpret_cast<__m128i const*>(detail::gathers_of_bits.of[set]));
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm_shuffle_epi8(_mm256_cvtps_ph((__m256)x.v, 0), move));
+  __m128i const x = _mm_loadu_si128(reinterpret_cast<__m128i const*>(eight));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm_shuffle_epi8(x, move));
   return __builtin_popcount(set);
 #else
   int count = 0;
-  for (int i = 0; i < fragment::lanes; ++i) {
-    f16 const h = from_float<f16>(x.v[i]);
-    __builtin_memcpy(p + 2 * count, &h.bits, 2);
-    count += static_cast<int>(bits >> i & 1u);
+  for (int i = 0; i < 8; ++i) {
+    __builtin_memcpy(p + 2 * count, &eight[i].bits, 2);
+    count += static_cast<int>(set >> i & 1u);
   }
   return count;
 #endif

@@ -2,6 +2,8 @@
 // Rows of 8-bit floats, E4M3 or E5M2: with a scale per tensor or per head that is held apart, or one in each row.
 #pragma once
 #include <kvsieve/core/encoded.hpp>
+#include <kvsieve/core/fragment_minifloat.hpp>
+#include <kvsieve/core/fragment_pack.hpp>
 #include <kvsieve/core/minifloat.hpp>
 #include <kvsieve/encode/block.hpp>
 #include <kvsieve/encode/codes.hpp>
@@ -32,9 +34,9 @@ struct e4m3 {
   }
   /// The nearest one, ties to even; saturates.
   [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static byte bits(float x) { return to_e4m3(x); }
-  /// The same of each lane.
-  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static host::fragment::mask all_bits(host::fragment x) {
-    return host::minifloats<3, -6>(x, most, 7);
+  /// The same of each lane, of its magnitude.
+  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static host::fragment::mask magnitudes(host::fragment x) {
+    return host::minifloats<3, -6>(x, most);
   }
 };
 /// E5M2: largest number 57344, steps of 2^-16 next to 0. Encoding never gives infinities.
@@ -59,11 +61,27 @@ struct e5m2 {
   }
   /// The nearest one, ties to even; saturates.
   [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static byte bits(float x) { return to_e5m2(x); }
-  /// The same of each lane.
-  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static host::fragment::mask all_bits(host::fragment x) {
-    return host::minifloats<2, -14>(x, most, 7);
+  /// The same of each lane, of its magnitude.
+  [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD static host::fragment::mask magnitudes(host::fragment x) {
+    return host::minifloats<2, -14>(x, most);
   }
 };
+
+namespace detail {
+/// Writes numbers nearest to what scaled(fragment) gives of a row.
+template <class Number, int D, class Scaled>
+KVSIEVE_INLINE KVSIEVE_HD void store_minifloats(float const* x, byte* row, Scaled const& scaled) {
+  in_blocks<D>(x, row, [&](float const* from, byte* to) {
+    host::fragment v[host::fragments_of_32];
+    host::fragment::mask c[host::fragments_of_32];
+    KVSIEVE_UNROLL for (int f = 0; f < host::fragments_of_32; ++f) {
+      v[f] = scaled(host::load(from + f * host::fragment::lanes));
+      c[f] = Number::magnitudes(v[f]);
+    }
+    host::store_with_signs<7>(to, c, v);
+  });
+}
+}  // namespace detail
 
 /// x ~ scale * number, saturating; the scale is that of head_scales. NaN becomes 0. Relative error at most 2^-4 (E4M3)
 /// or 2^-3 (E5M2), below the smallest normal number half a step.
@@ -104,13 +122,9 @@ struct fp8 {
   KVSIEVE_INLINE KVSIEVE_HD static void encode(float const* x, byte* row, float scale = 1.0f) {
     host::fragment const of(scale), by(1.0f / scale);
     if (has_exact_inverse(scale))  // as of 1, which most rows have
-      in_blocks<D>(x, row, [&](float const* from, byte* to) {
-        detail::store_block(from, to, [&](host::fragment v) { return Number::all_bits(v * by); });
-      });
+      detail::store_minifloats<Number, D>(x, row, [&](host::fragment v) { return v * by; });
     else
-      in_blocks<D>(x, row, [&](float const* from, byte* to) {
-        detail::store_block(from, to, [&](host::fragment v) { return Number::all_bits(v / of); });
-      });
+      detail::store_minifloats<Number, D>(x, row, [&](host::fragment v) { return v / of; });
   }
 };
 
@@ -152,9 +166,7 @@ struct fp8_row {
     float room[D];
     float const scale = range_of_finite<D>(x, room).magnitude() / Number::most;
     host::fragment const by(inverse_of(scale));
-    in_blocks<D>(x, row, [&](float const* from, byte* to) {
-      detail::store_block(from, to, [&](host::fragment v) { return Number::all_bits(v * by); });
-    });
+    detail::store_minifloats<Number, D>(x, row, [&](host::fragment v) { return v * by; });
     store_f32(row + D, scale);
   }
 };

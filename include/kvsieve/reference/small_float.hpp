@@ -57,7 +57,7 @@ inline constexpr small_float e2m1{1, 1, 8, 3};
   for (std::size_t first = 0; first < row.size(); first += 16) {
     std::span<double const> const group(row.data() + first, 16);
     unsigned const sf = e4m3.nearest(as_float(std::abs(extreme_of(group)) / as_float(6 * scale)));
-    double const step = as_float(e4m3.value(static_cast<int>(sf)) * scale);
+    double const step = as_float(e4m3.value(static_cast<int>(sf & 0x7fu)) * std::abs(scale));  // of one sign
     std::vector<int> code;
     for (double const v : group) code.push_back(step == 0 ? 0 : static_cast<int>(e2m1.nearest(as_float(v / step))));
     codes.put_codes(code, 4);

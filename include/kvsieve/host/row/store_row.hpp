@@ -53,16 +53,23 @@ inline constexpr int rows_together = tile_tokens_of<V>() > 1 ? tile_tokens_of<V>
 namespace detail {
 template <row_view V>
 inline constexpr int tiles_together = rows_together<V> / tile_tokens_of<V>();
+template <row_view V>
+using local_of = typename decltype(row_of(cs::declval<V const&>(), 0, 0))::local_type;
 }  // namespace detail
 /// Whether the format of a view can.
 template <row_view V>
 inline constexpr bool encodes_together = [] {
-  if constexpr (is_encoded<V>)
+  if constexpr (!is_encoded<V>)
+    return false;
+  else if constexpr (has_state<codec_of<V>>)
+    return requires(float const*(&from)[rows_together<V>], byte* const(&to)[detail::tiles_together<V>],
+                    detail::local_of<V> const(&local)[detail::tiles_together<V>]) {
+      codec_of<V>::template encode_rows<head_dim_of<V>>(from, to, [](int, int) {}, local);
+    };
+  else
     return requires(float const*(&from)[rows_together<V>], byte* const(&to)[detail::tiles_together<V>]) {
       codec_of<V>::template encode_rows<head_dim_of<V>>(from, to, [](int, int) {});
     };
-  else
-    return false;
 }();
 /// Writes rows [token, token + rows_together) of a head from floats [D] each, which begin a tile; ahead(j, channel) is
 /// called along the way for every 32 channels of row j.
@@ -70,8 +77,14 @@ template <row_view V, class Ahead>
 KVSIEVE_INLINE void store_together(V const& to, index head, index token, float const* (&row)[rows_together<V>],
                                    Ahead const& ahead) {
   [&]<int... I>(cs::integer_sequence<int, I...>) {
-    byte* const tile[] = {const_cast<byte*>(row_of(to, head, token + I * tile_tokens_of<V>()).tile)...};  // is written
-    codec_of<V>::template encode_rows<head_dim_of<V>>(row, tile, ahead);
+    auto const at = [&](int i) { return row_of(to, head, token + i * tile_tokens_of<V>()); };
+    byte* const tile[] = {const_cast<byte*>(at(I).tile)...};  // is written
+    if constexpr (has_state<codec_of<V>>) {
+      detail::local_of<V> const local[] = {at(I).local...};
+      codec_of<V>::template encode_rows<head_dim_of<V>>(row, tile, ahead, local);
+    } else {
+      codec_of<V>::template encode_rows<head_dim_of<V>>(row, tile, ahead);
+    }
   }(cs::make_integer_sequence<int, detail::tiles_together<V>>{});
 }
 /// Writes one row from floats [D]; for formats whose tokens stand by themselves.
