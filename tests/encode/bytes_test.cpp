@@ -78,8 +78,12 @@ bool has_bytes_together(Want const& want, State... state) {
       asked = encode(0, 1, 2);
     std::vector<byte> expected;
     for (int i = 0; i < tiles; ++i) {
-      auto const tile = want(row_span(rows).subspan(std::size_t{D} * tokens * i, std::size_t{D} * tokens),
-                             static_cast<State>(i + 1) * state...);
+      auto const of_tile = row_span(rows).subspan(std::size_t{D} * tokens * i, std::size_t{D} * tokens);
+      std::vector<byte> tile;
+      if constexpr (sizeof...(State) == 0)
+        tile = want(of_tile);
+      else
+        tile = want(of_tile, scale_of(i));
       expected.insert(expected.end(), tile.begin(), tile.end());
     }
     check_bytes(got, expected);

@@ -10,15 +10,16 @@
 namespace kvsieve::inline v0 {
 namespace cs = ::cuda::std;
 
-/// IEEE binary16, bit for bit what CUDA's `__half` and ggml's F16 hold.
+/// IEEE binary16, bit for bit what CUDA's `__half` and ggml's F16 hold. As a float, it has no value until it is given
+/// one: room for many costs nothing.
 struct f16 {
-  cs::uint16_t bits = 0;                                 ///< sign, 5 bits of exponent, 10 of fraction
+  cs::uint16_t bits;                                     ///< sign, 5 bits of exponent, 10 of fraction
   friend constexpr bool operator==(f16, f16) = default;  ///< of the bits: -0 differs from 0
 };
 
 /// bfloat16: the upper half of a float, bit for bit CUDA's `__nv_bfloat16`.
 struct bf16 {
-  cs::uint16_t bits = 0;                                   ///< sign, 8 bits of exponent, 7 of fraction
+  cs::uint16_t bits;                                       ///< sign, 8 bits of exponent, 7 of fraction
   friend constexpr bool operator==(bf16, bf16) = default;  ///< of the bits: -0 differs from 0
 };
 

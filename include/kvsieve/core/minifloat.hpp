@@ -42,7 +42,7 @@ template <int Mantissa, int Least>
 }
 /// An E4M3 number, as it is stored.
 struct e4m3_bits {
-  unsigned char bits = 0;  ///< sign, 4 bits of exponent, 3 of fraction
+  unsigned char bits;  ///< sign, 4 bits of exponent, 3 of fraction
 };
 /// An E4M3 number divided by 256, which is an f16; the patterns of NaN as 480 / 256.
 [[nodiscard]] KVSIEVE_INLINE KVSIEVE_HD float from_e4m3(unsigned bits) {
