@@ -73,7 +73,8 @@ struct fragment {
   /// with `before`, what lies before them may be: as many bytes before their end as `lanes` f16s take.
   KVSIEVE_INLINE KVSIEVE_HD static fragment spread_f16s(unsigned char const* p, unsigned bits, bool before = false);
   /// The same as f16s, `to` [lanes].
-  KVSIEVE_INLINE static void spread_f16s(unsigned char const* p, unsigned bits, bool before, f16* to);
+  /// @return where the next ones lie
+  KVSIEVE_INLINE static unsigned char const* spread_f16s(unsigned char const* p, unsigned bits, bool before, f16* to);
 
   /// E2M1 numbers of `lanes` / 2 bytes, low nibbles first, times `scale`.
   KVSIEVE_INLINE KVSIEVE_HD static fragment of_e2m1(unsigned char const* p, float scale);

@@ -160,14 +160,17 @@ KVSIEVE_INLINE KVSIEVE_HD fragment fragment::spread_f16s(unsigned char const* p,
   return r;
 #endif
 }
-KVSIEVE_INLINE void fragment::spread_f16s(unsigned char const* p, unsigned bits, [[maybe_unused]] bool before,
-                                          f16* to) {
+KVSIEVE_INLINE unsigned char const* fragment::spread_f16s(unsigned char const* p, unsigned bits,
+                                                          [[maybe_unused]] bool before, f16* to) {
+  bits &= (1u << lanes) - 1;
+  // As many as an address takes: what is shorter has to be widened each time.
+  unsigned char const* const next = p + 2 * static_cast<cs::size_t>(__builtin_popcountll(cs::size_t{bits}));
 #if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 8
   if (before) {
-    __m128i const all = _mm_loadu_si128(reinterpret_cast<__m128i const*>(p + 2 * __builtin_popcount(bits & 255u) - 16));
-    __m128i const move = _mm_load_si128(reinterpret_cast<__m128i const*>(detail::moves_of_bits.of[bits & 255u]));
+    __m128i const all = _mm_loadu_si128(reinterpret_cast<__m128i const*>(next - 16));
+    __m128i const move = _mm_load_si128(reinterpret_cast<__m128i const*>(detail::moves_of_bits.of[bits]));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm_shuffle_epi8(all, move));
-    return;
+    return next;
   }
 #endif
 #if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16
@@ -181,6 +184,7 @@ KVSIEVE_INLINE void fragment::spread_f16s(unsigned char const* p, unsigned bits,
     p += set ? 2 : 0;
   }
 #endif
+  return next;
 }
 KVSIEVE_INLINE KVSIEVE_HD fragment fragment::of_e2m1(unsigned char const* p, float scale) {
 #if KVSIEVE_HOST_VECTORS && KVSIEVE_HOST_LANES == 16

@@ -42,13 +42,13 @@ struct bitmap {
   template <class Fragment, int D>
   KVSIEVE_INLINE static void halves(byte const* row, int, f16* to) {
     byte const* from = row + 8 * words<D>;
-    KVSIEVE_UNROLL for (int c = 0; c < D; c += Fragment::lanes) {
-      auto const bits = static_cast<unsigned>(word(row, c / 64) >> c % 64) & ((1u << Fragment::lanes) - 1);
-      int const count = cs::popcount(bits);
+    constexpr int lanes = Fragment::lanes;
+    KVSIEVE_UNROLL for (int c = 0; c < D; c += lanes) {
+      auto const bits = static_cast<unsigned>(word(row, c / 64) >> c % 64);
       // The bits before the numbers may be read.
-      Fragment::spread_f16s(
-          from, bits, words<D> * 8 >= 2 * Fragment::lanes || from + 2 * count - row >= 2 * Fragment::lanes, to + c);
-      from += 2 * count;
+      bool const before =
+          words<D> * 8 >= 2 * lanes || from + 2 * cs::popcount(bits & ((1u << lanes) - 1)) - row >= 2 * lanes;
+      from = Fragment::spread_f16s(from, bits, before, to + c);
     }
   }
   /// Some rows.

@@ -88,13 +88,13 @@ class attention_segment {
       {
         key_block keys;  // its room is that of values as well: both are not needed at once
         keys.open(l_.keys, head_, t, here);
+        block_places<values_view> const ahead(l_.values, head_, t);
         a_few_at_once(rows.count, [&]<int G>(int g, cs::integral_constant<int, G>) {
           if constexpr (columns)
-            keys.template multiply<G>(here, q + g, sum_of + g, z + g, [&](int j) {
-              ask<values_view>(place_of(l_.values, head_, t + j), 0, lines_of<values_view>);
-            });
+            keys.template multiply<G>(here, q + g, sum_of + g, z + g,
+                                      [&](int j) { ask<values_view>(ahead[j], 0, lines_of<values_view>); });
           else
-            logits<G>(keys, t, here, q + g, z + g, sum_of + g);
+            logits<G>(keys, ahead, here, q + g, z + g, sum_of + g);
         });
       }
       for (int g = 0; g < rows.count; ++g) {
@@ -109,8 +109,9 @@ class attention_segment {
       for (int g = 0; g < rows.count; ++g) soften(z[g], most[g], total[g]);
       value_block values;
       values.open(l_.values, head_, t, here);
+      block_places<keys_view> const ahead(l_.keys, head_, t + block);
       a_few_at_once(rows.count, [&]<int G>(int g, cs::integral_constant<int, G>) {
-        add_values<G>(values, t, here, z + g, out + g);
+        add_values<G>(values, ahead, here, z + g, out + g);
       });
     }
     for (int g = 0; g < rows.count; ++g) {
@@ -145,8 +146,8 @@ class attention_segment {
   // z[g][j] = <q_g, k_j> log2(e) / sqrt(D). lanes / G tokens x G heads are worked on together: what is loaded of a
   // query serves all of the tokens, and their sums are transposed at once.
   template <int G>
-  KVSIEVE_APART void logits(key_block const& keys, index first, int here, float const (*q)[DK], float (*z)[block],
-                            float const (*sum_of)[groups]) const {
+  KVSIEVE_APART static void logits(key_block const& keys, block_places<values_view> const& ahead, int here,
+                                   float const (*q)[DK], float (*z)[block], float const (*sum_of)[groups]) {
     constexpr int heads = G == 3 ? 4 : G, step = lanes / heads < 1 ? 1 : lanes / heads;
     constexpr int chains = G * step < 8 ? 2 : 1;  // an addition has to wait for the last one of its chain
     constexpr int at_once = G == 1 ? 1 : step;    // tokens whose numbers wait in registers
@@ -156,7 +157,7 @@ class attention_segment {
       KVSIEVE_UNROLL for (int i = 0; i < lanes; ++i) part[i] = other[i] = fragment(0.0f);
       float const* const query = unknown(q[0]);
       char const* value[step];
-      KVSIEVE_UNROLL for (int t = 0; t < step; ++t) value[t] = place_of(l_.values, head_, first + j + t);
+      KVSIEVE_UNROLL for (int t = 0; t < step; ++t) value[t] = ahead[j + t];
       KVSIEVE_UNROLL for (int c = 0; c < nk; c += 2) {
         KVSIEVE_UNROLL for (int i = 0; i < share; ++i) {
           int const at = c / 2 * share + i, line = at % lines_of<values_view>;
@@ -224,16 +225,16 @@ class attention_segment {
 
   // out[g] += sum over the block of w[g][j] v_j, so many channels at a time that their sums stay in registers.
   template <int G>
-  KVSIEVE_APART void add_values(value_block const& values, index first, int here, float const (*w)[block],
-                                float (*out)[D]) const {
+  KVSIEVE_APART static void add_values(value_block const& values, block_places<keys_view> const& ahead, int here,
+                                       float const (*w)[block], float (*out)[D]) {
     constexpr int width = width_of<G>;
     scaled_weights<G> scaled;
-    for (int c = 0; c + width <= n; c += width) add_some<G, width>(values, first, here, c, w, scaled, out);
-    if constexpr (n % width != 0) add_some<G, n % width>(values, first, here, n / width * width, w, scaled, out);
+    for (int c = 0; c + width <= n; c += width) add_some<G, width>(values, ahead, here, c, w, scaled, out);
+    if constexpr (n % width != 0) add_some<G, n % width>(values, ahead, here, n / width * width, w, scaled, out);
   }
   template <int G, int Width>
-  KVSIEVE_INLINE void add_some(value_block const& values, index first, int here, int c0, float const (*w)[block],
-                               scaled_weights<G>& scaled, float (*out)[D]) const {
+  KVSIEVE_INLINE static void add_some(value_block const& values, block_places<keys_view> const& ahead, int here, int c0,
+                                      float const (*w)[block], scaled_weights<G>& scaled, float (*out)[D]) {
     constexpr bool scales = value_block::group > 0;
     constexpr int group = scaled_weights<G>::group, width = width_of<G>, passes = (n + width - 1) / width;
     if constexpr (scales)
@@ -248,7 +249,7 @@ class attention_segment {
     constexpr int some = (lines_of<keys_view> + every - 1) / every;
     int asked = c0 / width * share;
     for (int from = 0; from < here; from += every, ++asked) {
-      char const* const key = place_of(l_.keys, head_, first + block + asked);
+      char const* const key = ahead[asked];
       int const to = from + every < here ? from + every : here;
       auto const token = [&](int j) {
         fragment weight[G];

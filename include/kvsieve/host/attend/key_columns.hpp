@@ -29,8 +29,12 @@ class key_columns {
 
   /// Opens rows [first, first + count) of a head. Behind them stands the last one, up to a whole block.
   void open(V const& view, index head, index first, int count) {
+    block_places<V> const places(view, head, first);
     for (int j = 0; j < block_rows; j += eight) {
-      auto const at = [&](int t) { return held_row_of(view, head, first + (j + t < count ? j + t : count - 1)); };
+      auto const at = [&](int t) {
+        return detail::row_at_place(places, j + t < count ? j + t : count - 1,
+                                    [&](int token) { return held_row_of(view, head, first + token); });
+      };
       row const rows[eight] = {at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7)};
       KVSIEVE_UNROLL for (int t = 0; t < eight; ++t) scales_.take(rows[t], j + t);
       for (int c = 0; c < channels; c += 32) {
@@ -45,21 +49,31 @@ class key_columns {
 
   /// z[g][j] = <q_g, key j> for `count` keys at least, of queries [G, channels] over fragment::codes::unit.
   /// @param sum_of  [G][groups], sums of the queries over the channels of a group
-  /// @param ahead   ahead(token) is called for all tokens, spread between what is done
+  /// @param ahead   ahead(token) is called for all tokens, and some behind them, spread between what is done
   template <int G, class Ahead>
   KVSIEVE_APART void multiply(int count, float const (*q)[channels], float const (*sum_of)[groups],
                               float (*z)[block_rows], Ahead const& ahead) const {
-    // A sum has to wait for its last addition, so that there are to be eight at least.
-    constexpr int wide = 8 / (G == 3 ? 4 : G), most = block_rows / lanes, together = wide < most ? wide : most;
-    for (int j = 0; j < count; j += together * lanes) {
-      int asked = 0;
+    // A sum has to wait for its last addition, so that there are to be eight at least; with as many registers as 32,
+    // what is loaded of a query serves more.
+    constexpr int wide = (lanes == 16 ? 16 : 8) / (G == 3 ? 4 : G), most = block_rows / lanes,
+                  together = wide < most ? wide : most;
+    constexpr int tokens = together * lanes, words = channels / 4;
+    constexpr int every = words / tokens > 1 ? words / tokens : 1, asks = (tokens * every + words - 1) / words;
+    for (int j = 0; j < count; j += tokens) {
+      int asked = j;
       for (int of = 0; of < groups; ++of) {
         fragment sums[G][together];
         KVSIEVE_UNROLL for (int g = 0; g < G; ++g) KVSIEVE_UNROLL for (int t = 0; t < together; ++t) sums[g][t] =
             fragment(0.0f);
-        for (int c = of * group; c < (of + 1) * group; c += 4) {
-          for (; asked * channels < (c + 4) * (together * lanes); ++asked) ahead(j + asked);
-          add_word<G, together>(words_[c / 4] + j, q[0] + c, sums, cs::make_integer_sequence<int, 4>{});
+        float const* query = q[0] + of * group;
+        unsigned const* word = words_[of * (group / 4)] + j;
+        for (int w = 0; w < group / 4; w += every) {  // so many words for `asks` tokens
+          KVSIEVE_UNROLL for (int i = 0; i < asks; ++i) ahead(asked++);
+          KVSIEVE_UNROLL for (int i = 0; i < every; ++i) if (w + i < group / 4) {
+            add_word<G, together>(word, query, sums, cs::make_integer_sequence<int, 4>{});
+            query += 4;
+            word += block_rows;
+          }
         }
         KVSIEVE_UNROLL for (int t = 0; t < together; ++t) {
           int const at = j + t * lanes;

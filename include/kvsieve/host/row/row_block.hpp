@@ -6,12 +6,11 @@
 #include <kvsieve/core/fragment.hpp>
 #include <kvsieve/core/math.hpp>
 #include <kvsieve/core/minifloat.hpp>
+#include <kvsieve/host/row/block_places.hpp>
 
 namespace kvsieve::inline v0 {
 namespace host::inline KVSIEVE_TARGET {
 
-/// Tokens of a block: what is asked for ahead still finds room.
-inline constexpr int block_rows = 64;
 /// Which channels of a row are read.
 enum class row_part : unsigned char {
   held,  ///< those that rows hold, see encode/kept_channels.hpp
@@ -136,8 +135,12 @@ class row_block {
     head_ = head;
     first_ = first;
     if constexpr (placed) return;
+    block_places<V> const places(view, head, first);
+    auto const at = [&](int j) {
+      return detail::row_at_place(places, j, [&](int token) { return row_at(view, head, first + token); });
+    };
     for (int j = 0; j < count; ++j) {
-      row const r = row_at(view, head, first + j);
+      row const r = at(j);
       if constexpr (halves) {
         row::format::template halves<fragment, channels>(r.tile, r.token, codes_ + j * channels);
       } else if constexpr (bytes) {
@@ -154,7 +157,7 @@ class row_block {
       }
     }
     if constexpr (group > 0) {  // behind the last row its scales stand, up to a whole fragment
-      for (int j = count; j < round_up(count, lanes); ++j) scales_.take(row_at(view, head, first + count - 1), j);
+      for (int j = count; j < round_up(count, lanes); ++j) scales_.take(at(count - 1), j);
       scales_.widen(round_up(count, lanes));
     }
   }

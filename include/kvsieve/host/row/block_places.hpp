@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Where the rows of a block of tokens begin, one computed from another where they lie at one stride.
+#pragma once
+#include <cstdint>
+
+#include <kvsieve/core/encoded.hpp>
+
+namespace kvsieve::inline v0 {
+namespace host::inline KVSIEVE_TARGET {
+
+/// Tokens of a block: what is asked for ahead still finds room.
+inline constexpr int block_rows = 64;
+
+/// Where the row of a token of a head begins, or the head's last one; null where rows are read an element at a time.
+template <row_view V>
+[[nodiscard]] KVSIEVE_INLINE char const* place_of(V const& rows, index head, index token) {
+  index const last = tokens_of(rows, head) - 1, at = token < last ? token : last;
+  if constexpr (contiguous_rows<V>)
+    return reinterpret_cast<char const*>(row_of(rows, head, at));
+  else if constexpr (is_encoded<V>)
+    return reinterpret_cast<char const*>(row_of(rows, head, at).tile) + at % codec_of<V>::tile_tokens * row_bytes<V>();
+  else
+    return nullptr;
+}
+/// Where the rows of a block begin: one from another where they lie at one stride. What stands for rows behind the
+/// head's last one may be asked for, but not read.
+template <row_view V>
+class block_places {
+  static constexpr bool strided = strided_run<V> % block_rows == 0;
+
+ public:
+  /// Of block_rows rows from `first` on, a multiple of block_rows.
+  KVSIEVE_INLINE block_places(V const& rows, index head, index first)
+      : rows_(&rows), head_(head), first_(first), start_(place_of(rows, head, first)) {
+    index const step = token_stride_of(rows);  // in elements
+    step_ = is_encoded<V> ? step / head_dim_of<V> * row_bytes<V>() : step * index{sizeof(element_of<V>)};
+  }
+  /// Row j.
+  [[nodiscard]] KVSIEVE_INLINE char const* operator[](int j) const {
+    if constexpr (strided)
+      return reinterpret_cast<char const*>(reinterpret_cast<std::uintptr_t>(start_) +
+                                           static_cast<std::uintptr_t>(j * step_));
+    else
+      return place_of(*rows_, head_, first_ + j);
+  }
+
+ private:
+  V const* rows_;
+  index head_, first_, step_;  // bytes from a row to the next
+  char const* start_;
+};
+namespace detail {
+/// Row j of a block: what row_at(j) gives, row_of of a view or another of its kind.
+template <row_view V, class RowAt>
+[[nodiscard]] KVSIEVE_INLINE auto row_at_place(block_places<V> const& places, int j, RowAt const& row_at) {
+  using row = decltype(row_at(j));
+  if constexpr (strided_run<V> % block_rows != 0) {
+    return row_at(j);
+  } else if constexpr (contiguous_rows<V>) {
+    return reinterpret_cast<row>(const_cast<char*>(places[j]));  // of a view that may be written
+  } else if constexpr (is_encoded<V>) {
+    if constexpr (codec_of<V>::tile_tokens == 1 && !has_state<typename row::format>)
+      return row{reinterpret_cast<byte const*>(places[j]), 0, {}};
+    else
+      return row_at(j);
+  } else {
+    return row_at(j);
+  }
+}
+}  // namespace detail
+}  // namespace host::inline KVSIEVE_TARGET
+}  // namespace kvsieve::inline v0
