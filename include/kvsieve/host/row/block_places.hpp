@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Where the rows of a block of tokens begin, one computed from another where they lie at one stride.
 #pragma once
-#include <cstdint>
-
 #include <kvsieve/core/encoded.hpp>
 
 namespace kvsieve::inline v0 {
@@ -26,7 +24,7 @@ template <row_view V>
 /// head's last one may be asked for, but not read.
 template <row_view V>
 class block_places {
-  static constexpr bool strided = strided_run<V> % block_rows == 0;
+  static constexpr bool strided = (contiguous_rows<V> || is_encoded<V>) && strided_run<V> % block_rows == 0;
 
  public:
   /// Of block_rows rows from `first` on, a multiple of block_rows.
@@ -38,8 +36,7 @@ class block_places {
   /// Row j.
   [[nodiscard]] KVSIEVE_INLINE char const* operator[](int j) const {
     if constexpr (strided)
-      return reinterpret_cast<char const*>(reinterpret_cast<std::uintptr_t>(start_) +
-                                           static_cast<std::uintptr_t>(j * step_));
+      return start_ + j * step_;
     else
       return place_of(*rows_, head_, first_ + j);
   }
@@ -50,22 +47,25 @@ class block_places {
   char const* start_;
 };
 namespace detail {
+/// Whether a row is known by where it begins.
+template <row_view V, class Row>
+inline constexpr bool has_bare_rows = [] {
+  if constexpr (is_encoded<V>)
+    return codec_of<V>::tile_tokens == 1 && !has_state<typename Row::format>;
+  else
+    return false;
+}();
 /// Row j of a block: what row_at(j) gives, row_of of a view or another of its kind.
 template <row_view V, class RowAt>
 [[nodiscard]] KVSIEVE_INLINE auto row_at_place(block_places<V> const& places, int j, RowAt const& row_at) {
   using row = decltype(row_at(j));
-  if constexpr (strided_run<V> % block_rows != 0) {
-    return row_at(j);
-  } else if constexpr (contiguous_rows<V>) {
+  constexpr bool strided = strided_run<V> % block_rows == 0;
+  if constexpr (strided && contiguous_rows<V>)
     return reinterpret_cast<row>(const_cast<char*>(places[j]));  // of a view that may be written
-  } else if constexpr (is_encoded<V>) {
-    if constexpr (codec_of<V>::tile_tokens == 1 && !has_state<typename row::format>)
-      return row{reinterpret_cast<byte const*>(places[j]), 0, {}};
-    else
-      return row_at(j);
-  } else {
+  else if constexpr (strided && has_bare_rows<V, row>)
+    return row{reinterpret_cast<byte const*>(places[j]), 0, {}};
+  else
     return row_at(j);
-  }
 }
 }  // namespace detail
 }  // namespace host::inline KVSIEVE_TARGET
