@@ -11,12 +11,13 @@ namespace host::inline KVSIEVE_TARGET {
 template <row_view V>
 inline constexpr int lines_of = static_cast<int>((row_bytes<V>() + 63) / 64);
 
-/// Asks for lines [from, to) of a row that begins there, as far as it has them.
-template <row_view V>
-KVSIEVE_INLINE void ask(char const* row, int from, int to) {
+/// Asks for `Count` lines of a row that begins there, from line `from` on, as far as it has them.
+template <row_view V, int Count>
+KVSIEVE_INLINE void ask(char const* row, int from) {
   constexpr int level = row_bytes<V>() * block_rows <= 12288 ? 3 : 2;  // a small block finds room in the first cache
   if constexpr (contiguous_rows<V> || is_encoded<V>)
-    KVSIEVE_UNROLL for (int i = from; i < to; ++i) if (i < lines_of<V>) __builtin_prefetch(row + i * 64, 0, level);
+    KVSIEVE_UNROLL for (int i = 0; i < Count; ++i) if (from + i < lines_of<V>)
+        __builtin_prefetch(row + (from + i) * 64, 0, level);
 }
 }  // namespace host::inline KVSIEVE_TARGET
 }  // namespace kvsieve::inline v0

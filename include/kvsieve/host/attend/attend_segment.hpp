@@ -92,7 +92,7 @@ class attention_segment {
         a_few_at_once(rows.count, [&]<int G>(int g, cs::integral_constant<int, G>) {
           if constexpr (columns)
             keys.template multiply<G>(here, q + g, sum_of + g, z + g,
-                                      [&](int j) { ask<values_view>(ahead[j], 0, lines_of<values_view>); });
+                                      [&](int j) { ask<values_view, lines_of<values_view>>(ahead[j], 0); });
           else
             logits<G>(keys, ahead, here, q + g, z + g, sum_of + g);
         });
@@ -161,7 +161,7 @@ class attention_segment {
       KVSIEVE_UNROLL for (int c = 0; c < nk; c += 2) {
         KVSIEVE_UNROLL for (int i = 0; i < share; ++i) {
           int const at = c / 2 * share + i, line = at % lines_of<values_view>;
-          if (at < step * lines_of<values_view>) ask<values_view>(value[at / lines_of<values_view>], line, line + 1);
+          if (at < step * lines_of<values_view>) ask<values_view, 1>(value[at / lines_of<values_view>], line);
         }
         KVSIEVE_UNROLL for (int t0 = 0; t0 < step; t0 += at_once) {
           fragment k[at_once][2];
@@ -273,12 +273,12 @@ class attention_segment {
       if (every <= 8 && !value_block::placed && to - from == every) {
         constexpr int count = every <= 8 ? every : 1;
         KVSIEVE_UNROLL for (int j = 0; j < count; ++j) {
-          ask<keys_view>(key, j * some, (j + 1) * some);
+          ask<keys_view, some>(key, j * some);
           token(from + j);
         }
       } else {
         for (int j = from; j < to; ++j) {
-          ask<keys_view>(key, (j - from) * some, (j - from + 1) * some);
+          ask<keys_view, some>(key, (j - from) * some);
           token(j);
         }
       }
