@@ -107,6 +107,7 @@ KVSIEVE_INLINE KVSIEVE_HD void find_largest(float const* x, float mean, unsigned
 template <int Rows, int D, int K>
 class largest_channels {
  public:
+  /// Finds them.
   KVSIEVE_INLINE KVSIEVE_HD largest_channels(float const* (&x)[Rows], float* room) {
     for (int r = 0; r < Rows; ++r) {
       float mean;
@@ -132,10 +133,12 @@ class largest_channels {
   unsigned kept_[Rows][(D + 31) / 32];
   f16 f16s_[Rows][padded];
 };
+/// The same of several rows at once, where host::largest_f16s is.
 template <int Rows, int D, int K>
   requires(Rows > 1 && host::finds_largest<D>)  // one by one they would wait for each other
 class largest_channels<Rows, D, K> {
  public:
+  /// @cond as above
   KVSIEVE_INLINE largest_channels(float const* (&x)[Rows], float* room) {
     if (!search_.take(x)) {
       for (int r = 0; r < Rows; ++r) {
@@ -149,7 +152,6 @@ class largest_channels<Rows, D, K> {
     for (int r = 0; r < Rows; ++r)
       if (count(kept_[r]) != K) settle(x[r], r);
   }
-  /// @cond as above
   [[nodiscard]] KVSIEVE_INLINE unsigned const* kept(int r) const { return kept_[r]; }
   [[nodiscard]] KVSIEVE_INLINE f16 const* eight(int r, int channel) const { return search_.eight(r, channel); }
   /// @endcond
