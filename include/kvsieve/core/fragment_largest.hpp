@@ -2,7 +2,6 @@
 // Which numbers of a row are the largest, for some rows at once: what one search waits for leaves time for the others.
 #pragma once
 #include <kvsieve/core/fragment.hpp>
-#include <kvsieve/core/fragment_pack.hpp>
 
 namespace kvsieve::inline v0 {
 namespace host::inline KVSIEVE_TARGET {
@@ -20,7 +19,7 @@ class largest_f16s;
 template <int Rows, int D, int K>
 class largest_f16s {
   static_assert(D % 32 == 0 && D <= 512 && K >= 1 && K <= D);
-  // Two rows lie side by side, each in its half of a register. One row stands in both.
+  // Two rows lie side by side, each in its half of a register. The last one of an odd number stands in both.
   static constexpr int pairs = (Rows + 1) / 2, eights = D / 8, blocks = D / 16;
 
  public:

@@ -51,7 +51,7 @@ struct bitmap {
       from = Fragment::spread_f16s(from, bits, before, to + c);
     }
   }
-  /// Some rows.
+  /// Some rows at once, see core/encoded.hpp.
   template <int D, int Rows, class Ahead>
   KVSIEVE_INLINE KVSIEVE_HD static void encode_rows(float const* (&x)[Rows], byte* const (&row)[Rows],
                                                     Ahead const& ahead) {

@@ -52,7 +52,7 @@ struct nvfp4 {
   [[nodiscard]] KVSIEVE_INLINE static float row_scale(byte const*, int, float scale = 1.0f) {
     return 128.0f * scale;
   }
-  /// Some rows.
+  /// Some rows at once, see core/encoded.hpp.
   template <int D, int Rows, class Ahead>
   KVSIEVE_INLINE KVSIEVE_HD static void encode_rows(float const* (&x)[Rows], byte* const (&row)[Rows],
                                                     Ahead const& ahead, float const (&scale)[Rows]) {
