@@ -8,9 +8,16 @@ namespace host::inline KVSIEVE_TARGET {
 
 #if KVSIEVE_HOST_VECTORS
 namespace detail {
-// One step of sum_rows: groups of 2 half lanes become groups of half lanes, those of a before those of b.
+// One step of sum_rows: of two fragments whose rows take 2 half lanes each, rows of half lanes, each beside one of the
+// other, so that no lane leaves its 16 bytes but where half a row does.
 template <int Half, bool Second, int Lane>
-inline constexpr int folded_lane = Lane / Half * 2 * Half + Lane % Half + (Second ? Half : 0);
+inline constexpr int folded_lane = [] {
+  constexpr int lanes = fragment::lanes, of = Lane / Half, i = Lane % Half;  // which half-row, and where in it
+  if constexpr (2 * Half == lanes)  // one row a fragment: (first of a, second of b) + (second of a, first of b)
+    return of * lanes + ((of == 1) != Second ? Half : 0) + i;
+  else
+    return of % 2 * lanes + of / 2 * 2 * Half + (Second ? Half : 0) + i;
+}();
 template <int Half, int... Lane>
 KVSIEVE_INLINE fragment fold_lanes(fragment a, fragment b, cs::integer_sequence<int, Lane...>) {
   return {__builtin_shufflevector(a.v, b.v, folded_lane<Half, false, Lane>...) +
@@ -23,7 +30,7 @@ KVSIEVE_INLINE fragment fold_all(fragment const (&a)[Count]) {
   } else {
     fragment half[Count / 2];
     KVSIEVE_UNROLL for (int i = 0; i < Count / 2; ++i) half[i] =
-        fold_lanes<Count / 2>(a[2 * i], a[2 * i + 1], cs::make_integer_sequence<int, fragment::lanes>{});
+        fold_lanes<Count / 2>(a[i], a[i + Count / 2], cs::make_integer_sequence<int, fragment::lanes>{});
     return fold_all(half);
   }
 }

@@ -39,17 +39,20 @@ class attention_segment {
   using keys_view = typename Layer::keys_type;
   using values_view = typename Layer::values_type;
   static constexpr bool columns = reads_columns<keys_view>;
+  static constexpr int block = block_rows_of<keys_view, values_view>;
   static constexpr auto key_block_of() {
     if constexpr (columns)
       return cs::type_identity<key_columns<keys_view>>{};
     else
-      return cs::type_identity<row_block<keys_view, row_part::held>>{};
+      return cs::type_identity<row_block<keys_view, row_part::held, block>>{};
   }
   using key_block = typename decltype(key_block_of())::type;
-  using value_block = row_block<values_view>;
+  using value_block = row_block<values_view, row_part::whole, block>;
+  using key_places = block_places<keys_view, block>;
+  using value_places = block_places<values_view, block>;
   static constexpr int D = Layer::head_dim, lanes = fragment::lanes, n = D / lanes;
   static constexpr int DK = key_block::channels, nk = DK / lanes;  // of keys
-  static constexpr int block = block_rows, most_rows = attending_rows<D>::most;
+  static constexpr int most_rows = attending_rows<D>::most;
   static constexpr int together = 4;  // query rows whose sums registers hold
   static constexpr bool biased = !cs::is_same_v<typename Layer::bias_type, no_bias>;
   // With one scale a row the sums are scaled, not what they are made of.
@@ -88,11 +91,11 @@ class attention_segment {
       {
         key_block keys;  // its room is that of values as well: both are not needed at once
         keys.open(l_.keys, head_, t, here);
-        block_places<values_view> const ahead(l_.values, head_, t);
+        value_places const ahead(l_.values, head_, t);
         a_few_at_once(rows.count, [&]<int G>(int g, cs::integral_constant<int, G>) {
           if constexpr (columns)
             keys.template multiply<G>(here, q + g, sum_of + g, z + g,
-                                      [&](int j) { ask<values_view, lines_of<values_view>>(ahead[j], 0); });
+                                      [&](int j) { ask<values_view, lines_of<values_view>, block>(ahead[j], 0); });
           else
             logits<G>(keys, ahead, here, q + g, z + g, sum_of + g);
         });
@@ -104,12 +107,12 @@ class attention_segment {
         if (rows.logits[g] != nullptr)
           __builtin_memcpy(rows.logits[g] + t, z[g], sizeof(float) * static_cast<std::size_t>(here));
         for (int j = here; j < block; ++j) z[g][j] = -__builtin_inff();
-        raise<D>(z[g], most[g], total[g], out[g]);
+        raise<D, block>(z[g], most[g], total[g], out[g]);
       }
-      for (int g = 0; g < rows.count; ++g) soften(z[g], most[g], total[g]);
+      for (int g = 0; g < rows.count; ++g) soften<block>(z[g], most[g], total[g]);
       value_block values;
       values.open(l_.values, head_, t, here);
-      block_places<keys_view> const ahead(l_.keys, head_, t + block);
+      key_places const ahead(l_.keys, head_, t + block);
       a_few_at_once(rows.count, [&]<int G>(int g, cs::integral_constant<int, G>) {
         add_values<G>(values, ahead, here, z + g, out + g);
       });
@@ -146,8 +149,8 @@ class attention_segment {
   // z[g][j] = <q_g, k_j> log2(e) / sqrt(D). lanes / G tokens x G heads are worked on together: what is loaded of a
   // query serves all of the tokens, and their sums are transposed at once.
   template <int G>
-  KVSIEVE_APART static void logits(key_block const& keys, block_places<values_view> const& ahead, int here,
-                                   float const (*q)[DK], float (*z)[block], float const (*sum_of)[groups]) {
+  KVSIEVE_APART static void logits(key_block const& keys, value_places const& ahead, int here, float const (*q)[DK],
+                                   float (*z)[block], float const (*sum_of)[groups]) {
     constexpr int heads = G == 3 ? 4 : G, step = lanes / heads < 1 ? 1 : lanes / heads;
     constexpr int chains = G * step < 8 ? 2 : 1;  // an addition has to wait for the last one of its chain
     constexpr int at_once = G == 1 ? 1 : step;    // tokens whose numbers wait in registers
@@ -161,7 +164,7 @@ class attention_segment {
       KVSIEVE_UNROLL for (int c = 0; c < nk; c += 2) {
         KVSIEVE_UNROLL for (int i = 0; i < share; ++i) {
           int const at = c / 2 * share + i, line = at % lines_of<values_view>;
-          if (at < step * lines_of<values_view>) ask<values_view, 1>(value[at / lines_of<values_view>], line);
+          if (at < step * lines_of<values_view>) ask<values_view, 1, block>(value[at / lines_of<values_view>], line);
         }
         KVSIEVE_UNROLL for (int t0 = 0; t0 < step; t0 += at_once) {
           fragment k[at_once][2];
@@ -225,7 +228,7 @@ class attention_segment {
 
   // out[g] += sum over the block of w[g][j] v_j, so many channels at a time that their sums stay in registers.
   template <int G>
-  KVSIEVE_APART static void add_values(value_block const& values, block_places<keys_view> const& ahead, int here,
+  KVSIEVE_APART static void add_values(value_block const& values, key_places const& ahead, int here,
                                        float const (*w)[block], float (*out)[D]) {
     constexpr int width = width_of<G>;
     scaled_weights<G> scaled;
@@ -233,7 +236,7 @@ class attention_segment {
     if constexpr (n % width != 0) add_some<G, n % width>(values, ahead, here, n / width * width, w, scaled, out);
   }
   template <int G, int Width>
-  KVSIEVE_INLINE static void add_some(value_block const& values, block_places<keys_view> const& ahead, int here, int c0,
+  KVSIEVE_INLINE static void add_some(value_block const& values, key_places const& ahead, int here, int c0,
                                       float const (*w)[block], scaled_weights<G>& scaled, float (*out)[D]) {
     constexpr bool scales = value_block::group > 0;
     constexpr int group = scaled_weights<G>::group, width = width_of<G>, passes = (n + width - 1) / width;
@@ -273,12 +276,12 @@ class attention_segment {
       if (every <= 8 && !value_block::placed && to - from == every) {
         constexpr int count = every <= 8 ? every : 1;
         KVSIEVE_UNROLL for (int j = 0; j < count; ++j) {
-          ask<keys_view, some>(key, j * some);
+          ask<keys_view, some, block>(key, j * some);
           token(from + j);
         }
       } else {
         for (int j = from; j < to; ++j) {
-          ask<keys_view, some>(key, (j - from) * some);
+          ask<keys_view, some, block>(key, (j - from) * some);
           token(j);
         }
       }

@@ -6,8 +6,17 @@
 namespace kvsieve::inline v0 {
 namespace host::inline KVSIEVE_TARGET {
 
-/// Tokens of a block: what is asked for ahead still finds room.
+/// Tokens of a block at most: what is asked for ahead still finds room.
 inline constexpr int block_rows = 64;
+/// Tokens of a block of keys and of values. Where both are read as they lie, and nothing is opened for a block, 8 KiB
+/// of them are few enough to stay in the first cache until they are read; memory then gives a tenth more.
+template <row_view Keys, row_view Values>
+inline constexpr int block_rows_of = [] {
+  if (!contiguous_rows<Keys> || !contiguous_rows<Values>) return block_rows;
+  int rows = 16;
+  while (rows < block_rows && 2 * rows * (row_bytes<Keys>() + row_bytes<Values>()) <= 8192) rows *= 2;
+  return rows;
+}();
 
 /// Where the row of a token of a head begins, or the head's last one; null where rows are read an element at a time.
 template <row_view V>
@@ -22,12 +31,12 @@ template <row_view V>
 }
 /// Where the rows of a block begin: one from another where they lie at one stride. What stands for rows behind the
 /// head's last one may be asked for, but not read.
-template <row_view V>
+template <row_view V, int Rows = block_rows>
 class block_places {
-  static constexpr bool strided = (contiguous_rows<V> || is_encoded<V>) && strided_run<V> % block_rows == 0;
+  static constexpr bool strided = (contiguous_rows<V> || is_encoded<V>) && strided_run<V> % Rows == 0;
 
  public:
-  /// Of block_rows rows from `first` on, a multiple of block_rows.
+  /// Of Rows rows from `first` on, a multiple of Rows.
   KVSIEVE_INLINE block_places(V const& rows, index head, index first)
       : rows_(&rows), head_(head), first_(first), start_(place_of(rows, head, first)) {
     index const step = token_stride_of(rows);  // in elements
@@ -56,10 +65,10 @@ inline constexpr bool has_bare_rows = [] {
     return false;
 }();
 /// Row j of a block: what row_at(j) gives, row_of of a view or another of its kind.
-template <row_view V, class RowAt>
-[[nodiscard]] KVSIEVE_INLINE auto row_at_place(block_places<V> const& places, int j, RowAt const& row_at) {
+template <row_view V, int Rows, class RowAt>
+[[nodiscard]] KVSIEVE_INLINE auto row_at_place(block_places<V, Rows> const& places, int j, RowAt const& row_at) {
   using row = decltype(row_at(j));
-  constexpr bool strided = strided_run<V> % block_rows == 0;
+  constexpr bool strided = strided_run<V> % Rows == 0;
   if constexpr (strided && contiguous_rows<V>)
     return reinterpret_cast<row>(const_cast<char*>(places[j]));  // of a view that may be written
   else if constexpr (strided && has_bare_rows<V, row>)

@@ -98,8 +98,8 @@ class block_scales {
 /// Where there are none.
 struct no_block_scales {};
 
-/// Up to block_rows rows of a head. A number is code * scale + least; where a format has no scales, codes are numbers.
-template <row_view V, row_part Part = row_part::whole>
+/// Up to Rows rows of a head. A number is code * scale + least; where a format has no scales, codes are numbers.
+template <row_view V, row_part Part = row_part::whole, int Rows = block_rows>
 class row_block {
   [[nodiscard]] KVSIEVE_INLINE static auto row_at(V const& view, index head, index token) {
     if constexpr (Part == row_part::held)
@@ -115,8 +115,7 @@ class row_block {
  public:
   /// Whether rows are read where they lie, one place computed from another. A table of rows would not stay in the first
   /// cache beside a block of large ones, and what is read through it waits.
-  static constexpr bool placed =
-      contiguous_rows<V> && strided_run<V> % block_rows == 0 && row_bytes<V>() * block_rows > 16384;
+  static constexpr bool placed = contiguous_rows<V> && strided_run<V> % Rows == 0 && row_bytes<V>() > 256;
   static constexpr int channels = Part == row_part::held ? held_channels<V> : head_dim_of<V>;  ///< of a row
   /// Channels that share a scale; 0: there are none.
   static constexpr int group = [] {
@@ -127,7 +126,7 @@ class row_block {
   }();
   static constexpr bool has_least = detail::has_least<row>;  ///< whether something is added to what is scaled
 
-  /// Opens rows [first, first + count) of a head; `first` is a multiple of block_rows.
+  /// Opens rows [first, first + count) of a head; `first` is a multiple of Rows.
   void open(V const& view, index head, index first, int count) {
     byte const* tile = nullptr;
     int tiles = -1;
@@ -135,7 +134,7 @@ class row_block {
     head_ = head;
     first_ = first;
     if constexpr (placed) return;
-    block_places<V> const places(view, head, first);
+    block_places<V, Rows> const places(view, head, first);
     auto const at = [&](int j) {
       return detail::row_at_place(places, j, [&](int token) { return row_at(view, head, first + token); });
     };
@@ -228,16 +227,16 @@ class row_block {
   }
   static constexpr int most_tiles = [] {
     if constexpr (by_channel)
-      return (block_rows - 1) / row::format::tile_tokens + 2;
+      return (Rows - 1) / row::format::tile_tokens + 2;
     else
       return 1;
   }();
   using code_type = cs::conditional_t<halves, f16, signed char>;
-  alignas(64) code_type codes_[halves || bytes ? block_rows * channels : 1];
+  alignas(64) code_type codes_[halves || bytes ? Rows * channels : 1];
   alignas(64) float channel_[most_tiles][by_channel ? 2 * channels : 1];  // of each tile: scales, what is added
   [[no_unique_address]] typename decltype(scales_type())::type scales_;
-  int tile_[by_channel ? block_rows : 1];
-  row row_[halves || bytes || placed ? 1 : block_rows];
+  int tile_[by_channel ? Rows : 1];
+  row row_[halves || bytes || placed ? 1 : Rows];
   V const* view_ = nullptr;
   index head_ = 0, first_ = 0;
 };
