@@ -29,31 +29,41 @@ template <row_view V>
   else
     return nullptr;
 }
+/// Rows of a block that lie at one stride from a row at a multiple of them on: all of it, those of a page, or 0.
+template <row_view V, int Rows>
+inline constexpr int strided_rows = [] {
+  if (!contiguous_rows<V> && !is_encoded<V>) return 0;
+  if (strided_run<V> % Rows == 0) return Rows;
+  return Rows % strided_run<V> == 0 ? strided_run<V> : 0;
+}();
 /// Where the rows of a block begin: one from another where they lie at one stride. What stands for rows behind the
 /// head's last one may be asked for, but not read.
 template <row_view V, int Rows = block_rows>
 class block_places {
-  static constexpr bool strided = (contiguous_rows<V> || is_encoded<V>) && strided_run<V> % Rows == 0;
+  static constexpr int run = strided_rows<V, Rows>;
 
  public:
   /// Of Rows rows from `first` on, a multiple of Rows.
-  KVSIEVE_INLINE block_places(V const& rows, index head, index first)
-      : rows_(&rows), head_(head), first_(first), start_(place_of(rows, head, first)) {
+  KVSIEVE_INLINE block_places(V const& rows, index head, index first) : rows_(&rows), head_(head), first_(first) {
     index const step = token_stride_of(rows);  // in elements
     step_ = is_encoded<V> ? step / head_dim_of<V> * row_bytes<V>() : step * index{sizeof(element_of<V>)};
+    KVSIEVE_UNROLL for (int i = 0; i < runs; ++i) start_[i] = place_of(rows, head, first + i * run);
   }
   /// Row j.
   [[nodiscard]] KVSIEVE_INLINE char const* operator[](int j) const {
-    if constexpr (strided)
-      return start_ + j * step_;
+    if constexpr (run == Rows)
+      return start_[0] + j * step_;
+    else if constexpr (run > 0)
+      return start_[static_cast<unsigned>(j) / run] + static_cast<index>(static_cast<unsigned>(j) % run) * step_;
     else
       return place_of(*rows_, head_, first_ + j);
   }
 
  private:
+  static constexpr int runs = run > 0 ? Rows / run : 1;
   V const* rows_;
   index head_, first_, step_;  // bytes from a row to the next
-  char const* start_;
+  char const* start_[runs];
 };
 namespace detail {
 /// Whether a row is known by where it begins.
@@ -68,7 +78,7 @@ inline constexpr bool has_bare_rows = [] {
 template <row_view V, int Rows, class RowAt>
 [[nodiscard]] KVSIEVE_INLINE auto row_at_place(block_places<V, Rows> const& places, int j, RowAt const& row_at) {
   using row = decltype(row_at(j));
-  constexpr bool strided = strided_run<V> % Rows == 0;
+  constexpr bool strided = strided_rows<V, Rows> > 0;
   if constexpr (strided && contiguous_rows<V>)
     return reinterpret_cast<row>(const_cast<char*>(places[j]));  // of a view that may be written
   else if constexpr (strided && has_bare_rows<V, row>)
