@@ -8,18 +8,24 @@ namespace host::inline KVSIEVE_TARGET {
 
 #if KVSIEVE_HOST_VECTORS
 namespace detail {
-// One step of sum_rows: of two fragments whose rows take 2 half lanes each, rows of half lanes, each beside one of the
-// other, so that no lane leaves its 16 bytes but where half a row does.
+// One step of sum_rows: of two fragments whose rows take 2 Half lanes each, rows of Half lanes. Within 16 bytes no lane
+// leaves them, and those of a come before those of b; across them rows of a and b take turns.
 template <int Half, bool Second, int Lane>
 inline constexpr int folded_lane = [] {
-  constexpr int lanes = fragment::lanes, of = Lane / Half, i = Lane % Half;  // which half-row, and where in it
-  if constexpr (2 * Half == lanes)  // one row a fragment: (first of a, second of b) + (second of a, first of b)
-    return of * lanes + ((of == 1) != Second ? Half : 0) + i;
+  constexpr int lanes = fragment::lanes, of = Half < 4 ? Lane % 4 / 2 : Lane / Half % 2;  // of a or of b
+  if constexpr (Half < 4)
+    return of * lanes + Lane / 4 * 4 + Lane % 2 * (2 / Half) + (Second ? Half : 0);
   else
-    return of % 2 * lanes + of / 2 * 2 * Half + (Second ? Half : 0) + i;
+    return of * lanes + Lane / Half / 2 * 2 * Half + (Second ? Half : 0) + Lane % Half;
 }();
 template <int Half, int... Lane>
 KVSIEVE_INLINE fragment fold_lanes(fragment a, fragment b, cs::integer_sequence<int, Lane...>) {
+#if KVSIEVE_HOST_LANES == 8
+  if constexpr (Half == 4) {  // (first half of a, second of b) + (second of a, first of b): one of them is no shuffle
+    __m256 const x = (__m256)a.v, y = (__m256)b.v;
+    return {(fragment::vector)_mm256_blend_ps(x, y, 0xf0) + (fragment::vector)_mm256_permute2f128_ps(x, y, 0x21)};
+  }
+#endif
   return {__builtin_shufflevector(a.v, b.v, folded_lane<Half, false, Lane>...) +
           __builtin_shufflevector(a.v, b.v, folded_lane<Half, true, Lane>...)};
 }
@@ -28,10 +34,11 @@ KVSIEVE_INLINE fragment fold_all(fragment const (&a)[Count]) {
   if constexpr (Count == 1) {
     return a[0];
   } else {
-    fragment half[Count / 2];
-    KVSIEVE_UNROLL for (int i = 0; i < Count / 2; ++i) half[i] =
-        fold_lanes<Count / 2>(a[i], a[i + Count / 2], cs::make_integer_sequence<int, fragment::lanes>{});
-    return fold_all(half);
+    constexpr int half = Count / 2;  // of rows, and of the lanes that each of them has left
+    fragment folded[half];
+    KVSIEVE_UNROLL for (int i = 0; i < half; ++i) folded[i] = fold_lanes<half>(
+        a[half < 4 ? 2 * i : i], a[half < 4 ? 2 * i + 1 : i + half], cs::make_integer_sequence<int, fragment::lanes>{});
+    return fold_all(folded);
   }
 }
 }  // namespace detail
