@@ -64,7 +64,7 @@ KVSIEVE_INLINE void add_form(float const* panel, float const* strip, float const
 /// out[t] = the form of row t - centre for every row of `rows`; NaN for rows that are not finite.
 template <form Form, class Rows>
 void quadratic_form(Rows const& rows, float* panel, double const* centre, packed_matrix const& w, float* out) {
-  constexpr int D = Rows::head_dim, lanes = fragment::lanes, J = lanes < 8 ? 4 : 8;
+  constexpr int D = Rows::head_dim, lanes = fragment::lanes, J = lanes < 16 ? 4 : 8;  // what registers hold
   float moved[D];
   for (int d = 0; d < D; ++d) moved[d] = static_cast<float>(centre[d]);
   rows.each_panel(panel, [&](index row, int count, float const*, unsigned long long bad) {
