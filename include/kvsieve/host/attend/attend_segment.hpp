@@ -313,15 +313,6 @@ class attention_segment {
 #endif
     return p;
   }
-  // Keeps what was loaded in a register: compilers would rather load it again in every operation that it is part of.
-  KVSIEVE_INLINE static fragment pinned(fragment x) {
-#if KVSIEVE_HOST_VECTORS && defined(__AVX512F__)
-    asm("" : "+v"(x.v));
-#elif KVSIEVE_HOST_VECTORS && defined(__AVX__)
-    asm("" : "+x"(x.v));
-#endif
-    return x;
-  }
 
   Layer const& l_;
   index head_;

@@ -28,7 +28,7 @@ KVSIEVE_INLINE void product_tile(product_table const& table, index first, float 
   for (index k = 0; k < inputs; ++k) {
     float const* const row = turned + k * turned_stride;
     fragment x[product_columns];
-    KVSIEVE_UNROLL for (int c = 0; c < product_columns; ++c) x[c] = load(row + c * lanes);
+    KVSIEVE_UNROLL for (int c = 0; c < product_columns; ++c) x[c] = pinned(load(row + c * lanes));
     KVSIEVE_UNROLL for (int i = 0; i < Outputs; ++i) {
       fragment const w(data[i * table.output_stride + k * table.input_stride]);
       KVSIEVE_UNROLL for (int c = 0; c < product_columns; ++c) sum[i][c] = fma(w, x[c], sum[i][c]);

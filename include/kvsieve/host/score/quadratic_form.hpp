@@ -50,7 +50,7 @@ KVSIEVE_INLINE void add_form(float const* panel, float const* strip, float const
       load(offset + v * lanes);
   for (int d = 0; d < D; ++d) {
     fragment w[V];
-    KVSIEVE_UNROLL for (int v = 0; v < V; ++v) w[v] = load(strip + (d * V + v) * lanes);
+    KVSIEVE_UNROLL for (int v = 0; v < V; ++v) w[v] = pinned(load(strip + (d * V + v) * lanes));
     KVSIEVE_UNROLL for (int j = 0; j < J; ++j) {
       fragment const x(panel[j * D + d]);
       KVSIEVE_UNROLL for (int v = 0; v < V; ++v) y[j][v] = fma(w[v], x, y[j][v]);
@@ -64,7 +64,8 @@ KVSIEVE_INLINE void add_form(float const* panel, float const* strip, float const
 /// out[t] = the form of row t - centre for every row of `rows`; NaN for rows that are not finite.
 template <form Form, class Rows>
 void quadratic_form(Rows const& rows, float* panel, double const* centre, packed_matrix const& w, float* out) {
-  constexpr int D = Rows::head_dim, lanes = fragment::lanes, J = lanes < 16 ? 4 : 8;  // what registers hold
+  constexpr int D = Rows::head_dim, lanes = fragment::lanes;
+  constexpr int J = lanes < 16 ? 6 : 8, rest = panel_rows % J;  // sums of two fragments that registers hold
   float moved[D];
   for (int d = 0; d < D; ++d) moved[d] = static_cast<float>(centre[d]);
   rows.each_panel(panel, [&](index row, int count, float const*, unsigned long long bad) {
@@ -74,11 +75,16 @@ void quadratic_form(Rows const& rows, float* panel, double const* centre, packed
     for (int j = 0; j < panel_rows; ++j) sum[j] = fragment(0.0f);
     for (int first = 0; first < w.padded; first += packed_matrix::strip_rows) {
       float const* const strip = w.strips + index{first} * D;
-      for (int j = 0; j < count; j += J)
+      auto const add = [&]<int Count>(int j, cs::integral_constant<int, Count>) {
         if (w.strip(first) == packed_matrix::strip_rows)
-          detail::add_form<D, J, 2, Form>(panel + j * D, strip, w.offset + first, first, sum + j);
+          detail::add_form<D, Count, 2, Form>(panel + j * D, strip, w.offset + first, first, sum + j);
         else
-          detail::add_form<D, J, 1, Form>(panel + j * D, strip, w.offset + first, first, sum + j);
+          detail::add_form<D, Count, 1, Form>(panel + j * D, strip, w.offset + first, first, sum + j);
+      };
+      int j = 0;
+      for (; j < count && j + J <= panel_rows; j += J) add(j, cs::integral_constant<int, J>{});
+      if constexpr (rest > 0)
+        if (j < count) add(j, cs::integral_constant<int, rest>{});
     }
     for (int j = 0; j < count; j += lanes) {
       fragment part[lanes];

@@ -106,7 +106,7 @@ KVSIEVE_INLINE void logits(float const* packed, float const* keys, index stride,
   KVSIEVE_UNROLL for (int j = 0; j < KJ; ++j) KVSIEVE_UNROLL for (int v = 0; v < V; ++v) sum[j][v] = fragment(0.0f);
   for (int d = 0; d < D; ++d) {
     fragment q[V];
-    KVSIEVE_UNROLL for (int v = 0; v < V; ++v) q[v] = load(packed + (d * V + v) * lanes);
+    KVSIEVE_UNROLL for (int v = 0; v < V; ++v) q[v] = pinned(load(packed + (d * V + v) * lanes));
     KVSIEVE_UNROLL for (int j = 0; j < KJ; ++j) {
       fragment const k(keys[j * stride + d]);
       KVSIEVE_UNROLL for (int v = 0; v < V; ++v) sum[j][v] = fma(q[v], k, sum[j][v]);

@@ -18,7 +18,7 @@ void add_products(float const* panel, int i0, int j0, double* second) {
   for (int t = 0; t < panel_rows; ++t) {
     float const* const row = panel + t * D;
     fragment x[V];
-    KVSIEVE_UNROLL for (int v = 0; v < V; ++v) x[v] = load(row + j0 + v * lanes);
+    KVSIEVE_UNROLL for (int v = 0; v < V; ++v) x[v] = pinned(load(row + j0 + v * lanes));
     KVSIEVE_UNROLL for (int i = 0; i < I; ++i) {
       fragment const y(row[i0 + i]);
       KVSIEVE_UNROLL for (int v = 0; v < V; ++v) sum[i][v] = fma(x[v], y, sum[i][v]);
@@ -52,7 +52,8 @@ index mean_of_rows(Rows const& rows, float* panel, double* mean) {
 /// second [D, D] = the sum over the finite rows of w_t (x_t - centre) (x_t - centre)^T; w_t = weight(t), at least 0.
 template <class Rows, class Weight>
 void second_moments(Rows const& rows, float* panel, double const* centre, Weight const& weight, double* second) {
-  constexpr int D = Rows::head_dim, lanes = fragment::lanes, I = lanes < 16 ? 4 : 8;
+  constexpr int D = Rows::head_dim, lanes = fragment::lanes;
+  constexpr int I = lanes < 16 ? 6 : 8, whole = D / I * I;  // sums of two fragments that registers hold
   constexpr int V = D % (2 * lanes) == 0 ? 2 : 1;
   float moved[D];
   for (int d = 0; d < D; ++d) moved[d] = static_cast<float>(centre[d]);
@@ -64,9 +65,12 @@ void second_moments(Rows const& rows, float* panel, double const* centre, Weight
       fragment const w(kvsieve::sqrt(static_cast<float>(weight(row + j))));
       for (int d = 0; d < D; d += lanes) store(x + d, (load(x + d) - load(moved + d)) * w);
     }
-    for (int i0 = 0; i0 < D; i0 += I)
+    auto const add = [&]<int Count>(int i0, cs::integral_constant<int, Count>) {
       for (int j0 = i0 / (V * lanes) * (V * lanes); j0 < D; j0 += V * lanes)
-        detail::add_products<D, I, V>(panel, i0, j0, second);
+        detail::add_products<D, Count, V>(panel, i0, j0, second);
+    };
+    for (int i0 = 0; i0 < whole; i0 += I) add(i0, cs::integral_constant<int, I>{});
+    if constexpr (whole < D) add(whole, cs::integral_constant<int, D - whole>{});
   });
   for (int i = 0; i < D; ++i)
     for (int j = 0; j < i; ++j) second[i * D + j] = second[j * D + i];
