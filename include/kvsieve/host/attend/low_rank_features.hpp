@@ -22,7 +22,7 @@ void features(float const* const (&x)[R], float const* in, float const* out, int
     KVSIEVE_UNROLL for (int r = 0; r < R; ++r) KVSIEVE_UNROLL for (int i = 0; i < n; ++i) sums[r][i] = fragment(0.0f);
     for (int d = 0; d < D; ++d) {
       fragment w[n];
-      KVSIEVE_UNROLL for (int i = 0; i < n; ++i) w[i] = load(in + index{d} * units + u + i * fragment::lanes);
+      KVSIEVE_UNROLL for (int i = 0; i < n; ++i) w[i] = pinned(load(in + index{d} * units + u + i * fragment::lanes));
       KVSIEVE_UNROLL for (int r = 0; r < R; ++r) {
         fragment const channel(x[r][d]);
         KVSIEVE_UNROLL for (int i = 0; i < n; ++i) sums[r][i] = fma(w[i], channel, sums[r][i]);

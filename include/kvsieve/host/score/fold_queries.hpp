@@ -186,13 +186,14 @@ struct query_folds {
       for (int g = 0; g < (joint ? 1 : column.group); ++g) {
         int const from = joint ? 0 : g * q.row_stride, to = joint ? q.padded : from + q.row_stride;
         fragment part[lanes];
-        for (int j = 0; j < lanes; ++j) part[j] = fragment(0.0f);
+        KVSIEVE_UNROLL for (int j = 0; j < lanes; ++j) part[j] = fragment(0.0f);
         for (int strip = from / strip_rows * strip_rows; strip < to; strip += strip_rows) {
           int const width = q.strip(strip), first = from > strip ? from : strip;
           int const last = to < strip + width ? to : strip + width;
-          for (int j = 0; j < lanes; ++j) {
-            float const* const key = e + strip * key_block + (j0 + j) * width - strip;
-            for (int row = first; row < last; row += lanes) part[j] = part[j] + load(key + row) * load(factor + row);
+          float const* const keys = e + strip * key_block + j0 * width - strip;
+          for (int row = first; row < last; row += lanes) {
+            fragment const f = pinned(load(factor + row));
+            KVSIEVE_UNROLL for (int j = 0; j < lanes; ++j) part[j] = part[j] + load(keys + j * width + row) * f;
           }
         }
         index const t = b * key_block + j0;

@@ -61,12 +61,13 @@ inline void chunk_factors(query_block const& q, index blocks, int absent, float 
 KVSIEVE_INLINE fragment chunk_sums(query_block const& q, float const* e, float const* factor, int key) {
   constexpr int lanes = fragment::lanes;
   fragment part[lanes];
-  for (int j = 0; j < lanes; ++j) part[j] = fragment(0.0f);
+  KVSIEVE_UNROLL for (int j = 0; j < lanes; ++j) part[j] = fragment(0.0f);
   for (int strip = 0; strip < q.padded; strip += strip_rows) {
     int const width = q.strip(strip);
-    for (int j = 0; j < lanes; ++j) {
-      float const* const row = e + index{strip} * key_block + (key + j) * width;
-      for (int i = 0; i < width; i += lanes) part[j] = fma(load(row + i), load(factor + strip + i), part[j]);
+    float const* const rows = e + index{strip} * key_block + key * width;
+    for (int i = 0; i < width; i += lanes) {
+      fragment const f = pinned(load(factor + strip + i));
+      KVSIEVE_UNROLL for (int j = 0; j < lanes; ++j) part[j] = fma(load(rows + j * width + i), f, part[j]);
     }
   }
   return sum_rows(part);
