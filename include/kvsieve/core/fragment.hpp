@@ -275,6 +275,8 @@ KVSIEVE_INLINE KVSIEVE_HD void load_channels(Row const& row, int first, fragment
 }
 /// Stores the lanes one behind another; any alignment.
 KVSIEVE_INLINE KVSIEVE_HD void store(float* p, fragment x) { x.write(p); }
+/// Sums of two fragments each that registers, 16 or 32, hold beside what they are made of.
+inline constexpr int paired_sums = fragment::lanes < 16 ? 6 : 8;
 /// Keeps what was loaded in a register: compilers would rather load it again in every operation that it is part of, and
 /// a core does fewer loads a cycle than a tile of products then takes.
 KVSIEVE_INLINE fragment pinned(fragment x) {

@@ -12,7 +12,7 @@ template <row_view V>
 inline constexpr int lines_of = static_cast<int>((row_bytes<V>() + 63) / 64);
 
 /// Asks for `Count` lines of a row of a block of Rows that begins there, from line `from` on, as far as it has them.
-template <row_view V, int Count, int Rows = block_rows>
+template <row_view V, int Count, int Rows>
 KVSIEVE_INLINE void ask(char const* row, int from) {
   constexpr int level = row_bytes<V>() * Rows <= 12288 ? 3 : 2;  // a small block finds room in the first cache
   if constexpr (contiguous_rows<V> || is_encoded<V>)

@@ -42,7 +42,7 @@ KVSIEVE_INLINE void product_tile(product_table const& table, index first, float 
 template <class Start, class Meet>
 void block_product(product_table const& table, index outputs, float const* turned, index inputs, index turned_stride,
                    Start const& start, Meet const& meet) {
-  constexpr int tile = fragment::lanes >= 16 ? 8 : 6;  // what registers hold
+  constexpr int tile = paired_sums;
   index o = 0;
   auto const some = [&]<int Outputs>() {
     fragment sum[Outputs][product_columns];

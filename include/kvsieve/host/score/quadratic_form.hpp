@@ -65,7 +65,7 @@ KVSIEVE_INLINE void add_form(float const* panel, float const* strip, float const
 template <form Form, class Rows>
 void quadratic_form(Rows const& rows, float* panel, double const* centre, packed_matrix const& w, float* out) {
   constexpr int D = Rows::head_dim, lanes = fragment::lanes;
-  constexpr int J = lanes < 16 ? 6 : 8, rest = panel_rows % J;  // sums of two fragments that registers hold
+  constexpr int J = paired_sums, rest = panel_rows % J;
   float moved[D];
   for (int d = 0; d < D; ++d) moved[d] = static_cast<float>(centre[d]);
   rows.each_panel(panel, [&](index row, int count, float const*, unsigned long long bad) {

@@ -166,8 +166,7 @@ key_tile load_keys(Keys const& keys, index head, index first, float* room) {
 template <int D, int V>
 KVSIEVE_INLINE void block_logits(query_block const& q, int first_row, key_tile const& k, float* e) {
   constexpr int lanes = fragment::lanes;
-  constexpr int KJ = lanes == 16 ? 8 : 6;  // sums of two fragments that fit the registers, 32 or 16 of them
-  constexpr int rest = key_block % KJ;
+  constexpr int KJ = paired_sums, rest = key_block % KJ;
   auto const block = [&](auto keys, int j) {
     logits<D, decltype(keys)::value, V>(q.packed + first_row * D, k.keys + j * k.stride, k.stride, e + j * V * lanes);
   };

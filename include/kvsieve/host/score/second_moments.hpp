@@ -53,7 +53,7 @@ index mean_of_rows(Rows const& rows, float* panel, double* mean) {
 template <class Rows, class Weight>
 void second_moments(Rows const& rows, float* panel, double const* centre, Weight const& weight, double* second) {
   constexpr int D = Rows::head_dim, lanes = fragment::lanes;
-  constexpr int I = lanes < 16 ? 6 : 8, whole = D / I * I;  // sums of two fragments that registers hold
+  constexpr int I = paired_sums, whole = D / I * I;
   constexpr int V = D % (2 * lanes) == 0 ? 2 : 1;
   float moved[D];
   for (int d = 0; d < D; ++d) moved[d] = static_cast<float>(centre[d]);
